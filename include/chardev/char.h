@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Character devices: what -serial, -monitor, -qmp, -chardev and virtio
+ * consoles speak to. Back ends: stdio, file, pipe, pty, socket (tcp, unix, inherited fd;
+ * server or client), null, ringbuf, fd, mux (mon:stdio). Main thread, BQL.
+ */
+#ifndef CHARDEV_CHAR_H
+#define CHARDEV_CHAR_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "util/opts.h"
+
+struct Machine;
+typedef struct Chardevs Chardevs;
+typedef struct Chardev Chardev;
+
+typedef enum ChardevEvent { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_WRITABLE } ChardevEvent;
+
+/** The device or monitor in front. can_read returns how many bytes read() may be given now. */
+typedef struct ChardevFrontend {
+    size_t (*can_read)(void *opaque);
+    void (*read)(void *opaque, const uint8_t *buf, size_t len);
+    void (*event)(void *opaque, ChardevEvent event);
+} ChardevFrontend;
+
+Chardevs *chardevs_new(struct Machine *machine);
+void chardevs_free(Chardevs *chardevs);
+/** -chardev options (implied key "backend", key "id"). */
+Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp);
+/** Legacy texts of -serial/-monitor/-qmp: "stdio", "mon:stdio", "unix:P,server=on,wait=off", "tcp:...", "file:P", "null", "pty", "fd:N", "chardev:ID". label is the id given to it. */
+Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *text, GError **errp);
+Chardev *chardev_find(Chardevs *chardevs, const char *id);
+size_t chardevs_count(const Chardevs *chardevs);
+Chardev *chardevs_get(const Chardevs *chardevs, size_t i);
+
+/** Connects a front end; a mux takes several, others one: error "Device '%s' is in use". fe and opaque live as long as chr or until detached. */
+bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp);
+void chardev_detach(Chardev *chr, void *opaque);
+/** After can_read grew: offers input again. */
+void chardev_accept_input(Chardev *chr);
+/** Writes what the back end takes now without blocking; the rest is the caller's (event CHARDEV_WRITABLE later). Disconnected sockets take and drop everything. */
+size_t chardev_write(Chardev *chr, const void *buf, size_t len);
+/** Queues everything (monitors): unsent bytes are kept by the chardev and flushed by the main loop. */
+void chardev_write_all(Chardev *chr, const void *buf, size_t len);
+/** Last fd received with SCM_RIGHTS, -1 if none; caller owns. */
+int chardev_take_fd(Chardev *chr);
+const char *chardev_id(const Chardev *chr);
+/** As query-chardev shows it: "unix:/path,server=on", "pty:/dev/pts/3", "file", ... caller frees. */
+char *chardev_filename(const Chardev *chr);
+bool chardev_frontend_open(const Chardev *chr);
+bool chardev_is_connected(const Chardev *chr);
+/** True for stdio on a terminal: HMP turns on line editing. */
+bool chardev_is_tty(const Chardev *chr);
+
+#endif

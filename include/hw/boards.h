@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The boards: builds RAM, devices, firmware and FDT of a machine from its config. Called by vl once. */
+#ifndef HW_BOARDS_H
+#define HW_BOARDS_H
+
+#include "softmmu/machine.h"
+
+typedef struct Board Board;
+
+/**
+ * Phase 1, before the CPUs exist: RAM blocks and the RAM part of the address
+ * space, for machine none and virt (machine->ram, machine->as).
+ */
+bool board_init_ram(Machine *machine, GError **errp);
+/**
+ * Phase 2, with machine->cpus: devices of the board and those of -device,
+ * their sections, images (bios, kernel, initrd, dtb, loader devices), FDT,
+ * reset vector, reset handlers. Returns NULL with errp. For "none": loader
+ * devices only.
+ */
+Board *board_new(Machine *machine, GError **errp);
+void board_free(Board *board);
+
+/** One device as "info qtree", qom-list and query-block see it. */
+typedef struct BoardDevice {
+    const char *driver;     /* "virtio-blk-device" */
+    const char *id;         /* -device id= or NULL */
+    const char *bus;        /* "virtio-mmio-bus.7", "main-system-bus" */
+    uint64_t mmio_base;
+    char *const *props;     /* "key = value" texts, NULL-terminated */
+} BoardDevice;
+size_t board_device_count(const Board *board);
+const BoardDevice *board_device(const Board *board, size_t i);
+
+/** All -device drivers known, NULL-terminated {name, description}; for -device help and qom-list-types. */
+typedef struct DeviceTypeInfo { const char *name, *bus, *desc; } DeviceTypeInfo;
+const DeviceTypeInfo *device_types(void);
+/** Property names "name", "type" pairs of a driver; NULL if the driver is unknown. */
+typedef struct DevicePropInfo { const char *name, *type; } DevicePropInfo;
+const DevicePropInfo *device_type_props(const char *driver);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Migration as the machine sees it: one object per process that owns the
+ * options (capabilities and parameters), at most one outgoing and one
+ * incoming migration, and answers the monitors. The two stories are in
+ * migration/outgoing.c and migration/incoming.c.
+ */
+#ifndef MIGRATION_MIGRATION_H
+#define MIGRATION_MIGRATION_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+struct Machine;
+typedef struct Migration Migration;
+
+/** Registers the sections "timer" and "globalstate". After runstate and vmstate exist. */
+Migration *migration_new(struct Machine *machine);
+/** Cancels and joins whatever runs. BQL held (dropped while joining). */
+void migration_free(Migration *m);
+
+/** -global migration.NAME=VALUE: properties of spec 1.4, capabilities "x-<cap>" and parameters by name. */
+bool migration_set_global(Migration *m, const char *name, const char *value, GError **errp);
+
+/**
+ * -incoming URI|defer: remembers defer, or starts listening. The machine must
+ * be in inmigrate. autostart: no -S given. On a failed load: message on
+ * stderr through vl, main_loop_quit(1) unless exit-on-error is false.
+ */
+bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GError **errp);
+
+/** True while an outgoing migration is in a running state (monitor checks, quit). */
+bool migration_is_active(const Migration *m);
+/** Stops it for process exit: like migrate_cancel, waits. BQL held, dropped while waiting. */
+void migration_shutdown(Migration *m);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The RAM save and load path (spec migration-stream 3, 4, 6) as the two
+ * stories see it. RamSaver belongs to one outgoing migration, RamLoader to
+ * one incoming; they share formats only.
+ */
+#ifndef MIGRATION_RAM_H
+#define MIGRATION_RAM_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "migration/stream.h"
+#include "softmmu/dirty-log.h"
+#include "softmmu/ramblock.h"
+
+/** Counters, spec 4.7 and 5.7. Written by the migration thread with relaxed atomics, read by any. */
+typedef struct RamStats {
+    uint64_t transferred_bytes;     /* page records and EOS words of this section (7.2 rule) */
+    uint64_t duplicate_pages, normal_pages;
+    uint64_t dirty_sync_count;
+    uint64_t dirty_pages_rate;      /* pages/s */
+    uint64_t remaining_pages;       /* dirty pages now */
+    uint64_t pages_per_second;
+    uint64_t xbzrle_bytes, xbzrle_pages, xbzrle_cache_miss, xbzrle_overflow;
+    uint64_t xbzrle_unmodified;     /* hits that sent nothing (part of xbzrle_pages) */
+    double xbzrle_cache_miss_rate, xbzrle_encoding_rate;
+    uint64_t bytes_dirty_period, bytes_xfer_period; /* of the last period, for auto-converge */
+} RamStats;
+
+/** What the saver is told at setup; the live ones are re-read through ram_saver_set_*. */
+typedef struct RamSaveOptions {
+    bool xbzrle;
+    uint64_t xbzrle_cache_bytes;
+    bool bulk_rule;             /* XBZRLE only after the bulk stage (always on but for demo --bulk-rule) */
+    bool detect_zero;           /* zero-page-detection != none */
+    bool zero_blocks;
+    bool release_ram;
+    enum { RAM_LAYOUT_STREAM, RAM_LAYOUT_MAPPED, RAM_LAYOUT_FIXED } layout;
+    uint64_t file_offset;       /* of the URI (mapped layouts: message texts only; offsets in the file are absolute) */
+} RamSaveOptions;
+
+typedef struct RamSaver RamSaver;
+
+/** Allocates bitmaps and cache; error if the cache cannot be had. Starts nothing. */
+RamSaver *ram_saver_new(RAMList *ram, DirtyLog *dirty, const RamSaveOptions *opt, GError **errp);
+/** Stops dirty logging if it runs. */
+void ram_saver_free(RamSaver *s);
+
+/** START payload (3.2 or 6.1): starts dirty logging, first sync (count 1), block list, EOS. */
+bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp);
+
+/** Asked before each page: true = end this PART (budget used up, cancelled). */
+typedef bool RamBudgetExhausted(void *opaque);
+
+/**
+ * One PART payload (3.5): pages until nothing is dirty, the budget is used up
+ * or 50 ms passed, then EOS. *done = nothing dirty is left.
+ */
+bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
+                      bool *done, GError **errp);
+/** END payload: final sync, all that is left, bitmaps of the mapped layouts, EOS. VM stopped. */
+bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp);
+
+/** Dirty sync (5.4): fetches the log, updates counters and rates. */
+void ram_save_sync(RamSaver *s);
+/**
+ * Estimate in bytes of what sending everything dirty now would put on the
+ * wire: never-sent and uncached pages at 4096 + record, pages whose last
+ * encoding is known at that size, zero pages as seen. *dirty_bytes (may be
+ * NULL) gets pages * 4096.
+ */
+uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);
+
+/** Live cache resize (keeps the pages that fit); takes effect before the next page. Any thread. */
+bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
+/** Any thread. */
+void ram_saver_get_stats(RamSaver *s, RamStats *out);
+
+/* ---- load ---- */
+
+typedef struct RamLoadOptions {
+    enum { RAM_ZERO_FILL_ANY, RAM_ZERO_FILL_STRICT } zero_fill; /* 7.2 accepts any byte */
+    bool ignore_shared;
+    enum { RAM_LOAD_STREAM, RAM_LOAD_MAPPED, RAM_LOAD_FIXED } layout;
+} RamLoadOptions;
+
+typedef struct RamLoader RamLoader;
+
+RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *opt);
+void ram_loader_free(RamLoader *l);
+/** One START, PART or END payload up to and including its EOS. is_start tells where MEM_SIZE is expected. */
+bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp);
+/** Pages received so far by kind; for info migrate on the destination and for progress. */
+typedef struct RamLoadStats { uint64_t normal, zero, xbzrle, bytes; } RamLoadStats;
+void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out);
+
+#endif

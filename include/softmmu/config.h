@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line, parsed and checked for form; softmmu/vl.c fills it, the board and devices read it. */
+#ifndef SOFTMMU_CONFIG_H
+#define SOFTMMU_CONFIG_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "migration/vmstate.h"
+#include "util/opts.h"
+
+typedef struct MachineConfig {
+    /* -M: wire name "none" or "virt" and which version (dialect) it stands for */
+    const char *machine_name;
+    StreamDialect dialect;
+    Opts *machine_opts;         /* what is left of -M NAME,... */
+    char *cpu_model;            /* -cpu text or NULL */
+    unsigned smp;
+    uint64_t ram_bytes;         /* -m; default 128 MiB for virt, 0 for none */
+    char *ram_id;               /* memory-backend= object id, or NULL: board default */
+    char *mem_path;             /* file to map RAM from, or NULL: memfd */
+    char *name;                 /* -name guest=; NULL if none */
+    bool uuid_set;
+    uint8_t uuid[16];
+    char *bios, *kernel, *initrd, *append, *dtb;
+    GPtrArray *devices;         /* Opts*, implied key "driver", in order */
+    GPtrArray *drives;          /* Opts* of -drive */
+    GPtrArray *blockdevs;       /* Opts* of -blockdev (flattened JSON) */
+    GPtrArray *netdevs;         /* Opts*, implied key "type" */
+    GPtrArray *objects;         /* Opts*, implied key "qom-type" */
+    GPtrArray *globals;         /* Opts*: keys driver, property, value */
+    GPtrArray *serials;         /* char*: -serial texts */
+    Opts *rtc;                  /* -rtc or NULL */
+    bool start_paused;          /* -S */
+    bool no_reboot, no_shutdown;
+    char *incoming;             /* -incoming text or NULL */
+} MachineConfig;
+
+#endif

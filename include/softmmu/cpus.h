@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vCPUs as the rest of the machine sees them. One thread per hart; accel/
+ * supplies how it runs, behind AccelOps. The CPU state itself belongs to
+ * target/riscv and is touched by others only while the vCPUs are paused.
+ */
+#ifndef SOFTMMU_CPUS_H
+#define SOFTMMU_CPUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <glib.h>
+
+struct Machine;
+typedef struct CPUList CPUList;
+typedef struct RISCVCPU RISCVCPU; /* target/riscv/cpu.h */
+
+/** Interrupt inputs of a hart that devices drive, as bit numbers of mip. */
+enum { IRQ_S_SOFT = 1, IRQ_M_SOFT = 3, IRQ_S_TIMER = 5, IRQ_M_TIMER = 7, IRQ_S_EXT = 9, IRQ_M_EXT = 11 };
+
+/**
+ * Creates count harts (1..8) for the cpu model text ("rv64,h=off,...").
+ * Threads exist and are paused. Registers "cpu_common" and "cpu" sections.
+ */
+CPUList *cpus_new(struct Machine *machine, const char *model, unsigned count, GError **errp);
+void cpus_free(CPUList *cpus);           /* joins the threads */
+unsigned cpus_count(const CPUList *cpus);
+RISCVCPU *cpus_get(const CPUList *cpus, unsigned i);
+
+/** Let all run / stop all and wait until each is outside guest code. BQL held (dropped while waiting). */
+void cpus_resume_all(CPUList *cpus);
+void cpus_pause_all(CPUList *cpus);
+/** Puts every hart into its reset state (pc = resetvec, a0..). Paused, BQL. */
+void cpus_reset_all(CPUList *cpus);
+
+/** Drives an interrupt input of hart i (bit of mip). Any thread; wakes a hart in WFI. */
+void cpu_set_irq(CPUList *cpus, unsigned i, int irq, bool level);
+
+/** Step 2 of dirty_log_sync: returns when every hart dropped its fast write path. Any thread, no BQL needed. */
+void cpus_write_barrier(void *cpus);
+/** Drops all cached translations (after load, after RAM changed behind the CPU). Paused. */
+void cpus_flush_tlb_all(CPUList *cpus);
+
+/** Auto-converge: each hart sleeps pct/(100-pct) * 10 ms per 10 ms of run; 0 = off. Any thread. */
+void cpus_throttle_set(CPUList *cpus, int pct);
+int cpus_throttle_get(const CPUList *cpus);
+
+/** For monitors, all valid while paused or running: */
+int cpu_thread_id(const CPUList *cpus, unsigned i);        /* host tid */
+bool cpu_halted(const CPUList *cpus, unsigned i);           /* in WFI */
+uint64_t cpu_pc(const CPUList *cpus, unsigned i);
+/** "info registers" text for hart i in QEMU's style; caller frees. */
+char *cpu_dump(const CPUList *cpus, unsigned i);
+/** Virtual to physical for "x"/memsave with hart i's current MMU; false if unmapped. */
+bool cpu_translate(const CPUList *cpus, unsigned i, uint64_t va, uint64_t *pa);
+/** x0..x31, pc for core files: 32 + 1 words. */
+void cpu_get_gregs(const CPUList *cpus, unsigned i, uint64_t regs[33]);
+/** Sets pc at reset for hart i (loader device: resetvec). */
+void cpu_set_resetvec(CPUList *cpus, unsigned i, uint64_t addr);
+/** riscv,isa string, riscv,isa-extensions (NULL-terminated, caller frees with g_strfreev), mmu-type text for the FDT. */
+const char *cpus_isa_string(const CPUList *cpus);
+char **cpus_isa_extensions(const CPUList *cpus);
+const char *cpus_mmu_type(const CPUList *cpus);
+
+#endif

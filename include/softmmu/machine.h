@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Machine: the one context object that is handed in everywhere. Built by
+ * softmmu/vl.c from the command line, owned by main(). Members are set once
+ * while it is built, in this order, and freed in reverse.
+ */
+#ifndef SOFTMMU_MACHINE_H
+#define SOFTMMU_MACHINE_H
+
+#include "softmmu/clock.h"
+#include "softmmu/cpus.h"
+#include "softmmu/dirty-log.h"
+#include "softmmu/main-loop.h"
+#include "softmmu/memory.h"
+#include "softmmu/ramblock.h"
+#include "migration/vmstate.h"
+
+struct RunStateCtl;
+struct MachineConfig;   /* softmmu/config.h: the parsed command line */
+struct Chardevs;        /* chardev/char.h */
+struct Monitors;        /* monitor/monitor.h */
+struct Migration;       /* migration/migration.h */
+struct Board;           /* hw/boards.h */
+struct FdSets;          /* monitor/monitor.h: add-fd, getfd */
+
+typedef struct Machine {
+    struct MachineConfig *config;
+    MainLoop *loop;
+    VirtualClock *clock;
+    RAMList *ram;
+    DirtyLog *dirty;
+    AddressSpace *as;
+    VMStateRegistry *vmstate;       /* dialect lives here */
+    struct RunStateCtl *runstate;
+    CPUList *cpus;                  /* NULL: machine none without -cpu */
+    struct Board *board;            /* NULL for machine none */
+    struct FdSets *fds;
+    struct Chardevs *chardevs;
+    struct Monitors *monitors;      /* also the sink of all QMP events */
+    struct Migration *migration;
+} Machine;
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest-physical address space: RAM blocks and MMIO windows. Built once
+ * while the machine is constructed, sealed, then read without locks.
+ */
+#ifndef SOFTMMU_MEMORY_H
+#define SOFTMMU_MEMORY_H
+
+#include "softmmu/dirty-log.h"
+#include "softmmu/main-loop.h"
+#include "softmmu/ramblock.h"
+
+typedef enum MemTxResult { MEMTX_OK, MEMTX_ERROR } MemTxResult;
+
+/** MMIO callbacks. offset is relative to the window; size 1, 2, 4 or 8. Called under the BQL. */
+typedef struct MemoryRegionOps {
+    MemTxResult (*read)(void *opaque, uint64_t offset, unsigned size, uint64_t *value);
+    MemTxResult (*write)(void *opaque, uint64_t offset, unsigned size, uint64_t value);
+} MemoryRegionOps;
+
+typedef struct MemoryRegion {
+    const char *name;
+    uint64_t base, size;            /* guest-physical, bytes */
+    RAMBlock *block;                /* RAM, or NULL for MMIO; host address = block->host + (addr - base) */
+    bool readonly;                  /* guest stores ignored or faulting (mask ROM) */
+    const MemoryRegionOps *ops;     /* MMIO */
+    void *opaque;
+} MemoryRegion;
+
+typedef struct AddressSpace AddressSpace;
+
+AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log);
+void address_space_free(AddressSpace *as);
+/** Both: false with errp naming both regions if they overlap. */
+bool address_space_add_ram(AddressSpace *as, const char *name, uint64_t base, RAMBlock *block,
+                           GError **errp);
+bool address_space_add_io(AddressSpace *as, const char *name, uint64_t base, uint64_t size,
+                          const MemoryRegionOps *ops, void *opaque, GError **errp);
+
+/** The region that holds addr, or NULL. Lock-free, any thread. */
+const MemoryRegion *address_space_lookup(const AddressSpace *as, uint64_t addr);
+/** Iteration for "info mtree": region i, or NULL past the end. */
+const MemoryRegion *address_space_get(const AddressSpace *as, size_t i);
+
+/**
+ * Copies len bytes from or to guest-physical memory (DMA, monitor, qtest):
+ * RAM is marked dirty after a write; MMIO is split into naturally aligned
+ * accesses of at most 8 bytes. Needs the BQL only if MMIO may be touched.
+ * MEMTX_ERROR where nothing is mapped (what came before is done).
+ */
+MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_t len);
+MemTxResult address_space_write(AddressSpace *as, uint64_t addr, const void *buf, size_t len);
+/** As write, but also into read-only RAM (loader: mask ROM). */
+MemTxResult address_space_write_rom(AddressSpace *as, uint64_t addr, const void *buf, size_t len);
+
+/**
+ * Host pointer to RAM at addr, *len clipped to the block; NULL if not RAM.
+ * A caller that writes through it must call address_space_mark_dirty after.
+ */
+uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len);
+void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len);
+/** Little-endian helpers of 2, 4, 8 bytes for rings. */
+MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t *value);
+MemTxResult address_space_stx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t value);
+
+#endif

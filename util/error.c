@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The error helpers of util/error.h; used by everything, prints nothing. */
+#include "util/error.h"
+
+G_DEFINE_QUARK(ferry-error-quark, ferry_error)
+
+static void G_GNUC_PRINTF(4, 0)
+error_setv(GError **errp, FerryErrorCode code, int os_errno, const char *fmt, va_list ap)
+{
+    if (!errp || *errp) {
+        return;
+    }
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    if (os_errno) {
+        g_set_error(errp, FERRY_ERROR, code, "%s: %s", text, g_strerror(os_errno));
+    } else {
+        g_set_error_literal(errp, FERRY_ERROR, code, text);
+    }
+}
+
+void error_setg(GError **errp, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    error_setv(errp, FERRY_ERROR_GENERIC, 0, fmt, ap);
+    va_end(ap);
+}
+
+void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    error_setv(errp, FERRY_ERROR_GENERIC, os_errno, fmt, ap);
+    va_end(ap);
+}
+
+void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    error_setv(errp, code, 0, fmt, ap);
+    va_end(ap);
+}
+
+void error_prepend(GError **errp, const char *fmt, ...)
+{
+    if (!errp || !*errp) {
+        return;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_prefix_error(errp, "%s", text);
+}
