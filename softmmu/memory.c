@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest-physical address space: a sorted table of regions, filled while
+ * the machine is built and then read without locks. Called by the CPU, by
+ * DMA, monitors and qtest; never knows what a device is.
+ */
+#include "softmmu/memory.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include "util/error.h"
+
+struct AddressSpace {
+    MainLoop *loop;
+    DirtyLog *log;
+    GPtrArray *regions;     /* MemoryRegion*, by base */
+};
+
+AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log)
+{
+    AddressSpace *as = g_new0(AddressSpace, 1);
+
+    as->loop = loop;
+    as->log = log;
+    as->regions = g_ptr_array_new_with_free_func(g_free);
+    return as;
+}
+
+void address_space_free(AddressSpace *as)
+{
+    if (as) {
+        g_ptr_array_free(as->regions, TRUE);
+        g_free(as);
+    }
+}
+
+/* ---- building ---- */
+
+static bool add_region(AddressSpace *as, const MemoryRegion *region, GError **errp)
+{
+    uint64_t last = region->base + (region->size - 1);
+    guint at = 0;
+
+    if (region->size == 0 || last < region->base) {
+        error_setg(errp, "memory region '%s': size 0x%" PRIx64 " at 0x%" PRIx64 " is impossible",
+                   region->name, region->size, region->base);
+        return false;
+    }
+    for (guint i = 0; i < as->regions->len; i++) {
+        const MemoryRegion *other = as->regions->pdata[i];
+        uint64_t other_last = other->base + (other->size - 1);
+        if (region->base <= other_last && other->base <= last) {
+            error_setg(errp,
+                       "memory region '%s' (0x%" PRIx64 "-0x%" PRIx64 ") overlaps '%s' (0x%" PRIx64
+                       "-0x%" PRIx64 ")",
+                       region->name, region->base, last, other->name, other->base, other_last);
+            return false;
+        }
+        if (other->base < region->base) {
+            at = i + 1;
+        }
+    }
+    g_ptr_array_insert(as->regions, at, g_memdup2(region, sizeof(*region)));
+    return true;
+}
+
+bool address_space_add_ram(AddressSpace *as, const char *name, uint64_t base, RAMBlock *block,
+                           GError **errp)
+{
+    MemoryRegion region = {
+        .name = name, .base = base, .size = block->used_length,
+        .block = block, .readonly = block->readonly,
+    };
+
+    if (!add_region(as, &region, errp)) {
+        return false;
+    }
+    block->guest_addr = base;
+    return true;
+}
+
+bool address_space_add_io(AddressSpace *as, const char *name, uint64_t base, uint64_t size,
+                          const MemoryRegionOps *ops, void *opaque, GError **errp)
+{
+    MemoryRegion region = { .name = name, .base = base, .size = size, .ops = ops, .opaque = opaque };
+
+    return add_region(as, &region, errp);
+}
+
+/* ---- looking up ---- */
+
+const MemoryRegion *address_space_lookup(const AddressSpace *as, uint64_t addr)
+{
+    guint low = 0, high = as->regions->len;
+
+    while (low < high) {
+        guint mid = (low + high) / 2;
+        const MemoryRegion *region = as->regions->pdata[mid];
+        if (addr < region->base) {
+            high = mid;
+        } else if (addr - region->base >= region->size) {
+            low = mid + 1;
+        } else {
+            return region;
+        }
+    }
+    return NULL;
+}
+
+const MemoryRegion *address_space_get(const AddressSpace *as, size_t i)
+{
+    return i < as->regions->len ? as->regions->pdata[i] : NULL;
+}
+
+/* ---- MMIO ---- */
+
+/* The largest naturally aligned access at offset that fits into len. */
+static unsigned access_size(uint64_t offset, size_t len)
+{
+    unsigned size = 8;
+
+    while (size > len || (offset & (size - 1))) {
+        size /= 2;
+    }
+    return size;
+}
+
+static MemTxResult io_access(const MemoryRegion *region, uint64_t offset, uint8_t *buf, size_t len,
+                             bool is_write)
+{
+    while (len > 0) {
+        unsigned size = access_size(offset, len);
+        uint64_t value = 0;
+        MemTxResult res;
+        if (is_write) {
+            memcpy(&value, buf, size); /* guest and host are little endian */
+            res = region->ops->write(region->opaque, offset, size, value);
+        } else {
+            res = region->ops->read(region->opaque, offset, size, &value);
+            memcpy(buf, &value, size);
+        }
+        if (res != MEMTX_OK) {
+            return res;
+        }
+        offset += size;
+        buf += size;
+        len -= size;
+    }
+    return MEMTX_OK;
+}
+
+static MemTxResult io_access_locked(AddressSpace *as, const MemoryRegion *region, uint64_t offset,
+                                    uint8_t *buf, size_t len, bool is_write)
+{
+    bool take = !bql_locked(as->loop);
+
+    if (take) {
+        bql_lock(as->loop);
+    }
+    MemTxResult res = io_access(region, offset, buf, len, is_write);
+    if (take) {
+        bql_unlock(as->loop);
+    }
+    return res;
+}
+
+/* ---- copying ---- */
+
+MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_t len)
+{
+    uint8_t *to = buf;
+
+    while (len > 0) {
+        const MemoryRegion *region = address_space_lookup(as, addr);
+        if (!region) {
+            return MEMTX_ERROR;
+        }
+        uint64_t offset = addr - region->base;
+        size_t n = MIN(len, region->size - offset);
+        if (region->block) {
+            memcpy(to, region->block->host + offset, n);
+        } else if (io_access_locked(as, region, offset, to, n, false) != MEMTX_OK) {
+            return MEMTX_ERROR;
+        }
+        addr += n;
+        to += n;
+        len -= n;
+    }
+    return MEMTX_OK;
+}
+
+static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *from, size_t len,
+                                bool rom_too)
+{
+    while (len > 0) {
+        const MemoryRegion *region = address_space_lookup(as, addr);
+        if (!region) {
+            return MEMTX_ERROR;
+        }
+        uint64_t offset = addr - region->base;
+        size_t n = MIN(len, region->size - offset);
+        if (!region->block) {
+            if (io_access_locked(as, region, offset, (uint8_t *)from, n, true) != MEMTX_OK) {
+                return MEMTX_ERROR;
+            }
+        } else if (rom_too || !region->readonly) { /* a store into ROM goes nowhere, quietly */
+            memcpy(region->block->host + offset, from, n);
+            dirty_log_mark(as->log, region->block, offset, n);
+        }
+        addr += n;
+        from += n;
+        len -= n;
+    }
+    return MEMTX_OK;
+}
+
+MemTxResult address_space_write(AddressSpace *as, uint64_t addr, const void *buf, size_t len)
+{
+    return write_common(as, addr, buf, len, false);
+}
+
+MemTxResult address_space_write_rom(AddressSpace *as, uint64_t addr, const void *buf, size_t len)
+{
+    return write_common(as, addr, buf, len, true);
+}
+
+uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len)
+{
+    const MemoryRegion *region = address_space_lookup(as, addr);
+
+    if (!region || !region->block) {
+        return NULL;
+    }
+    *len = MIN(*len, region->size - (addr - region->base));
+    return region->block->host + (addr - region->base);
+}
+
+void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len)
+{
+    while (len > 0) {
+        const MemoryRegion *region = address_space_lookup(as, addr);
+        if (!region) {
+            return;
+        }
+        uint64_t offset = addr - region->base;
+        uint64_t n = MIN(len, region->size - offset);
+        if (region->block) {
+            dirty_log_mark(as->log, region->block, offset, n);
+        }
+        addr += n;
+        len -= n;
+    }
+}
+
+/*
+ * Ring fields are shared with running harts, so an aligned one is a single
+ * access of its size; ordering between fields is the caller's (fences).
+ */
+MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t *value)
+{
+    const MemoryRegion *region = address_space_lookup(as, addr);
+
+    *value = 0;
+    if (!region || !region->block || (addr & (size - 1)) ||
+        addr - region->base + size > region->size) {
+        return address_space_read(as, addr, value, size);
+    }
+    const void *p = region->block->host + (addr - region->base);
+    switch (size) {
+    case 1:
+        *value = __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED);
+        return MEMTX_OK;
+    case 2:
+        *value = __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED);
+        return MEMTX_OK;
+    case 4:
+        *value = __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
+        return MEMTX_OK;
+    case 8:
+        *value = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+        return MEMTX_OK;
+    default:
+        return MEMTX_ERROR;
+    }
+}
+
+MemTxResult address_space_stx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t value)
+{
+    const MemoryRegion *region = address_space_lookup(as, addr);
+
+    if (!region || !region->block || region->readonly || (addr & (size - 1)) ||
+        addr - region->base + size > region->size) {
+        return address_space_write(as, addr, &value, size);
+    }
+    uint64_t offset = addr - region->base;
+    void *p = region->block->host + offset;
+    switch (size) {
+    case 1:
+        __atomic_store_n((uint8_t *)p, value, __ATOMIC_RELAXED);
+        break;
+    case 2:
+        __atomic_store_n((uint16_t *)p, value, __ATOMIC_RELAXED);
+        break;
+    case 4:
+        __atomic_store_n((uint32_t *)p, value, __ATOMIC_RELAXED);
+        break;
+    case 8:
+        __atomic_store_n((uint64_t *)p, value, __ATOMIC_RELAXED);
+        break;
+    default:
+        return MEMTX_ERROR;
+    }
+    dirty_log_mark(as->log, region->block, offset, size);
+    return MEMTX_OK;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RAM blocks: shared mappings of a memfd or a file, kept in announcement
+ * order. Called by the boards while the machine is built, read by everyone
+ * afterwards; never changes a block once it exists.
+ */
+#include "softmmu/ramblock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "util/error.h"
+
+/* Gap and alignment between blocks in the global offset space. */
+#define RAM_OFFSET_ALIGN (2ULL << 20)
+#define RAM_BLOCK_MAX_BYTES (1ULL << 46)
+
+struct RAMList {
+    GPtrArray *blocks;      /* RAMBlock*, largest first, creation order among equals */
+    uint64_t next_offset;
+};
+
+RAMList *ram_list_new(void)
+{
+    RAMList *list = g_new0(RAMList, 1);
+
+    list->blocks = g_ptr_array_new();
+    return list;
+}
+
+static size_t dirty_bytes(const RAMBlock *block)
+{
+    return (ram_block_pages(block) + 63) / 64 * sizeof(uint64_t);
+}
+
+static void ram_block_free(RAMBlock *block)
+{
+    if (block->host) {
+        munmap(block->host, block->used_length);
+    }
+    if (block->dirty) {
+        munmap(block->dirty, dirty_bytes(block));
+    }
+    if (block->fd >= 0) {
+        close(block->fd);
+    }
+    g_free(block);
+}
+
+void ram_list_free(RAMList *list)
+{
+    if (!list) {
+        return;
+    }
+    for (guint i = 0; i < list->blocks->len; i++) {
+        ram_block_free(list->blocks->pdata[i]);
+    }
+    g_ptr_array_free(list->blocks, TRUE);
+    g_free(list);
+}
+
+/* A directory gets an unnamed file, as QEMU's mem-path does; a file is created if missing. */
+static int backing_open(const char *idstr, const char *path, GError **errp)
+{
+    struct stat st;
+    int fd;
+
+    if (!path) {
+        fd = memfd_create(idstr, MFD_CLOEXEC);
+        if (fd < 0) {
+            error_setg_errno(errp, errno, "cannot create memory for RAM block '%s'", idstr);
+        }
+        return fd;
+    }
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        g_autofree char *name = g_build_filename(path, "ferry_back_mem.XXXXXX", NULL);
+        fd = g_mkstemp_full(name, O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            unlink(name);
+        }
+    } else {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    }
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "can't open backing store %s for guest RAM '%s'", path, idstr);
+    }
+    return fd;
+}
+
+static uint64_t backing_page_size(int fd)
+{
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC) {
+        return fs.f_bsize;
+    }
+    return sysconf(_SC_PAGESIZE);
+}
+
+/* Grows the file to the block's length (never shrinks somebody's file) and maps it. */
+static bool backing_map(RAMBlock *block, GError **errp)
+{
+    struct stat st;
+
+    if (fstat(block->fd, &st) < 0 ||
+        ((uint64_t)st.st_size < block->used_length &&
+         ftruncate(block->fd, block->used_length) < 0)) {
+        error_setg_errno(errp, errno, "cannot set size of RAM block '%s' to %" PRIu64 " bytes",
+                         block->idstr, block->used_length);
+        return false;
+    }
+    void *host = mmap(NULL, block->used_length, PROT_READ | PROT_WRITE, MAP_SHARED, block->fd, 0);
+    if (host == MAP_FAILED) {
+        error_setg_errno(errp, errno, "cannot map RAM block '%s' of %" PRIu64 " bytes",
+                         block->idstr, block->used_length);
+        return false;
+    }
+    block->host = host;
+    madvise(host, block->used_length, MADV_HUGEPAGE); /* a wish: kernels without it say EINVAL */
+    return true;
+}
+
+static bool dirty_alloc(RAMBlock *block, GError **errp)
+{
+    void *dirty = mmap(NULL, dirty_bytes(block), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (dirty == MAP_FAILED) {
+        error_setg_errno(errp, errno, "cannot allocate the dirty log of RAM block '%s'",
+                         block->idstr);
+        return false;
+    }
+    block->dirty = dirty;
+    return true;
+}
+
+static bool block_args_valid(RAMList *list, const char *idstr, uint64_t length, GError **errp)
+{
+    size_t name_len = strlen(idstr);
+
+    if (name_len == 0 || name_len > RAM_BLOCK_ID_MAX) {
+        error_setg(errp, "RAM block name of %zu bytes, expected 1 to %d", name_len,
+                   RAM_BLOCK_ID_MAX);
+        return false;
+    }
+    if (ram_list_find(list, idstr, name_len)) {
+        error_setg(errp, "RAM block '%s' exists already", idstr);
+        return false;
+    }
+    if (length == 0 || length > RAM_BLOCK_MAX_BYTES) {
+        error_setg(errp, "RAM block '%s': size %" PRIu64 " is not between 1 and %" PRIu64, idstr,
+                   length, (uint64_t)RAM_BLOCK_MAX_BYTES);
+        return false;
+    }
+    return true;
+}
+
+static void list_insert_sorted(RAMList *list, RAMBlock *block)
+{
+    guint i = 0;
+
+    while (i < list->blocks->len &&
+           ((RAMBlock *)list->blocks->pdata[i])->used_length >= block->used_length) {
+        i++;
+    }
+    g_ptr_array_insert(list->blocks, i, block);
+}
+
+RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const char *path,
+                       GError **errp)
+{
+    if (!block_args_valid(list, idstr, length, errp)) {
+        return NULL;
+    }
+    int fd = backing_open(idstr, path, errp);
+    if (fd < 0) {
+        return NULL;
+    }
+    RAMBlock *block = g_new0(RAMBlock, 1);
+    g_strlcpy(block->idstr, idstr, sizeof(block->idstr));
+    block->fd = fd;
+    block->page_size = backing_page_size(fd);
+    block->used_length = (length + block->page_size - 1) / block->page_size * block->page_size;
+    block->guest_addr = UINT64_MAX;
+    block->ram_offset = list->next_offset;
+    if (!backing_map(block, errp) || !dirty_alloc(block, errp)) {
+        ram_block_free(block);
+        return NULL;
+    }
+    list->next_offset = (block->ram_offset + block->used_length + RAM_OFFSET_ALIGN - 1) /
+                        RAM_OFFSET_ALIGN * RAM_OFFSET_ALIGN;
+    list_insert_sorted(list, block);
+    return block;
+}
+
+size_t ram_list_count(const RAMList *list)
+{
+    return list->blocks->len;
+}
+
+RAMBlock *ram_list_get(const RAMList *list, size_t i)
+{
+    return i < list->blocks->len ? list->blocks->pdata[i] : NULL;
+}
+
+RAMBlock *ram_list_find(const RAMList *list, const char *name, size_t name_len)
+{
+    for (guint i = 0; i < list->blocks->len; i++) {
+        RAMBlock *block = list->blocks->pdata[i];
+        if (strlen(block->idstr) == name_len && memcmp(block->idstr, name, name_len) == 0) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+uint64_t ram_list_total_bytes(const RAMList *list)
+{
+    uint64_t total = 0;
+
+    for (guint i = 0; i < list->blocks->len; i++) {
+        total += ((RAMBlock *)list->blocks->pdata[i])->used_length;
+    }
+    return total;
+}
