@@ -66,8 +66,9 @@ extern const VMStateInfo vmstate_info_bool, vmstate_info_int8, vmstate_info_uint
     vmstate_info_int16, vmstate_info_uint16, vmstate_info_int32, vmstate_info_uint32,
     vmstate_info_int64, vmstate_info_uint64, vmstate_info_buffer, vmstate_info_unused_buffer,
     vmstate_info_timer,                                     /* ClockTimer *: i64 expiry ns */
-    vmstate_info_int32_equal, vmstate_info_uint8_equal, vmstate_info_uint32_equal,
-    vmstate_info_int32_le;
+    vmstate_info_int32_equal, vmstate_info_uint8_equal, vmstate_info_uint16_equal,
+    vmstate_info_uint32_equal, vmstate_info_uint64_equal,   /* the last is named "int64 equal" */
+    vmstate_info_int32_le;                                  /* 0 <= received <= ours */
 
 #define VMSTATE_SCALAR_V(_m, _s, _ctype, _info, _v)                                           \
     { .name = #_m, .offset = offsetof(_s, _m),                                                \
@@ -115,6 +116,15 @@ extern const VMStateInfo vmstate_info_bool, vmstate_info_int8, vmstate_info_uint
       .num_offset = offsetof(_s, _cnt), .info = &(_info), .flags = VMS_VARRAY | VMS_POINTER }
 #define VMSTATE_END_OF_LIST() { .name = NULL }
 
+/** Member is a pointer to an array of structs, counted as for VMSTATE_VARRAY_PTR. */
+#define VMSTATE_STRUCT_VARRAY_PTR(_m, _s, _cnt, _max, _vmsd, _type)                           \
+    { .name = #_m, .offset = offsetof(_s, _m), .size = sizeof(_type), .num = (_max),          \
+      .num_offset = offsetof(_s, _cnt), .vmsd = &(_vmsd),                                     \
+      .flags = VMS_STRUCT | VMS_VARRAY | VMS_POINTER }
+/** Nothing on the wire; fn(opaque, version) must hold on load and on save. */
+#define VMSTATE_VALIDATE(_text, _fn)                                                          \
+    { .name = (_text), .exists = (_fn), .flags = VMS_VALIDATE }
+
 /** Body only (spec 2.1, 2.5): fields and subsections. json (may be NULL) receives the keys of the description. */
 struct json_object;
 bool vmstate_save_body(StreamWriter *w, const VMStateDescription *vmsd, void *opaque,
@@ -131,7 +141,10 @@ void vmstate_registry_free(VMStateRegistry *reg);
 /** The dialect we write. Reading accepts both. */
 StreamDialect vmstate_dialect(const VMStateRegistry *reg);
 void vmstate_set_dialect(VMStateRegistry *reg, StreamDialect dialect);
-/** The dialect of the last stream loaded, as recognised by the cpu section; -1 if none or no cpu. */
+/**
+ * The dialect of the last stream loaded, -1 if not known: recognised by the
+ * first section whose two descriptions have different versions (the cpu).
+ */
 int vmstate_received_dialect(const VMStateRegistry *reg);
 void vmstate_set_received_dialect(VMStateRegistry *reg, StreamDialect dialect);
 
@@ -172,8 +185,18 @@ bool vmstate_save_all(VMStateRegistry *reg, StreamWriter *w, bool footers,
  */
 bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *idstr,
                           uint32_t instance_id, uint32_t version_id, GError **errp);
-/** Collects / delivers the "ferry" object. */
+/**
+ * Collects / delivers the "ferry" object. Collecting returns NULL when nobody
+ * registered or put anything; the caller owns (json_object_put) the result.
+ */
 struct json_object *vmstate_save_ferry(VMStateRegistry *reg);
 bool vmstate_load_ferry(VMStateRegistry *reg, struct json_object *ferry, GError **errp);
+
+/** Text of a description in QEMU's style: one line, ", " and ": ", "/" not escaped. Caller frees. */
+char *vmstate_json_text(struct json_object *json);
+/** The section id that vmstate_save_all gives to a section, also if it is not needed now; UINT32_MAX if there is none. */
+uint32_t vmstate_section_id(VMStateRegistry *reg, const char *idstr, uint32_t instance_id);
+/** Forgets which dialect was received: at the start of an incoming migration. */
+void vmstate_reset_received_dialect(VMStateRegistry *reg);
 
 #endif

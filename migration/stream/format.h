@@ -191,7 +191,7 @@ enum StreamCommand {
 #define MIG_CMD_POSTCOPY_ADVISE_BYTES 16
 #define MIG_CMD_PACKAGED_BYTES 4
 #define MIG_CMD_DISCARD_RANGES_MAX 12
-#define MIG_PACKAGED_MAX (16U << 24)    /* [8.4] a longer package is refused, not allocated */
+#define MIG_PACKAGED_MAX (256U << 20)    /* [8.4] a longer package is refused, not allocated */
 
 /* ---- [8.2] return path, destination to source ---- */
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The base of all channels: dispatch to the leaf, whole reads and writes, and
+ * the interruptible descriptor I/O that the leaves share. Called by the
+ * streams; opens nothing itself.
+ *
+ * Shutdown has to end a read or write that blocks in another thread, on
+ * descriptors that know no shutdown(2) (pipes, files). So descriptors are
+ * non-blocking, every wait is a poll() on the descriptor and on an eventfd,
+ * and channel_shutdown makes that eventfd readable for ever.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "migration/channel/channel-private.h"
+#include "util/error.h"
+
+#ifndef IOV_MAX
+#define IOV_MAX 1024
+#endif
+
+static bool fd_set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && ((flags & O_NONBLOCK) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
+static bool fd_is_regular(int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
+static bool fd_is_socket(int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+bool channel_init(Channel *c, const ChannelOps *ops, const char *name, int rfd, int wfd,
+                  GError **errp)
+{
+    int fd = rfd >= 0 ? rfd : wfd;
+
+    c->seekable = fd_is_regular(fd);
+    c->is_socket = rfd == wfd && fd_is_socket(fd);
+    c->return_path = c->is_socket;
+    if (!c->seekable &&
+        ((rfd >= 0 && !fd_set_nonblocking(rfd)) || (wfd >= 0 && !fd_set_nonblocking(wfd)))) {
+        error_setg_errno(errp, errno, "Unable to set up '%s'", name);
+        return false;
+    }
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->wake_fd < 0) {
+        error_setg_errno(errp, errno, "Unable to create an event descriptor for '%s'", name);
+        return false;
+    }
+    c->ops = ops;
+    c->name = g_strdup(name);
+    c->rfd = rfd;
+    c->wfd = wfd;
+    return true;
+}
+
+void channel_finish(Channel *c)
+{
+    if (c->rfd >= 0) {
+        close(c->rfd);
+    }
+    if (c->wfd >= 0 && c->wfd != c->rfd) {
+        close(c->wfd);
+    }
+    if (c->wake_fd >= 0) {
+        close(c->wake_fd);
+    }
+    g_free(c->name);
+}
+
+bool channel_wait(int fd, short events, int wake_fd, GError **errp)
+{
+    struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = wake_fd, .events = POLLIN } };
+
+    for (;;) {
+        int n = poll(p, 2, -1);
+        if (n < 0 && errno != EINTR) {
+            error_setg_errno(errp, errno, "Unable to wait for I/O");
+            return false;
+        }
+        if (n > 0 && p[1].revents) {
+            error_setg(errp, "Operation was cancelled");
+            return false;
+        }
+        if (n > 0) {
+            return true; /* hang-ups and errors too: the next system call names them */
+        }
+    }
+}
+
+static bool channel_check_open(Channel *c, const char *verb, GError **errp)
+{
+    if (g_atomic_int_get(&c->shut)) {
+        error_setg(errp, "Unable to %s '%s': Channel was shut down", verb, c->name);
+        return false;
+    }
+    return true;
+}
+
+/* Messages name the kind of thing, as QEMU's do. */
+static const char *channel_noun(const Channel *c)
+{
+    return c->is_socket ? "socket" : c->seekable ? "file" : "pipe";
+}
+
+ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = MIN(iovcnt, IOV_MAX) };
+
+    if (c->wfd < 0) {
+        error_setg(errp, "Unable to write to '%s': It is open for reading only", c->name);
+        return -1;
+    }
+    for (;;) {
+        if (!channel_check_open(c, "write to", errp)) {
+            return -1;
+        }
+        ssize_t n = c->is_socket ? sendmsg(c->wfd, &msg, MSG_NOSIGNAL)
+                                 : writev(c->wfd, iov, MIN(iovcnt, IOV_MAX));
+        if (n > 0) {
+            return n;
+        }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && errno != EAGAIN) {
+            error_setg_errno(errp, errno, "Unable to write to %s", channel_noun(c));
+            return -1;
+        }
+        if (!channel_wait(c->wfd, POLLOUT, c->wake_fd, errp)) {
+            error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
+            return -1;
+        }
+    }
+}
+
+ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
+{
+    if (c->rfd < 0) {
+        error_setg(errp, "Unable to read from '%s': It is open for writing only", c->name);
+        return -1;
+    }
+    for (;;) {
+        if (!channel_check_open(c, "read from", errp)) {
+            return -1;
+        }
+        ssize_t n = read(c->rfd, buf, len);
+        if (n >= 0) {
+            return n;
+        }
+        if (errno == EINTR) {
+            continue;
+        }
+        if (errno != EAGAIN) {
+            error_setg_errno(errp, errno, "Unable to read from %s", channel_noun(c));
+            return -1;
+        }
+        if (!channel_wait(c->rfd, POLLIN, c->wake_fd, errp)) {
+            error_prepend(errp, "Unable to read from %s: ", channel_noun(c));
+            return -1;
+        }
+    }
+}
+
+void channel_fd_shutdown(Channel *c)
+{
+    uint64_t one = 1;
+
+    g_atomic_int_set(&c->shut, 1);
+    if (c->is_socket) {
+        shutdown(c->rfd, SHUT_RDWR); /* so that the peer learns of it as well */
+    }
+    if (write(c->wake_fd, &one, sizeof(one)) < 0) {
+        /* the counter is full: it is readable already */
+    }
+}
+
+bool channel_fd_close(Channel *c, GError **errp)
+{
+    /* Delayed write errors of files (quota, network file systems) come out here. */
+    if (c->seekable && c->wfd >= 0 && close(c->wfd) < 0) {
+        error_setg_errno(errp, errno, "Unable to close '%s'", c->name);
+        c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
+        c->wfd = -1;
+        channel_finish(c);
+        g_free(c);
+        return false;
+    }
+    if (c->seekable && c->wfd >= 0) {
+        c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
+        c->wfd = -1;
+    }
+    channel_finish(c);
+    g_free(c);
+    return true;
+}
+
+bool channel_is_seekable(const Channel *c)
+{
+    return c->seekable;
+}
+
+bool channel_has_return_path(const Channel *c)
+{
+    return c->return_path;
+}
+
+int channel_fd(const Channel *c)
+{
+    return !c->seekable ? -1 : c->wfd >= 0 ? c->wfd : c->rfd;
+}
+
+const char *channel_name(const Channel *c)
+{
+    return c->name;
+}
+
+ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    return c->ops->writev(c, iov, iovcnt, errp);
+}
+
+bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp)
+{
+    while (len > 0) {
+        struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+        ssize_t n = c->ops->writev(c, &iov, 1, errp);
+        if (n < 0) {
+            return false;
+        }
+        buf = (const char *)buf + n;
+        len -= n;
+    }
+    return true;
+}
+
+ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp)
+{
+    return c->ops->read(c, buf, len, errp);
+}
+
+bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = c->ops->read(c, (char *)buf + done, len - done, errp);
+        if (n < 0) {
+            return false;
+        }
+        if (n == 0) {
+            error_setg(errp, "Unable to read from '%s': Unexpected end after %zu of %zu bytes",
+                       c->name, done, len);
+            return false;
+        }
+        done += n;
+    }
+    return true;
+}
+
+void channel_shutdown(Channel *c)
+{
+    c->ops->shutdown(c);
+}
+
+bool channel_close(Channel *c, GError **errp)
+{
+    return !c || c->ops->close(c, errp);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A channel for unit tests: reads from a byte string in pieces of at most
+ * piece bytes, writes into a GByteArray in pieces of at most piece bytes, and
+ * fails after fail_after bytes. Counts system-call-like operations.
+ */
+#ifndef TESTS_FAKE_CHANNEL_H
+#define TESTS_FAKE_CHANNEL_H
+
+#include <string.h>
+#include "migration/channel/channel-private.h"
+#include "util/error.h"
+
+typedef struct FakeChannel {
+    Channel base;
+    const uint8_t *in;
+    size_t in_len, in_pos;
+    GByteArray *out;
+    size_t piece;
+    size_t fail_after;      /* bytes; SIZE_MAX: never */
+    unsigned calls;
+    int max_iovcnt;
+} FakeChannel;
+
+static ssize_t fake_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    FakeChannel *f = (FakeChannel *)c;
+    size_t room = MIN(f->piece, f->fail_after - MIN(f->fail_after, f->out->len)), done = 0;
+
+    f->calls++;
+    f->max_iovcnt = MAX(f->max_iovcnt, iovcnt);
+    if (room == 0) {
+        error_setg(errp, "Unable to write to socket: Broken pipe");
+        return -1;
+    }
+    for (int i = 0; i < iovcnt && done < room; i++) {
+        size_t n = MIN(iov[i].iov_len, room - done);
+        g_byte_array_append(f->out, iov[i].iov_base, n);
+        done += n;
+    }
+    return done;
+}
+
+static ssize_t fake_read(Channel *c, void *buf, size_t len, GError **errp)
+{
+    FakeChannel *f = (FakeChannel *)c;
+    size_t n = MIN(MIN(len, f->piece), f->in_len - f->in_pos);
+
+    f->calls++;
+    if (f->in_pos >= f->fail_after) {
+        error_setg(errp, "Unable to read from socket: Connection reset by peer");
+        return -1;
+    }
+    memcpy(buf, f->in + f->in_pos, n);
+    f->in_pos += n;
+    return n;
+}
+
+static void fake_shutdown(Channel *c)
+{
+    ((FakeChannel *)c)->fail_after = 0;
+}
+
+static bool fake_close(Channel *c, GError **errp)
+{
+    g_byte_array_unref(((FakeChannel *)c)->out);
+    g_free(c);
+    return true;
+}
+
+static inline FakeChannel *fake_channel_new(const void *in, size_t len, size_t piece)
+{
+    static const ChannelOps ops = { "fake", fake_writev, fake_read, fake_shutdown, fake_close };
+    FakeChannel *f = g_new0(FakeChannel, 1);
+
+    f->base.ops = &ops;
+    f->base.name = (char *)"fake";
+    f->base.rfd = f->base.wfd = f->base.wake_fd = -1;
+    f->in = in;
+    f->in_len = len;
+    f->out = g_byte_array_new();
+    f->piece = piece;
+    f->fail_after = SIZE_MAX;
+    return f;
+}
+
+#endif
