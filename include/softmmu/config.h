@@ -10,6 +10,9 @@
 #include "util/opts.h"
 
 typedef struct MachineConfig {
+    const char *program;        /* argv[0] without its directory: starts every message */
+    bool msg_timestamp;         /* -msg timestamp=on */
+    bool msg_guest_name;        /* -msg guest-name=on */
     /* -M: wire name "none" or "virt" and which version (dialect) it stands for */
     const char *machine_name;
     StreamDialect dialect;

@@ -40,4 +40,11 @@ typedef struct Machine {
     struct Migration *migration;
 } Machine;
 
+/**
+ * One line on stderr: "[TIMESTAMP ][GUEST ]PROGRAM: MESSAGE", as -msg asks.
+ * For what has no caller to return to: signals, a failed incoming migration,
+ * device warnings. Any thread.
+ */
+void machine_report(const Machine *machine, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
 #endif

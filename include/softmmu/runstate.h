@@ -25,12 +25,16 @@ bool runstate_set(RunStateCtl *rs, RunState to, GError **errp);
 
 /**
  * vm_stop: if running, pauses vCPUs, stops the clock, runs the stop notifiers
- * (devices drain), moves to `to`, emits STOP. If not running only moves.
+ * (devices drain), moves to `to`, emits STOP. If not running only moves, but
+ * "paused" means "not running": then the state that is there stays. Fails if
+ * a move to finish-migrate meets a guest that has just switched itself off.
  * vm_start: the reverse (moves to running, emits RESUME). BQL; main thread or
  * migration thread.
  */
 bool vm_stop(RunStateCtl *rs, RunState to, GError **errp);
 bool vm_start(RunStateCtl *rs, GError **errp);
+/** True in the states that only a reset ends (shutdown, internal-error): vm_start refuses. */
+bool runstate_needs_reset(const RunStateCtl *rs);
 
 /** Called under BQL after each stop (running=false) and before each start (running=true). */
 typedef void RunStateNotify(void *opaque, bool running, RunState state);
@@ -44,5 +48,13 @@ void machine_reset_devices(RunStateCtl *rs);
 void system_shutdown_request(RunStateCtl *rs, ShutdownCause cause, int exit_code);
 void system_reset_request(RunStateCtl *rs, ShutdownCause cause);
 void system_powerdown_request(RunStateCtl *rs);
+
+/** -no-reboot (a reset becomes a shutdown) and -no-shutdown (a shutdown only stops), changeable by set-action. BQL. */
+void runstate_set_actions(RunStateCtl *rs, bool no_reboot, bool no_shutdown);
+/**
+ * Takes SIGINT, SIGHUP and SIGTERM as shutdown requests of the host. Main
+ * thread, before any other thread exists (it blocks them for all).
+ */
+bool runstate_take_signals(RunStateCtl *rs, GError **errp);
 
 #endif
