@@ -102,6 +102,10 @@ class Builtin(Type):
         self.is_pointer = self.ctype.endswith('*')
         self.json_kind = JSON_KIND[self.json]
 
+    @property
+    def c(self):
+        return self.name    # 'int' is a keyword, qapi_type_int is not
+
 
 class Enum(Type):
     json_kind = 'string'

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decisions of an outgoing migration. Called by migration/outgoing.c
+ * between parts of a pass; touches nothing but its arguments.
+ */
+#include "migration/control/policy.h"
+
+static double switchover_rate(const PolicyInput *in)
+{
+    return in->switchover_bandwidth ? in->switchover_bandwidth / 1000.0 : in->bandwidth;
+}
+
+uint64_t policy_threshold(const PolicyInput *in)
+{
+    double bytes = switchover_rate(in) * in->downtime_limit_ms;
+
+    /* Until a window has passed nothing is known, not even with a rate that the user promised. */
+    return in->bandwidth > 0 ? (uint64_t)MIN(bytes, 9e18) : 0;
+}
+
+/*
+ * Little is left: look at the dirty log before believing it. With a guest
+ * that stands still there is nothing to see, and the final sync of the last
+ * phase looks once more in any case.
+ */
+PolicyAction policy_decide(const PolicyInput *in)
+{
+    uint64_t threshold = policy_threshold(in);
+    bool little = in->pending_wire_bytes < threshold || in->pending_wire_bytes == 0;
+
+    if (!little) {
+        return POLICY_ITERATE;
+    }
+    if (in->synced || (in->pending_wire_bytes == 0 && !in->guest_running)) {
+        return POLICY_SWITCH_OVER;
+    }
+    return POLICY_SYNC;
+}
+
+static char *size_text(double bytes)
+{
+    if (bytes >= 1 << 20) {
+        return g_strdup_printf("%.1f MiB", bytes / (1 << 20));
+    }
+    return bytes >= 1024 ? g_strdup_printf("%.1f KiB", bytes / 1024)
+                         : g_strdup_printf("%.0f bytes", bytes);
+}
+
+char *policy_reason(const PolicyInput *in, PolicyAction action)
+{
+    g_autofree char *pending = size_text(in->pending_wire_bytes);
+    g_autofree char *fits = size_text(policy_threshold(in));
+    g_autofree char *rate = size_text(switchover_rate(in) * 1000);
+
+    if (in->pending_wire_bytes == 0) {
+        return g_strdup("nothing remains");
+    }
+    if (in->bandwidth <= 0) {
+        return g_strdup_printf("%s remain, the rate is not known yet", pending);
+    }
+    return g_strdup_printf("%s remain, %s%s fit into %" G_GUINT64_FORMAT " ms at %s/s", pending,
+                           action == POLICY_ITERATE ? "only " : "", fits, in->downtime_limit_ms,
+                           rate);
+}
+
+uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms)
+{
+    return bandwidth > 0 ? (uint64_t)(wire_bytes / bandwidth) : fallback_ms;
+}
+
+static int next_percent(const ThrottleState *state, const ThrottleParams *p, uint64_t dirtied,
+                        uint64_t limit)
+{
+    int step = p->increment;
+
+    if (state->percent == 0) {
+        return p->initial;
+    }
+    if (p->tailslow && dirtied > 0) {
+        double now = 100 - state->percent;
+        int enough = (int)(now - now * limit / dirtied);
+        step = MIN(step, enough);
+    }
+    return MIN(state->percent + step, (int)p->max);
+}
+
+bool policy_throttle(ThrottleState *state, const ThrottleParams *p, uint64_t dirtied_bytes,
+                     uint64_t sent_bytes)
+{
+    uint64_t limit = sent_bytes / 100.0 * p->trigger_threshold;
+
+    /* One bad period may be chance; the second in a row of bad ones acts. */
+    if (dirtied_bytes <= limit || ++state->strikes < 2) {
+        return false;
+    }
+    int before = state->percent;
+    state->strikes = 0;
+    state->percent = next_percent(state, p, dirtied_bytes, limit);
+    return state->percent != before;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an outgoing migration decides, as pure functions of its numbers: go
+ * on, look again, switch over (spec migration-stream 5.3); throttle the
+ * virtual CPUs (5.5). No clock, no thread, no machine.
+ */
+#ifndef MIGRATION_CONTROL_POLICY_H
+#define MIGRATION_CONTROL_POLICY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum PolicyAction {
+    POLICY_ITERATE,     /* send more while the guest runs */
+    POLICY_SYNC,        /* fetch the dirty log, then ask again with synced set */
+    POLICY_SWITCH_OVER, /* stop the guest and finish */
+} PolicyAction;
+
+typedef struct PolicyInput {
+    uint64_t pending_wire_bytes;    /* estimate of what sending all that is dirty costs on the wire */
+    double bandwidth;               /* bytes per ms of the last window; 0: no window has passed */
+    uint64_t switchover_bandwidth;  /* avail-switchover-bandwidth, bytes per s; 0: use the measured one */
+    uint64_t downtime_limit_ms;
+    bool guest_running;
+    bool synced;                    /* the dirty log was fetched for this very question */
+} PolicyInput;
+
+/** Bytes that fit into the downtime limit. */
+uint64_t policy_threshold(const PolicyInput *in);
+PolicyAction policy_decide(const PolicyInput *in);
+/** Why, in plain words: "12.5 MiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s". Caller frees. */
+char *policy_reason(const PolicyInput *in, PolicyAction action);
+/** Milliseconds the guest would stand still if switched over now; fallback when nothing was measured. */
+uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms);
+
+/** auto-converge, kept between periods. Starts all zero. */
+typedef struct ThrottleState {
+    unsigned strikes;   /* periods in which too much was dirtied since the last step */
+    int percent;        /* 0: the CPUs run freely */
+} ThrottleState;
+
+typedef struct ThrottleParams {
+    unsigned trigger_threshold, initial, increment, max;    /* percent */
+    bool tailslow;
+} ThrottleParams;
+
+/**
+ * One period ended in which the guest dirtied and we sent so many bytes.
+ * True if state->percent changed.
+ */
+bool policy_throttle(ThrottleState *state, const ThrottleParams *p, uint64_t dirtied_bytes,
+                     uint64_t sent_bytes);
+
+#endif

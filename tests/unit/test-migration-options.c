@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/control/options: the tables, QEMU's texts, nothing changed on error, the documentation. */
+#include <stdio.h>
+#include <string.h>
+#include "migration/control/options-table.h"
+#include "migration/control/options.h"
+#include "qapi/qapi-visit.h"
+#include "util/error.h"
+
+static bool set_caps(MigrationOptions *o, const char *text, GError **errp)
+{
+    MigrationCapabilityStatusList *list = NULL;
+    g_auto(GStrv) words = g_strsplit(text, " ", 0);
+
+    for (char **w = words; *w; w++) {
+        MigrationCapabilityStatusList *node = g_new0(MigrationCapabilityStatusList, 1);
+        node->value = g_new0(MigrationCapabilityStatus, 1);
+        node->value->state = (*w)[0] == '+';
+        int cap = MigrationCapability_parse(*w + 1, NULL);
+        g_assert_cmpint(cap, >=, 0);
+        node->value->capability = cap;
+        node->next = list;
+        list = node;
+    }
+    bool ok = migration_options_set_capabilities(o, list, errp);
+    qapi_free_MigrationCapabilityStatusList(list);
+    return ok;
+}
+
+static void caps_fail(MigrationOptions *o, const char *text, const char *message)
+{
+    g_autoptr(GError) err = NULL;
+    MigrationCaps before = migration_options_caps(o);
+
+    g_assert_false(set_caps(o, text, &err));
+    g_assert_cmpstr(err->message, ==, message);
+    g_assert_cmphex(migration_options_caps(o), ==, before);
+}
+
+static void param_fail(MigrationOptions *o, const char *name, const char *value,
+                       const char *message)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *before = migration_options_parameters_text(o);
+
+    g_assert_false(migration_options_set_parameter_text(o, name, value, &err));
+    g_assert_cmpstr(err->message, ==, message);
+    g_autofree char *after = migration_options_parameters_text(o);
+    g_assert_cmpstr(before, ==, after);
+}
+
+static void test_capabilities(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
+
+    g_assert_true(set_caps(o, "+xbzrle +events", NULL));
+    g_assert_cmphex(migration_options_caps(o), ==, MIGRATION_CAP(XBZRLE) | MIGRATION_CAP(EVENTS));
+    caps_fail(o, "+auto-converge +mapped-ram", "Mapped-ram migration is incompatible with xbzrle");
+    caps_fail(o, "+fixed-ram -xbzrle +mapped-ram",
+              "Fixed-ram migration is incompatible with mapped-ram");
+    caps_fail(o, "+postcopy-preempt", "Postcopy preempt requires postcopy-ram");
+    caps_fail(o, "+background-snapshot", "Background-snapshot is not compatible with xbzrle");
+    caps_fail(o, "+postcopy-ram",
+              "Capability 'postcopy-ram' is not available: postcopy is not implemented yet");
+    /* One call may switch one off and the other on, in any order. */
+    g_assert_true(set_caps(o, "+mapped-ram -xbzrle", NULL));
+    migration_options_free(o);
+}
+
+/* Whatever a client knows from QEMU can be set to off; every name that is not listed is refused when on. */
+static void test_off_always(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_10_0);
+    MigrationCapabilityStatusList *list = migration_options_query_capabilities(o);
+    unsigned listed = 0;
+
+    for (MigrationCapabilityStatusList *l = list; l; l = l->next) {
+        listed |= 1u << l->value->capability;
+        g_assert_false(l->value->state);
+    }
+    for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
+        g_autoptr(GError) err = NULL;
+        g_autofree char *off = g_strconcat("-", MigrationCapability_str(cap), NULL);
+        g_autofree char *on = g_strconcat("+", MigrationCapability_str(cap), NULL);
+        g_assert_true(set_caps(o, off, NULL));
+        bool ok = set_caps(o, on, &err);
+        g_assert_cmpint(ok, ==, (listed >> cap) & 1);
+        g_assert_true(set_caps(o, off, NULL));
+    }
+    /* What libvirt would use if it were listed. */
+    g_assert_cmphex(listed & (MIGRATION_CAP(POSTCOPY_RAM) | MIGRATION_CAP(MULTIFD) |
+                              MIGRATION_CAP(ZERO_COPY_SEND) | MIGRATION_CAP(COMPRESS) |
+                              MIGRATION_CAP(RDMA_PIN_ALL) | MIGRATION_CAP(DIRTY_BITMAPS)), ==, 0);
+    qapi_free_MigrationCapabilityStatusList(list);
+    migration_options_free(o);
+}
+
+static void test_parameter_texts(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
+
+    param_fail(o, "downtime-limit", "3000000",
+               "Parameter 'downtime_limit' expects an integer in the range of 0 to (2000 * 1000) ms");
+    param_fail(o, "cpu-throttle-initial", "0",
+               "Parameter 'cpu_throttle_initial' expects an integer in the range of 1 to 99");
+    param_fail(o, "max-cpu-throttle", "10",
+               "Parameter 'max_cpu_throttle' expects an integer in the range of "
+               "cpu_throttle_initial to 99");
+    param_fail(o, "xbzrle-cache-size", "1000",
+               "Parameter 'xbzrle_cache_size' expects a size no less than the target page size");
+    param_fail(o, "compress-level", "10",
+               "Parameter 'compress_level' expects a value between 0 and 9");
+    param_fail(o, "multifd-channels", "300", "Parameter 'multifd-channels' expects uint8_t");
+    param_fail(o, "multifd-channels", "4", "Parameter 'multifd-channels' cannot be changed: "
+               "parallel channels are not implemented yet");
+    param_fail(o, "tls-creds", "tls0",
+               "Parameter 'tls-creds' cannot be changed: TLS is not implemented yet");
+    param_fail(o, "max-bandwidth", "-1", "Invalid size -1");
+    param_fail(o, "max-bandwidth", "9999999999999999", "Invalid size 9999999999999999");
+    param_fail(o, "cpu-throttle-tailslow", "maybe",
+               "Parameter 'cpu-throttle-tailslow' expects 'on' or 'off'");
+    param_fail(o, "bogus", "1", "invalid parameter value: bogus");
+    param_fail(o, "zero-page-detection", "some", "invalid parameter value: some");
+    param_fail(o, "downtime-limit", "x",
+               "Parameter 'downtime-limit' expects a non-negative number below 2^64\n"
+               "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+               "and exabytes, respectively.");
+
+    g_assert_true(migration_options_set_parameter_text(o, "max-bandwidth", "1", NULL));
+    g_assert_cmpuint(migration_options_params(o).max_bandwidth, ==, 1 << 20);
+    g_assert_true(migration_options_set_parameter_text(o, "max-bandwidth", "64k", NULL));
+    g_assert_cmpuint(migration_options_params(o).max_bandwidth, ==, 64 << 10);
+    g_assert_true(migration_options_set_parameter_text(o, "xbzrle-cache-size", "5000", NULL));
+    g_assert_cmpuint(migration_options_params(o).xbzrle_cache_size, ==, 5000);
+    g_assert_true(migration_options_set_parameter_text(o, "tls-creds", "", NULL));
+    g_assert_true(migration_options_set_parameter_text(o, "multifd-channels", "2", NULL));
+    migration_options_free(o);
+}
+
+static void test_parameters_atomic(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
+    g_autoptr(GError) err = NULL;
+    /* Together they are right although neither order of one by one is... */
+    MigrationParameters p = { .has_cpu_throttle_initial = true, .cpu_throttle_initial = 60,
+                              .has_max_cpu_throttle = true, .max_cpu_throttle = 70,
+                              .tls_creds = (char *)"", .tls_hostname = (char *)"" };
+    g_assert_true(migration_options_set_parameters(o, &p, &err));
+    g_assert_no_error(err);
+    /* ... and one wrong member leaves the good ones unset. */
+    MigrationParameters q = { .has_max_bandwidth = true, .max_bandwidth = 1,
+                              .has_downtime_limit = true, .downtime_limit = 2000001 };
+    g_assert_false(migration_options_set_parameters(o, &q, &err));
+    g_assert_cmpuint(migration_options_params(o).max_bandwidth, ==, 128 << 20);
+    g_assert_cmpuint(migration_options_params(o).cpu_throttle_initial, ==, 60);
+    migration_options_free(o);
+}
+
+/* The table agrees with the schema's types: every member once, with the width that the schema says. */
+static void test_table_matches_schema(void)
+{
+    static const int kinds[] = {
+        [PARAM_BOOL] = QAPI_KIND_BOOL,   [PARAM_U8] = QAPI_KIND_UINT8,
+        [PARAM_U32] = QAPI_KIND_UINT32,  [PARAM_U64] = QAPI_KIND_UINT64,
+        [PARAM_SIZE] = QAPI_KIND_SIZE,   [PARAM_ENUM] = QAPI_KIND_ENUM,
+        [PARAM_STR] = QAPI_KIND_STR,
+    };
+    const QapiType *type = &qapi_type_MigrationParameters;
+
+    g_assert_cmpuint(type->n_members, ==, migration_parameter_count);
+    for (size_t i = 0; i < type->n_members; i++) {
+        const QapiMember *m = &type->members[i];
+        size_t j = 0;
+        while (j < migration_parameter_count && strcmp(migration_parameter_table[j].name, m->name)) {
+            j++;
+        }
+        g_assert_cmpuint(j, <, migration_parameter_count);
+        const MigrationParameterInfo *info = &migration_parameter_table[j];
+        g_assert_cmpuint(info->offset, ==, m->offset);
+        if (info->type != PARAM_STR) {
+            g_assert_cmpuint(info->has_offset, ==, m->has_offset);
+        }
+        int want = kinds[info->type];
+        g_assert_true((int)m->type->kind == want ||
+                      (info->type == PARAM_U64 && m->type->kind == QAPI_KIND_SIZE));
+    }
+}
+
+static void test_query_lists_what_can_be_set(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
+    g_autoptr(GError) err = NULL;
+    MigrationParameters *p = migration_options_query_parameters(o);
+
+    g_assert_true(p->has_max_bandwidth && p->has_downtime_limit && p->has_xbzrle_cache_size);
+    g_assert_false(p->has_multifd_channels || p->has_compress_level || p->tls_creds);
+    /* libvirt gives back all it was told. */
+    g_assert_true(migration_options_set_parameters(o, p, &err));
+    g_assert_no_error(err);
+    qapi_free_MigrationParameters(p);
+    migration_options_free(o);
+}
+
+static void test_globals(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_10_0);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(migration_options_props(o)->send_switchover_start);
+    g_assert_true(migration_options_set_global(o, "send-switchover-start", "off", NULL));
+    g_assert_false(migration_options_props(o)->send_switchover_start);
+    g_assert_true(migration_options_set_global(o, "x-xbzrle", "on", NULL));
+    g_assert_cmphex(migration_options_caps(o), ==, MIGRATION_CAP(XBZRLE));
+    g_assert_true(migration_options_set_global(o, "x-downtime-limit", "30", NULL));
+    g_assert_cmpuint(migration_options_params(o).downtime_limit, ==, 30);
+    g_assert_false(migration_options_set_global(o, "bogus", "1", &err));
+    g_assert_cmpstr(err->message, ==, "can't apply global migration.bogus=1: "
+                    "Property 'migration.bogus' not found");
+    migration_options_free(o);
+}
+
+static void test_hmp_text(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
+    g_autofree char *params = migration_options_parameters_text(o);
+    g_autofree char *globals = migration_options_globals_text(o);
+
+    g_assert_cmpstr(params, ==,
+                    "throttle-trigger-threshold: 50\ncpu-throttle-initial: 20\n"
+                    "cpu-throttle-increment: 10\ncpu-throttle-tailslow: off\n"
+                    "max-cpu-throttle: 99\nmax-bandwidth: 134217728 bytes/second\n"
+                    "avail-switchover-bandwidth: 0 bytes/second\ndowntime-limit: 300 ms\n"
+                    "zero-page-detection: legacy\nxbzrle-cache-size: 67108864 bytes\n");
+    g_assert_cmpstr(globals, ==,
+                    "globals:\nstore-global-state: on\nonly-migratable: off\n"
+                    "send-configuration: on\nsend-section-footer: on\n"
+                    "decompress-error-check: on\nclear-bitmap-shift: 18\n");
+    migration_options_free(o);
+}
+
+static void test_documentation(void)
+{
+    const char *root = g_getenv("FERRY_SOURCE_ROOT");
+    g_autofree char *want = migration_options_markdown();
+    g_autofree char *path = NULL, *text = NULL;
+
+    if (!root) {
+        g_test_skip("FERRY_SOURCE_ROOT is not set");
+        return;
+    }
+    path = g_build_filename(root, "docs", "system", "migration-options.md", NULL);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(want, "\n", 0);
+    for (char **l = lines; *l; l++) {
+        if (!strstr(text, *l)) {
+            g_test_message("missing in migration-options.md: %s", *l);
+            g_test_fail();
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[1], "--markdown")) {
+        g_autofree char *md = migration_options_markdown();
+        fputs(md, stdout);
+        return 0;
+    }
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/migration-options/capabilities", test_capabilities);
+    g_test_add_func("/migration-options/off-always", test_off_always);
+    g_test_add_func("/migration-options/parameter-texts", test_parameter_texts);
+    g_test_add_func("/migration-options/parameters-atomic", test_parameters_atomic);
+    g_test_add_func("/migration-options/table-matches-schema", test_table_matches_schema);
+    g_test_add_func("/migration-options/query", test_query_lists_what_can_be_set);
+    g_test_add_func("/migration-options/globals", test_globals);
+    g_test_add_func("/migration-options/hmp-text", test_hmp_text);
+    g_test_add_func("/migration-options/documentation", test_documentation);
+    return g_test_run();
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/control/policy and rate: spec 5.2, 5.3, 5.5 as numbers. */
+#include "migration/control/policy.h"
+#include "migration/control/rate.h"
+
+static void test_decide(void)
+{
+    /* 32 MiB/s = 33554 bytes per ms; 30 ms hold 1006632 bytes. */
+    PolicyInput in = { .pending_wire_bytes = 2000000, .bandwidth = 33554.4,
+                       .downtime_limit_ms = 30, .guest_running = true };
+
+    g_assert_cmpuint(policy_threshold(&in), ==, 1006632);
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_ITERATE);
+    in.pending_wire_bytes = 80000;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SYNC);
+    in.synced = true;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+    in.pending_wire_bytes = 1006632;    /* exactly what fits is not less than what fits */
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_ITERATE);
+    in.switchover_bandwidth = 1000000000;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+}
+
+static void test_decide_without_rate(void)
+{
+    PolicyInput in = { .pending_wire_bytes = 1, .bandwidth = 0, .switchover_bandwidth = 1 << 30,
+                       .downtime_limit_ms = 2000000, .guest_running = true };
+
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_ITERATE);
+    in.pending_wire_bytes = 0;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SYNC);   /* a running guest has dirtied something */
+    in.synced = true;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+    in.synced = false;
+    in.guest_running = false;   /* captured with 7.2: pass 1, active, pass 2 (the final one), completed */
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+}
+
+static void test_reason(void)
+{
+    PolicyInput in = { .pending_wire_bytes = 13 << 20, .bandwidth = 33554.432,
+                       .downtime_limit_ms = 300, .guest_running = true };
+    g_autofree char *a = policy_reason(&in, POLICY_ITERATE);
+    g_assert_cmpstr(a, ==, "13.0 MiB remain, only 9.6 MiB fit into 300 ms at 32.0 MiB/s");
+    in.pending_wire_bytes = 80000;
+    g_autofree char *b = policy_reason(&in, POLICY_SWITCH_OVER);
+    g_assert_cmpstr(b, ==, "78.1 KiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s");
+    in.bandwidth = 0;
+    g_autofree char *c = policy_reason(&in, POLICY_ITERATE);
+    g_assert_cmpstr(c, ==, "78.1 KiB remain, the rate is not known yet");
+}
+
+static void test_expected_downtime(void)
+{
+    g_assert_cmpuint(policy_expected_downtime(1000000, 10000, 300), ==, 100);
+    g_assert_cmpuint(policy_expected_downtime(1000000, 0, 300), ==, 300);
+}
+
+static void test_throttle(void)
+{
+    ThrottleParams p = { .trigger_threshold = 50, .initial = 20, .increment = 10, .max = 45 };
+    ThrottleState s = { 0 };
+
+    g_assert_false(policy_throttle(&s, &p, 500, 1000));     /* exactly the threshold: fine */
+    g_assert_false(policy_throttle(&s, &p, 501, 1000));     /* first strike */
+    g_assert_true(policy_throttle(&s, &p, 501, 1000));
+    g_assert_cmpint(s.percent, ==, 20);
+    g_assert_false(policy_throttle(&s, &p, 900, 1000));
+    g_assert_true(policy_throttle(&s, &p, 900, 1000));
+    g_assert_cmpint(s.percent, ==, 30);
+    policy_throttle(&s, &p, 900, 1000);
+    g_assert_true(policy_throttle(&s, &p, 900, 1000));
+    policy_throttle(&s, &p, 900, 1000);
+    g_assert_true(policy_throttle(&s, &p, 900, 1000));
+    g_assert_cmpint(s.percent, ==, 45);                     /* capped */
+    policy_throttle(&s, &p, 900, 1000);
+    g_assert_false(policy_throttle(&s, &p, 900, 1000));
+}
+
+static void test_throttle_tailslow(void)
+{
+    ThrottleParams p = { .trigger_threshold = 50, .initial = 20, .increment = 10, .max = 99,
+                         .tailslow = true };
+    ThrottleState s = { .percent = 90, .strikes = 1 };
+
+    /* 10% of CPU left, 10% too much: min(10, 10 - 10 * 500/550) = 0.9 -> nothing */
+    g_assert_false(policy_throttle(&s, &p, 550, 1000));
+    s.strikes = 1;
+    g_assert_true(policy_throttle(&s, &p, 1000, 1000));     /* 10 - 10 * 500/1000 = 5 */
+    g_assert_cmpint(s.percent, ==, 95);
+}
+
+static void test_rate_windows(void)
+{
+    RateLimit r;
+    RateWindow w;
+
+    rate_start(&r, 1000, 0);
+    g_assert_false(rate_exhausted(&r, 1000, 10000));        /* budget 1000 per window */
+    g_assert_true(rate_exhausted(&r, 1001, 10000));
+    g_assert_false(rate_exhausted(&r, 1001, 0));            /* no limit */
+    g_assert_cmpint(rate_wait_us(&r, 41000, 1001, 10000), ==, 60000);
+    g_assert_cmpint(rate_wait_us(&r, 41000, 900, 10000), ==, 0);
+    g_assert_false(rate_roll(&r, 100999, 1001, 10000, &w));
+    g_assert_true(rate_roll(&r, 101000, 1001, 10000, &w));
+    g_assert_cmpint(w.us, ==, 100000);
+    g_assert_cmpuint(w.bytes, ==, 1001);
+    g_assert_cmpuint(r.debt, ==, 1);
+    g_assert_true(rate_exhausted(&r, 1001, 20000) == false);    /* raised in between */
+}
+
+/* One page of 4116 bytes per window at 10000 bytes/s would be four times too fast. */
+static void test_rate_small_limit(void)
+{
+    RateLimit r;
+    RateWindow w;
+    uint64_t sent = 0;
+    int64_t now = 0;
+
+    rate_start(&r, now, sent);
+    while (now < 60 * G_USEC_PER_SEC) {
+        if (!rate_exhausted(&r, sent, 10000)) {
+            sent += 4116;
+        } else {
+            now += rate_wait_us(&r, now, sent, 10000);
+            rate_roll(&r, now, sent, 10000, &w);
+        }
+    }
+    g_assert_cmpuint(sent, >=, 600000 - 10000);
+    g_assert_cmpuint(sent, <=, 600000 + 10000);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/migration-policy/decide", test_decide);
+    g_test_add_func("/migration-policy/decide-without-rate", test_decide_without_rate);
+    g_test_add_func("/migration-policy/reason", test_reason);
+    g_test_add_func("/migration-policy/expected-downtime", test_expected_downtime);
+    g_test_add_func("/migration-policy/throttle", test_throttle);
+    g_test_add_func("/migration-policy/throttle-tailslow", test_throttle_tailslow);
+    g_test_add_func("/migration-rate/windows", test_rate_windows);
+    g_test_add_func("/migration-rate/small-limit", test_rate_small_limit);
+    return g_test_run();
+}
