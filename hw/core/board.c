@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What all boards share: main RAM and its memory backend, -device, the
+ * listing of devices, orderly destruction; and the machine "none". Called by
+ * vl while the machine is built.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "hw/core/board.h"
+#include "hw/core/device.h"
+
+typedef struct BoardCleanup {
+    void (*free_fn)(void *opaque);
+    void *opaque;
+} BoardCleanup;
+
+void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque)
+{
+    BoardCleanup *c = g_new(BoardCleanup, 1);
+
+    *c = (BoardCleanup){ free_fn, opaque };
+    g_ptr_array_add(board->cleanups, c);
+}
+
+static void board_device_free(void *opaque)
+{
+    BoardDevice *dev = opaque;
+
+    g_free((char *)dev->driver);
+    g_free((char *)dev->id);
+    g_free((char *)dev->bus);
+    g_strfreev((char **)dev->props);
+    g_free(dev);
+}
+
+BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
+                              uint64_t mmio_base, char **props)
+{
+    BoardDevice *dev = g_new0(BoardDevice, 1);
+
+    dev->driver = g_strdup(driver);
+    dev->id = g_strdup(id);
+    dev->bus = g_strdup(bus);
+    dev->mmio_base = mmio_base;
+    dev->props = props ? props : g_new0(char *, 1);
+    g_ptr_array_add(board->devices, dev);
+    return dev;
+}
+
+size_t board_device_count(const Board *board)
+{
+    return board->devices->len;
+}
+
+const BoardDevice *board_device(const Board *board, size_t i)
+{
+    return i < board->devices->len ? g_ptr_array_index(board->devices, i) : NULL;
+}
+
+const char *board_global(Board *board, const char *driver, const char *property)
+{
+    GPtrArray *globals = board->machine->config->globals;
+    const char *found = NULL;
+
+    for (guint i = 0; globals && i < globals->len; i++) {
+        Opts *g = g_ptr_array_index(globals, i);
+        const char *d = opts_get(g, "driver"), *p = opts_get(g, "property");
+        bool ours = d && (strcmp(d, driver) == 0 ||
+                          (strcmp(d, "virtio-device") == 0 && g_str_has_prefix(driver, "virtio-")));
+
+        if (ours && p && strcmp(p, property) == 0) {
+            found = opts_get(g, "value");
+        }
+    }
+    return found;
+}
+
+/* ---- main RAM ---- */
+
+static Opts *find_object(const MachineConfig *config, const char *id)
+{
+    for (guint i = 0; config->objects && i < config->objects->len; i++) {
+        Opts *o = g_ptr_array_index(config->objects, i);
+        const char *oid = opts_get(o, "id"), *type = opts_get(o, "qom-type");
+
+        if (oid && type && strcmp(oid, id) == 0 && g_str_has_prefix(type, "memory-backend-")) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+/* share=off on a file means: start with its content, never change it. */
+static bool ram_copy_from_file(RAMBlock *block, const char *path, GError **errp)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t done = 0;
+
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "can't open backing store %s for guest RAM", path);
+        return false;
+    }
+    while (done < block->used_length) {
+        ssize_t n = read(fd, block->host + done, block->used_length - done);
+
+        if (n <= 0) {
+            break;
+        }
+        done += n;
+    }
+    close(fd);
+    return true;
+}
+
+static RAMBlock *add_backend_ram(Machine *machine, Opts *object, GError **errp)
+{
+    MachineConfig *config = machine->config;
+    const char *type = opts_get(object, "qom-type"), *id = opts_get(object, "id");
+    const char *path = opts_get(object, "mem-path");
+    uint64_t size = 0;
+    bool share = false;
+    RAMBlock *block;
+
+    if (!opts_get_size(object, "size", &size, errp) ||
+        !opts_get_bool(object, "share", &share, errp)) {
+        return NULL;
+    }
+    if (size != config->ram_bytes) {
+        error_setg(errp, "Machine memory size does not match the size of the memory backend");
+        return NULL;
+    }
+    if (strcmp(type, "memory-backend-file") != 0) {
+        return ram_list_add(machine->ram, id, size, NULL, errp);
+    }
+    if (!path) {
+        error_setg(errp, "mem-path property not set");
+        return NULL;
+    }
+    block = ram_list_add(machine->ram, id, size, share ? path : NULL, errp);
+    if (block && !share && access(path, F_OK) == 0 && !ram_copy_from_file(block, path, errp)) {
+        return NULL;
+    }
+    return block;
+}
+
+RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **errp)
+{
+    MachineConfig *config = machine->config;
+
+    if (config->ram_id) {
+        Opts *object = find_object(config, config->ram_id);
+
+        if (!object) {
+            error_setg(errp, "Memory backend '%s' not found", config->ram_id);
+            return NULL;
+        }
+        return add_backend_ram(machine, object, errp);
+    }
+    return ram_list_add(machine->ram, default_id, config->ram_bytes, config->mem_path, errp);
+}
+
+static bool none_init_ram(Machine *machine, GError **errp)
+{
+    RAMBlock *block;
+
+    if (machine->config->ram_bytes == 0) {
+        return true;
+    }
+    block = board_add_main_ram(machine, "ram", errp);
+    return block && address_space_add_ram(machine->as, "ram", 0, block, errp);
+}
+
+bool board_init_ram(Machine *machine, GError **errp)
+{
+    if (strcmp(machine->config->machine_name, "none") == 0) {
+        return none_init_ram(machine, errp);
+    }
+    return virt_init_ram(machine, errp);
+}
+
+/* ---- the board ---- */
+
+static bool none_init(Board *board, GError **errp)
+{
+    MachineConfig *config = board->machine->config;
+
+    if (config->kernel) {
+        error_setg(errp, "The -kernel parameter is not supported (use the generic 'loader' device "
+                   "instead).");
+        return false;
+    }
+    return true;
+}
+
+static bool create_user_devices(Board *board, GError **errp)
+{
+    GPtrArray *devices = board->machine->config->devices;
+
+    for (guint i = 0; devices && i < devices->len; i++) {
+        if (!device_create(board, g_ptr_array_index(devices, i), errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+Board *board_new(Machine *machine, GError **errp)
+{
+    Board *board = g_new0(Board, 1);
+    bool none = strcmp(machine->config->machine_name, "none") == 0;
+
+    board->machine = machine;
+    board->devices = g_ptr_array_new_with_free_func(board_device_free);
+    board->cleanups = g_ptr_array_new_with_free_func(g_free);
+    board->serial_buses = g_ptr_array_new();
+    board->roms = rom_list_new(machine);
+    if (!(none ? none_init(board, errp) : virt_init(board, errp)) ||
+        !create_user_devices(board, errp)) {
+        board_free(board);
+        return NULL;
+    }
+    return board;
+}
+
+void board_free(Board *board)
+{
+    if (!board) {
+        return;
+    }
+    for (guint i = board->cleanups->len; i > 0; i--) {
+        BoardCleanup *c = g_ptr_array_index(board->cleanups, i - 1);
+
+        c->free_fn(c->opaque);
+    }
+    rom_list_free(board->roms);
+    g_ptr_array_unref(board->cleanups);
+    g_ptr_array_unref(board->devices);
+    g_ptr_array_unref(board->serial_buses);
+    g_free(board);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a Board, shared by the boards and the creators of -device devices. Main thread, BQL. */
+#ifndef HW_CORE_BOARD_H
+#define HW_CORE_BOARD_H
+
+#include "hw/boards.h"
+#include "hw/irq.h"
+#include "hw/loader.h"
+#include "softmmu/config.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+#include "util/opts.h"
+
+struct BlockBackends;
+struct NetBackends;
+struct RngBackends;
+struct VirtIOSlot;
+struct VirtIOSerial;
+
+struct Board {
+    Machine *machine;
+    RomList *roms;
+    GPtrArray *devices;             /* BoardDevice*, board's own first */
+    GPtrArray *cleanups;            /* BoardCleanup*, run last to first */
+    struct BlockBackends *blocks;   /* hw/block-backend.h */
+    struct NetBackends *nets;       /* hw/net-backend.h */
+    struct RngBackends *rngs;
+    struct VirtIOSlot **slots;      /* virt only: the virtio-mmio transports */
+    unsigned slot_count;
+    GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
+};
+
+/** Remembers that free_fn(opaque) must run when the board goes away. */
+void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque);
+
+/** Adds a device to the listing. id may be NULL. Returns it; props are "key = value", NULL-terminated. */
+BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
+                              uint64_t mmio_base, char **props);
+
+/** Value that -global gives for driver.property (the last wins), or NULL. */
+const char *board_global(Board *board, const char *driver, const char *property);
+
+/** The virt board's part of board_init_ram and board_new (hw/riscv/virt.c). */
+bool virt_init_ram(Machine *machine, GError **errp);
+bool virt_init(Board *board, GError **errp);
+
+/** The block that is the machine's RAM, under the memory backend's name if there is one. */
+RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **errp);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The device type table: which -device drivers exist, which properties they
+ * have and of which type, and how each is made. Called by the boards for
+ * -device and by the monitors for listings; never touches a running device.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hw/core/device.h"
+
+static const DevicePropInfo loader_props[] = {
+    { "addr", "uint64" }, { "data", "uint64" }, { "data-len", "uint8" }, { "data-be", "bool" },
+    { "cpu-num", "uint32" }, { "force-raw", "bool" }, { "file", "str" }, { NULL, NULL },
+};
+
+static const DevicePropInfo virtio_mmio_props[] = {
+    { "force-legacy", "bool" }, { NULL, NULL },
+};
+
+static const DevicePropInfo no_props[] = { { NULL, NULL } };
+
+static const DeviceType types[] = {
+    { { "loader", NULL, "Generic Loader" }, loader_props, true, loader_device_create },
+    { { "virtio-mmio", "System", NULL }, virtio_mmio_props, false, NULL },
+    { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL },
+    { { "serial-mm", "System", NULL }, no_props, false, NULL },
+    { { "goldfish_rtc", "System", NULL }, no_props, false, NULL },
+    { { "cfi.pflash01", "System", NULL }, no_props, false, NULL },
+    { { "fw_cfg_mem", "System", NULL }, no_props, false, NULL },
+};
+
+const DeviceType *device_type_find(const char *driver)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+        if (strcmp(types[i].info.name, driver) == 0) {
+            return &types[i];
+        }
+    }
+    return NULL;
+}
+
+const DeviceTypeInfo *device_types(void)
+{
+    static gsize once;
+    static DeviceTypeInfo infos[G_N_ELEMENTS(types) + 1]; /* a const view of the table */
+
+    if (g_once_init_enter(&once)) {
+        for (size_t i = 0; i < G_N_ELEMENTS(types); i++) {
+            infos[i] = types[i].info;
+        }
+        g_once_init_leave(&once, 1);
+    }
+    return infos;
+}
+
+const DevicePropInfo *device_type_props(const char *driver)
+{
+    const DeviceType *type = device_type_find(driver);
+
+    return type ? type->props : NULL;
+}
+
+static const DevicePropInfo *prop_find(const DeviceType *type, const char *name)
+{
+    for (const DevicePropInfo *p = type->props; p->name; p++) {
+        if (strcmp(p->name, name) == 0) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static bool text_is_bool(const char *v)
+{
+    static const char *const words[] = { "on", "off", "yes", "no", "true", "false", "y", "n" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (strcmp(v, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Bits of a number property, 0 for other types. Negative decimal numbers belong to int32 only. */
+static bool prop_number_ok(const DevicePropInfo *prop, const char *value, GError **errp)
+{
+    static const struct { const char *type; unsigned bits; } widths[] = {
+        { "uint8", 8 }, { "uint16", 16 }, { "uint32", 32 }, { "uint64", 64 },
+    };
+    uint64_t v;
+
+    if (strcmp(prop->type, "int32") == 0) {
+        char *end;
+        long long n;
+
+        errno = 0;
+        n = strtoll(value, &end, 0);
+        if (*value && !*end && !errno && n >= INT32_MIN && n <= INT32_MAX) {
+            return true;
+        }
+        error_setg(errp, "Parameter '%s' expects integer", prop->name);
+        return false;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(widths); i++) {
+        if (strcmp(prop->type, widths[i].type) != 0) {
+            continue;
+        }
+        if (!parse_u64(value, &v)) {
+            error_setg(errp, "Parameter '%s' expects integer", prop->name);
+            return false;
+        }
+        if (widths[i].bits < 64 && v >> widths[i].bits) {
+            error_setg(errp, "Parameter '%s' expects %s", prop->name, prop->type);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool prop_value_ok(const DevicePropInfo *prop, const char *value, GError **errp)
+{
+    uint64_t v;
+
+    if (strcmp(prop->type, "bool") == 0 && !text_is_bool(value)) {
+        error_setg(errp, "Parameter '%s' expects 'on' or 'off'", prop->name);
+        return false;
+    }
+    if (strcmp(prop->type, "OnOffAuto") == 0 && !text_is_bool(value) &&
+        strcmp(value, "auto") != 0) {
+        error_setg(errp, "Parameter '%s' does not accept value '%s'", prop->name, value);
+        return false;
+    }
+    if (strcmp(prop->type, "size") == 0 && !parse_size(value, 1, &v)) {
+        error_setg(errp, "Parameter '%s' expects a size", prop->name);
+        return false;
+    }
+    return prop_number_ok(prop, value, errp);
+}
+
+static bool id_wellformed(const char *id)
+{
+    if (!isalpha((unsigned char)*id)) {
+        return false;
+    }
+    for (; *id; id++) {
+        if (!isalnum((unsigned char)*id) && !strchr("-._", *id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool id_ok(Board *board, const char *id, GError **errp)
+{
+    if (!id_wellformed(id)) {
+        error_setg(errp, "Parameter 'id' expects an identifier\nIdentifiers consist of letters, "
+                   "digits, '-', '.', '_', starting with a letter.");
+        return false;
+    }
+    for (size_t i = 0; i < board_device_count(board); i++) {
+        const BoardDevice *dev = board_device(board, i);
+
+        if (dev->id && strcmp(dev->id, id) == 0) {
+            error_setg(errp, "Duplicate ID '%s' for device", id);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What -global says about this driver, then what the user wrote: the last wins. */
+static Opts *merged_opts(Board *board, const DeviceType *type, const Opts *user, GError **errp)
+{
+    Opts *out = opts_new();
+    const char *key, *value;
+
+    for (const DevicePropInfo *p = type->props; p->name; p++) {
+        value = board_global(board, type->info.name, p->name);
+        if (value) {
+            if (!prop_value_ok(p, value, errp)) {
+                goto fail;
+            }
+            opts_set(out, p->name, value);
+        }
+    }
+    for (size_t i = 0; opts_nth(user, i, &key, &value); i++) {
+        if (strcmp(key, "driver") && strcmp(key, "id") && strcmp(key, "bus")) {
+            const DevicePropInfo *p = prop_find(type, key);
+
+            if (!p) {
+                error_setg(errp, "Property '%s.%s' not found", type->info.name, key);
+                goto fail;
+            }
+            if (!prop_value_ok(p, value, errp)) {
+                goto fail;
+            }
+        }
+        opts_set(out, key, value);
+    }
+    return out;
+fail:
+    opts_free(out);
+    return NULL;
+}
+
+static char *opts_text(const Opts *opts)
+{
+    GString *text = g_string_new(NULL);
+    const char *key, *value;
+
+    for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
+        if (strcmp(key, "driver") == 0) {
+            g_string_prepend(text, value);
+        } else {
+            g_string_append_printf(text, ",%s=%s", key, value);
+        }
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool device_create_checked(Board *board, Opts *user, GError **errp)
+{
+    const char *driver = opts_get(user, "driver"), *id = opts_get(user, "id");
+    const DeviceType *type;
+    Opts *opts;
+    bool ok;
+
+    if (id && !id_ok(board, id, errp)) {
+        return false;
+    }
+    if (!driver) {
+        error_setg(errp, "Parameter 'driver' is missing");
+        return false;
+    }
+    type = device_type_find(driver);
+    if (!type) {
+        error_setg(errp, "'%s' is not a valid device model name", driver);
+        return false;
+    }
+    if (!type->user_creatable) {
+        error_setg(errp, "Parameter 'driver' expects a pluggable device type");
+        return false;
+    }
+    opts = merged_opts(board, type, user, errp);
+    if (!opts) {
+        return false;
+    }
+    ok = type->create(board, opts, errp);
+    opts_free(opts);
+    return ok;
+}
+
+bool device_create(Board *board, Opts *user, GError **errp)
+{
+    if (!device_create_checked(board, user, errp)) {
+        g_autofree char *text = opts_text(user);
+
+        error_prepend(errp, "-device %s: ", text);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Disk images: -drive if=none and -blockdev chains (file, raw), raw content
+ * only. virtio-blk reads and writes them; the monitors list them
+ * (query-block, query-named-block-nodes, query-blockstats).
+ */
+#ifndef HW_BLOCK_BACKEND_H
+#define HW_BLOCK_BACKEND_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct Machine;
+struct Board;
+typedef struct BlockBackends BlockBackends;
+typedef struct BlockNode BlockNode;
+
+/** Updated under the BQL when a request completes; times in ns. */
+typedef struct BlockStats {
+    uint64_t rd_bytes, wr_bytes, rd_operations, wr_operations, flush_operations;
+    uint64_t rd_total_time_ns, wr_total_time_ns, flush_total_time_ns;
+    uint64_t unmap_bytes, unmap_operations, unmap_total_time_ns;
+    uint64_t failed_rd_operations, failed_wr_operations, failed_flush_operations;
+    uint64_t invalid_rd_operations, invalid_wr_operations;
+    uint64_t wr_highest_offset;
+} BlockStats;
+
+/** What the monitors show of a node; pointers live as long as the node. */
+typedef struct BlockNodeInfo {
+    const char *node_name;      /* given, or "#blockNNN" */
+    const char *driver;         /* "file" or "raw" */
+    const char *filename;       /* of the file at the bottom of the chain */
+    const char *drive_id;       /* -drive id=, "" for -blockdev nodes */
+    const char *device_id;      /* id of the device that uses it, NULL if none */
+    const char *device_driver;  /* "virtio-blk-device", NULL if none */
+    const BlockNode *child;     /* raw: the file below; NULL for file */
+    bool ro, direct, no_flush, writeback;
+    uint64_t size_bytes;
+    const BlockStats *stats;
+} BlockNodeInfo;
+
+/** Opens all -drive and -blockdev of the command line. NULL with errp. */
+BlockBackends *block_backends_new(struct Machine *machine, GError **errp);
+void block_backends_free(BlockBackends *blocks);
+
+/** Of the board, never NULL. */
+BlockBackends *board_blocks(const struct Board *board);
+/** Node i in creation order (a -drive makes two: raw, then its file), NULL past the end. */
+const BlockNode *block_backends_node(const BlockBackends *blocks, size_t i);
+/** True for the node a device attaches to: -drive's raw node, or any node of -blockdev. */
+void block_node_info(const BlockNode *node, BlockNodeInfo *info);
+
+/** Node by drive id or node-name, NULL if none. */
+BlockNode *block_backends_find(BlockBackends *blocks, const char *name);
+/**
+ * Gives the node to a device (names are copied). Error "Drive 'x' is already
+ * in use by another device" if it has one.
+ */
+bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
+                       GError **errp);
+BlockStats *block_node_stats(BlockNode *node);
+
+/* ---- I/O, from one worker thread at a time; 0 or -errno. Short transfers are errors. ---- */
+int block_node_preadv(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset);
+int block_node_pwritev(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset);
+/** Makes completed writes durable. */
+int block_node_flush(BlockNode *node);
+/** Range reads as zeros afterwards; unmap: the space may be given back. */
+int block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, bool unmap);
+int block_node_discard(BlockNode *node, uint64_t offset, uint64_t bytes);
+
+#endif

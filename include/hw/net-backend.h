@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Network back ends of -netdev: tap, socket, stream, dgram, user (libslirp),
+ * hubport. A back end has one front end (virtio-net) or a hub. Main thread, BQL.
+ */
+#ifndef HW_NET_BACKEND_H
+#define HW_NET_BACKEND_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct Machine;
+struct Board;
+typedef struct NetBackends NetBackends;
+typedef struct NetBackend NetBackend;
+
+#define NET_PACKET_MAX 65550
+
+/** The device in front. */
+typedef struct NetFrontend {
+    /** May a packet be delivered now? While false the back end holds input back. */
+    bool (*can_receive)(void *opaque);
+    void (*receive)(void *opaque, const uint8_t *packet, size_t len);
+    /** The back end's own link went up or down. */
+    void (*link)(void *opaque, bool up);
+} NetFrontend;
+
+/** Opens all -netdev of the command line. NULL with errp. */
+NetBackends *net_backends_new(struct Machine *machine, GError **errp);
+void net_backends_free(NetBackends *nets);
+NetBackends *board_nets(const struct Board *board);
+
+NetBackend *net_backend_find(NetBackends *nets, const char *id);
+/** Back end i, NULL past the end. */
+NetBackend *net_backends_get(NetBackends *nets, size_t i);
+const char *net_backend_id(const NetBackend *net);
+const char *net_backend_type(const NetBackend *net);
+/** "info network" text after the type, e.g. "net=10.0.2.0,restrict=off". Lives as long as net. */
+const char *net_backend_info(const NetBackend *net);
+/** Error "Property 'virtio-net-device.netdev' can't take value 'x', it's in use" if it has a front end. */
+bool net_backend_attach(NetBackend *net, const NetFrontend *fe, void *opaque, GError **errp);
+/** Sends one packet; never blocks. What the host cannot take now is lost, as on a wire. */
+void net_backend_send(NetBackend *net, const uint8_t *packet, size_t len);
+/** After can_receive became true: offers input again. */
+void net_backend_receive_ready(NetBackend *net);
+
+/**
+ * set_link: a net back end or a device by name ("Device 'x' not found").
+ * A link that is down carries nothing; the guest sees it.
+ */
+bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp);
+/** A device that can have its link set registers itself here (name copied). */
+void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
+                         void (*set_link)(void *opaque, bool up), void *opaque);
+
+#endif
