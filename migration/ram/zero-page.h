@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Is a piece of memory all zero? Pure; nothing of the machine. */
+#ifndef MIGRATION_RAM_ZERO_PAGE_H
+#define MIGRATION_RAM_ZERO_PAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/**
+ * True if all len bytes are zero. The memory may change meanwhile (a running
+ * guest): the answer then is for some moment of the scan, and the dirty log
+ * brings the page again. Any thread.
+ */
+bool zero_page_check(const void *buf, size_t len);
+
+#endif
