@@ -26,6 +26,7 @@ typedef struct RamStats {
     uint64_t xbzrle_unmodified;     /* hits that sent nothing (part of xbzrle_pages) */
     double xbzrle_cache_miss_rate, xbzrle_encoding_rate;
     uint64_t bytes_dirty_period, bytes_xfer_period; /* of the last period, for auto-converge */
+    uint64_t periods;               /* how many periods of over 1 s have ended (at a sync) */
 } RamStats;
 
 /** What the saver is told at setup; the live ones are re-read through ram_saver_set_*. */
@@ -66,9 +67,9 @@ bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp);
 void ram_save_sync(RamSaver *s);
 /**
  * Estimate in bytes of what sending everything dirty now would put on the
- * wire: never-sent and uncached pages at 4096 + record, pages whose last
- * encoding is known at that size, zero pages as seen. *dirty_bytes (may be
- * NULL) gets pages * 4096.
+ * wire: pages that are not cached at 4096 + record (also those that may turn
+ * out zero), cached pages at the mean that such pages cost in the last pass.
+ * *dirty_bytes (may be NULL) gets pages * 4096.
  */
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);
 

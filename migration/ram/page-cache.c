@@ -152,7 +152,8 @@ static uint64_t *set_find(const PageCache *c, uint64_t set, uint64_t page)
     return NULL;
 }
 
-uint8_t *page_cache_lookup(PageCache *c, uint64_t addr, uint64_t pass)
+/* The page's entry in one of its two sets, or NULL. */
+static uint64_t *find_entry(const PageCache *c, uint64_t addr)
 {
     uint64_t page = addr >> PAGE_SHIFT, *e;
 
@@ -160,13 +161,22 @@ uint8_t *page_cache_lookup(PageCache *c, uint64_t addr, uint64_t pass)
         return NULL;
     }
     e = set_find(c, home_set(c, page), page);
-    if (!e) {
-        e = set_find(c, second_set(c, page), page);
-    }
+    return e ? e : set_find(c, second_set(c, page), page);
+}
+
+bool page_cache_contains(const PageCache *c, uint64_t addr)
+{
+    return find_entry(c, addr) != NULL;
+}
+
+uint8_t *page_cache_lookup(PageCache *c, uint64_t addr, uint64_t pass)
+{
+    uint64_t *e = find_entry(c, addr);
+
     if (!e) {
         return NULL;
     }
-    *e = entry_make(page, pass);
+    *e = entry_make(addr >> PAGE_SHIFT, pass);
     return entry_data(c, (uint64_t)(e - c->entries));
 }
 

@@ -33,6 +33,9 @@ void page_cache_free(PageCache *cache);
  */
 uint8_t *page_cache_lookup(PageCache *cache, uint64_t addr, uint64_t pass);
 
+/** True if the page is cached; marks nothing. */
+bool page_cache_contains(const PageCache *cache, uint64_t addr);
+
 /**
  * Makes an entry for a page that is not cached and returns its 4096 bytes
  * for the caller to fill, or NULL if every candidate was used in this pass or

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The two file layouts: all that differs between mapped-ram and fixed-ram.
+ * Called by mapped-save and mapped-load; never touches a file position.
+ */
+#include "migration/mapped/mapped-layout.h"
+
+#include <inttypes.h>
+#include "migration/stream/format.h"
+#include "util/error.h"
+
+static uint64_t header_bytes(MappedLayout layout)
+{
+    return layout == MAPPED_LAYOUT_FIXED_RAM ? sizeof(FixedRamHeader) : sizeof(MappedRamHeader);
+}
+
+const char *mapped_layout_name(MappedLayout layout)
+{
+    return layout == MAPPED_LAYOUT_FIXED_RAM ? CAPABILITY_FIXED_RAM : CAPABILITY_MAPPED_RAM;
+}
+
+void mapped_region_place(MappedRegion *region, MappedLayout layout, uint64_t header_offset,
+                         const RAMBlock *block)
+{
+    uint64_t align = MAPPED_RAM_PAGES_ALIGN;
+
+    region->bitmap_offset = header_offset + header_bytes(layout);
+    region->bitmap_bytes = MAPPED_RAM_BITMAP_BYTES(ram_block_pages(block));
+    region->pages_offset =
+        (region->bitmap_offset + region->bitmap_bytes + align - 1) / align * align;
+    region->end_offset = region->pages_offset + block->used_length;
+}
+
+void mapped_header_put(StreamWriter *w, MappedLayout layout, const MappedRegion *region)
+{
+    if (layout == MAPPED_LAYOUT_FIXED_RAM) {
+        stream_put_be32(w, (uint32_t)region->bitmap_bytes);
+    } else {
+        stream_put_be32(w, MAPPED_RAM_VERSION);
+        stream_put_be64(w, STREAM_PAGE_SIZE);
+        stream_put_be64(w, region->bitmap_offset);
+    }
+    stream_put_be64(w, region->pages_offset);
+}
+
+static bool get_mapped(StreamReader *r, const RAMBlock *block, MappedRegion *region, GError **errp)
+{
+    uint32_t version = stream_get_be32(r);
+    uint64_t page_size = stream_get_be64(r);
+
+    region->bitmap_offset = stream_get_be64(r);
+    if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    if (version > MAPPED_RAM_VERSION) {
+        error_setg(errp, "Migration mapped-ram capability version not supported "
+                   "(expected <= %u, got %u)", MAPPED_RAM_VERSION, version);
+        return false;
+    }
+    if (page_size != STREAM_PAGE_SIZE) {
+        error_setg(errp, "page size %" PRIu64 " in the mapped-ram header, expected %u", page_size,
+                   STREAM_PAGE_SIZE);
+        return false;
+    }
+    return true;
+}
+
+static bool get_fixed(StreamReader *r, uint64_t header_offset, MappedRegion *region, GError **errp)
+{
+    uint32_t bytes = stream_get_be32(r);
+
+    region->bitmap_offset = header_offset + header_bytes(MAPPED_LAYOUT_FIXED_RAM);
+    if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    if (bytes != region->bitmap_bytes) {
+        error_setg(errp, "bitmap of %u bytes in the fixed-ram header, expected %" PRIu64, bytes,
+                   region->bitmap_bytes);
+        return false;
+    }
+    return true;
+}
+
+static bool inside_file(const char *what, uint64_t offset, uint64_t bytes, uint64_t file_bytes,
+                        GError **errp)
+{
+    if (offset > file_bytes || bytes > file_bytes - offset) {
+        error_setg(errp, "%s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " do not lie in the file of 0x%"
+                   PRIx64 " bytes", what, bytes, offset, file_bytes);
+        return false;
+    }
+    return true;
+}
+
+bool mapped_header_get(StreamReader *r, MappedLayout layout, uint64_t header_offset,
+                       uint64_t file_bytes, const RAMBlock *block, MappedRegion *region,
+                       GError **errp)
+{
+    region->bitmap_bytes = MAPPED_RAM_BITMAP_BYTES(ram_block_pages(block));
+    if (!(layout == MAPPED_LAYOUT_FIXED_RAM ? get_fixed(r, header_offset, region, errp)
+                                            : get_mapped(r, block, region, errp))) {
+        return false;
+    }
+    region->pages_offset = stream_get_be64(r);
+    if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    if (region->pages_offset % STREAM_PAGE_SIZE) {
+        error_setg(errp, "the page region has bad alignment: 0x%" PRIx64 " is not a multiple of %u",
+                   region->pages_offset, STREAM_PAGE_SIZE);
+        return false;
+    }
+    if (!inside_file("bitmap", region->bitmap_offset, region->bitmap_bytes, file_bytes, errp) ||
+        !inside_file("page region", region->pages_offset, block->used_length, file_bytes, errp)) {
+        return false;
+    }
+    region->end_offset = region->pages_offset + block->used_length;
+    return true;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Migration bitmaps over the dirty log. Called by ram/save and ram/walk;
+ * never reads guest memory. A page's bit is cleared before its content is
+ * read, so a write in between brings it again at the next sync.
+ */
+#include "migration/ram/dirty.h"
+
+#include <string.h>
+#include "util/error.h"
+
+static size_t bitmap_words(const RamDirty *d, size_t block)
+{
+    return (ram_block_pages(ram_list_get(d->ram, block)) + 63) / 64;
+}
+
+RamDirty *ram_dirty_new(RAMList *ram, DirtyLog *log, GError **errp)
+{
+    RamDirty *d = g_new0(RamDirty, 1);
+
+    d->ram = ram;
+    d->log = log;
+    d->blocks = ram_list_count(ram);
+    d->bitmaps = g_new0(uint64_t *, d->blocks + 1);
+    for (size_t i = 0; i < d->blocks; i++) {
+        d->bitmaps[i] = g_try_new0(uint64_t, bitmap_words(d, i));
+        if (!d->bitmaps[i]) {
+            error_setg(errp, "cannot allocate the dirty bitmap of RAM block \"%s\"",
+                       ram_list_get(ram, i)->idstr);
+            ram_dirty_free(d);
+            return NULL;
+        }
+    }
+    return d;
+}
+
+void ram_dirty_free(RamDirty *d)
+{
+    if (!d) {
+        return;
+    }
+    if (d->logging) {
+        dirty_log_stop(d->log);
+    }
+    for (size_t i = 0; i < d->blocks; i++) {
+        g_free(d->bitmaps[i]);
+    }
+    g_free(d->bitmaps);
+    g_free(d);
+}
+
+void ram_dirty_start(RamDirty *d)
+{
+    if (!d->logging) {
+        dirty_log_start(d->log);
+        d->logging = true;
+    }
+    d->count = 0;
+    for (size_t i = 0; i < d->blocks; i++) {
+        uint64_t pages = ram_block_pages(ram_list_get(d->ram, i));
+        size_t words = bitmap_words(d, i);
+
+        memset(d->bitmaps[i], 0xff, words * sizeof(uint64_t));
+        if (pages % 64) {
+            d->bitmaps[i][words - 1] = (1ULL << (pages % 64)) - 1;
+        }
+        d->count += pages;
+    }
+}
+
+uint64_t ram_dirty_sync(RamDirty *d)
+{
+    uint64_t added = dirty_log_sync(d->log, d->bitmaps);
+
+    d->count += added;
+    return added;
+}
+
+uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from)
+{
+    uint64_t pages = ram_block_pages(ram_list_get(d->ram, block));
+    const uint64_t *map = d->bitmaps[block];
+    size_t w = from / 64, words = bitmap_words(d, block);
+    uint64_t bits;
+
+    if (from >= pages) {
+        return pages;
+    }
+    bits = map[w] & ~0ULL << (from % 64);
+    while (bits == 0) {
+        if (++w == words) {
+            return pages;
+        }
+        bits = map[w];
+    }
+    return w * 64 + (uint64_t)__builtin_ctzll(bits);
+}
+
+bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page)
+{
+    return d->bitmaps[block][page / 64] >> (page % 64) & 1;
+}
+
+void ram_dirty_clear(RamDirty *d, size_t block, uint64_t page)
+{
+    g_assert(ram_dirty_test(d, block, page));
+    d->bitmaps[block][page / 64] &= ~(1ULL << (page % 64));
+    d->count--;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The migration's own dirty bitmaps: what is still to be sent. Filled from
+ * the dirty log at each sync, emptied page by page. Migration thread only.
+ */
+#ifndef MIGRATION_RAM_DIRTY_H
+#define MIGRATION_RAM_DIRTY_H
+
+#include "softmmu/dirty-log.h"
+
+typedef struct RamDirty {
+    /* set once; block i is ram_list_get(ram, i) */
+    RAMList *ram;
+    DirtyLog *log;
+    size_t blocks;
+    uint64_t **bitmaps;
+    /* changing */
+    uint64_t count;         /* bits set in all bitmaps */
+    bool logging;
+} RamDirty;
+
+/** NULL with errp if the bitmaps cannot be had. */
+RamDirty *ram_dirty_new(RAMList *ram, DirtyLog *log, GError **errp);
+/** Stops logging if it runs. */
+void ram_dirty_free(RamDirty *d);
+
+/** Starts logging and marks every page: all of them have to be sent once. */
+void ram_dirty_start(RamDirty *d);
+/** Takes over what was written since the last sync; returns how many pages that adds. */
+uint64_t ram_dirty_sync(RamDirty *d);
+
+/** First dirty page >= from in the block, or its number of pages. */
+uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from);
+bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page);
+/** Before the page is read. It must be set. */
+void ram_dirty_clear(RamDirty *d, size_t block, uint64_t page);
+
+#endif

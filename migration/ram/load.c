@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination's RAM: one parser for START, PART and END payloads. Called
+ * by migration/incoming on the incoming thread. Every number of the stream is
+ * checked before it is used; nothing is allocated by what the stream says;
+ * a message names the record's place in the stream, its block and page.
+ */
+#include "migration/ram/load.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include "migration/mapped/mapped-load.h"
+#include "migration/ram/fresh.h"
+#include "migration/ram/xbzrle.h"
+#include "migration/stream/format.h"
+#include "util/error.h"
+
+struct RamLoader {
+    /* set once */
+    RAMList *ram;
+    DirtyLog *dirty;
+    RamLoadOptions opt;
+    const RamPageSink *sink;
+    void *sink_opaque;
+    /* incoming thread only */
+    RamFresh *fresh;            /* NULL until the block list came */
+    bool *listed;               /* block i was in the block list */
+    RAMBlock *block;            /* of the last page record: CONTINUE means this one */
+    size_t index;
+    uint64_t record;            /* stream offset of the record being read */
+    uint8_t delta[STREAM_PAGE_SIZE];
+    /* atomic counters */
+    RamLoadStats stats;
+};
+
+/* ---- the direct sink: guest memory ---- */
+
+static uint8_t *direct_place(void *opaque, size_t block, uint64_t page)
+{
+    RamLoader *l = opaque;
+
+    ram_fresh_touch(l->fresh, block, page);
+    return ram_list_get(l->ram, block)->host + (page << TARGET_PAGE_BITS);
+}
+
+static bool direct_placed(void *opaque, size_t block, uint64_t page, GError **errp)
+{
+    RamLoader *l = opaque;
+
+    dirty_log_mark(l->dirty, ram_list_get(l->ram, block), page << TARGET_PAGE_BITS,
+                   TARGET_PAGE_SIZE);
+    return true;
+}
+
+static bool direct_fill(void *opaque, size_t block, uint64_t page, uint8_t value, GError **errp)
+{
+    RamLoader *l = opaque;
+
+    if (value == 0 && !ram_fresh_zero(l->fresh, block, page, 1)) {
+        return true;
+    }
+    if (value != 0) {
+        memset(direct_place(l, block, page), value, TARGET_PAGE_SIZE);
+    }
+    return direct_placed(l, block, page, errp);
+}
+
+static const RamPageSink direct_sink = {
+    .place = direct_place,
+    .placed = direct_placed,
+    .fill = direct_fill,
+};
+
+/* ---- messages ---- */
+
+/* Always false. The reader has failed: its error, and where. */
+static bool broken_off(const RamLoader *l, StreamReader *r, GError **errp)
+{
+    stream_reader_ok(r, errp);
+    error_prepend(errp, "ram: record at stream offset 0x%" PRIx64 ": ", l->record);
+    return false;
+}
+
+/* Always false: the sentence, then where. A stream that broke off before is the first cause. */
+static bool G_GNUC_PRINTF(4, 5) refuse(RamLoader *l, StreamReader *r, GError **errp,
+                                       const char *fmt, ...)
+{
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    if (!stream_reader_ok(r, NULL)) {
+        return broken_off(l, r, errp);
+    }
+    va_start(ap, fmt);
+    what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_setg(errp, "%s (ram: record at stream offset 0x%" PRIx64 ")", what, l->record);
+    return false;
+}
+
+/* ---- START: the block list ---- */
+
+/* The local block's index, or the number of blocks. */
+static size_t block_index(const RamLoader *l, const RAMBlock *block)
+{
+    size_t i = 0;
+
+    while (i < ram_list_count(l->ram) && ram_list_get(l->ram, i) != block) {
+        i++;
+    }
+    return i;
+}
+
+static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
+{
+    uint64_t pages = 0;
+
+    if (!mapped_load_block(ram_list_get(l->ram, index), r, l->opt.layout == RAM_LOAD_FIXED,
+                           l->fresh, index, &pages, errp)) {
+        return false;
+    }
+    dirty_log_mark(l->dirty, ram_list_get(l->ram, index), 0,
+                   ram_list_get(l->ram, index)->used_length);
+    __atomic_store_n(&l->stats.normal, l->stats.normal + pages, __ATOMIC_RELAXED);
+    return true;
+}
+
+static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *length,
+                       GError **errp)
+{
+    char name[256];
+    const RAMBlock *block;
+    size_t index;
+
+    stream_get_cstr(r, name);
+    *length = stream_get_be64(r);
+    if (l->opt.ignore_shared) {
+        stream_get_be64(r); /* guest-physical base; only ignored blocks must agree on it */
+    }
+    if (!stream_reader_ok(r, NULL)) {
+        return broken_off(l, r, errp);
+    }
+    block = ram_list_find(l->ram, name, strlen(name));
+    if (!block) {
+        return refuse(l, r, errp, "Unknown ramblock \"%s\", cannot accept migration", name);
+    }
+    if (*length != block->used_length) {
+        return refuse(l, r, errp, "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64
+                      ": Invalid argument", name, *length, block->used_length);
+    }
+    index = block_index(l, block);
+    if (l->listed[index]) {
+        return refuse(l, r, errp, "RAM block \"%s\" is listed twice", name);
+    }
+    if (*length > left) {
+        return refuse(l, r, errp, "RAM block \"%s\": 0x%" PRIx64 " bytes, but only 0x%" PRIx64
+                      " are left of the announced total", name, *length, left);
+    }
+    l->listed[index] = true;
+    return l->opt.layout == RAM_LOAD_STREAM || load_mapped_block(l, r, index, errp);
+}
+
+static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GError **errp)
+{
+    uint64_t length;
+
+    if (!l->fresh) {
+        l->fresh = ram_fresh_new(l->ram, errp);
+    }
+    if (!l->fresh) {
+        return false;
+    }
+    memset(l->listed, 0, ram_list_count(l->ram) * sizeof(l->listed[0]));
+    while (total > 0) {
+        if (!load_block(l, r, total, &length, errp)) {
+            return false;
+        }
+        total -= length;
+    }
+    return true;
+}
+
+/* ---- page records ---- */
+
+/* Block id and offset; *page is inside l->block afterwards. */
+static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint64_t *page,
+                             GError **errp)
+{
+    uint64_t offset = word & ~RAM_FLAGS_MASK;
+    char name[256];
+
+    if (word & RAM_FLAG_CONTINUE) {
+        if (!l->block) {
+            return refuse(l, r, errp, "Ack, bad migration stream! Illegal RAM offset %" PRIx64
+                          ": CONTINUE without a block before", offset);
+        }
+    } else {
+        if (!stream_get_cstr(r, name)) {
+            return broken_off(l, r, errp);
+        }
+        l->block = ram_list_find(l->ram, name, strlen(name));
+        if (!l->block) {
+            return refuse(l, r, errp, "Can't find block %s: Illegal RAM offset %" PRIx64, name,
+                          offset);
+        }
+        l->index = block_index(l, l->block);
+    }
+    if (offset >= l->block->used_length) {
+        return refuse(l, r, errp, "Illegal RAM offset %" PRIx64 ": RAM block \"%s\" has 0x%" PRIx64
+                      " bytes", offset, l->block->idstr, l->block->used_length);
+    }
+    if (!l->fresh || !l->listed[l->index]) {
+        return refuse(l, r, errp, "page 0x%" PRIx64 " of RAM block \"%s\", which was not announced",
+                      offset, l->block->idstr);
+    }
+    *page = offset >> STREAM_PAGE_BITS;
+    return true;
+}
+
+static bool load_zero(RamLoader *l, StreamReader *r, uint64_t page, GError **errp)
+{
+    uint8_t fill = stream_get_u8(r);
+
+    if (!stream_reader_ok(r, NULL) || (fill != 0 && l->opt.zero_fill == RAM_ZERO_FILL_STRICT)) {
+        return refuse(l, r, errp, "Found a zero page with value %d: RAM block \"%s\", page 0x%"
+                      PRIx64, fill, l->block->idstr, page << STREAM_PAGE_BITS);
+    }
+    __atomic_store_n(&l->stats.zero, l->stats.zero + 1, __ATOMIC_RELAXED);
+    return l->sink->fill(l->sink_opaque, l->index, page, fill, errp);
+}
+
+static bool load_normal(RamLoader *l, StreamReader *r, uint64_t page, GError **errp)
+{
+    uint8_t *host = l->sink->place(l->sink_opaque, l->index, page);
+
+    if (!stream_get_buffer(r, host, STREAM_PAGE_SIZE)) {
+        return broken_off(l, r, errp);
+    }
+    __atomic_store_n(&l->stats.normal, l->stats.normal + 1, __ATOMIC_RELAXED);
+    return l->sink->placed(l->sink_opaque, l->index, page, errp);
+}
+
+static bool refuse_delta(RamLoader *l, StreamReader *r, uint64_t page, const char *why,
+                         unsigned got, unsigned expected, GError **errp)
+{
+    return refuse(l, r, errp, "Failed to load XBZRLE page - %s! Failed to decompress XBZRLE page "
+                  "at %" PRIx64 ": RAM block \"%s\", got %u, expected %s%u", why,
+                  page << STREAM_PAGE_BITS, l->block->idstr, got,
+                  expected == XBZRLE_ENCODING_FLAG ? "" : "at most ", expected);
+}
+
+static bool load_delta(RamLoader *l, StreamReader *r, uint64_t page, GError **errp)
+{
+    uint8_t encoding = stream_get_u8(r);
+    uint16_t len = stream_get_be16(r);
+
+    if (!stream_reader_ok(r, NULL)) {
+        return broken_off(l, r, errp);
+    }
+    if (encoding != XBZRLE_ENCODING_FLAG) {
+        return refuse_delta(l, r, page, "wrong compression", encoding, XBZRLE_ENCODING_FLAG, errp);
+    }
+    if (len > STREAM_PAGE_SIZE) {
+        return refuse_delta(l, r, page, "len overflow", len, STREAM_PAGE_SIZE, errp);
+    }
+    if (!stream_get_buffer(r, l->delta, len)) {
+        return broken_off(l, r, errp);
+    }
+    if (xbzrle_decode(l->delta, len, l->sink->place(l->sink_opaque, l->index, page),
+                      STREAM_PAGE_SIZE) < 0) {
+        return refuse(l, r, errp, "Failed to load XBZRLE page - decode error! Failed to decompress "
+                      "XBZRLE page at %" PRIx64 ": RAM block \"%s\", malformed delta of %u bytes",
+                      page << STREAM_PAGE_BITS, l->block->idstr, len);
+    }
+    __atomic_store_n(&l->stats.xbzrle, l->stats.xbzrle + 1, __ATOMIC_RELAXED);
+    return l->sink->placed(l->sink_opaque, l->index, page, errp);
+}
+
+static bool load_page(RamLoader *l, StreamReader *r, uint64_t word, unsigned kind, GError **errp)
+{
+    uint64_t page;
+
+    if (!load_page_header(l, r, word, &page, errp)) {
+        return false;
+    }
+    switch (kind) {
+    case RAM_FLAG_ZERO:
+        return load_zero(l, r, page, errp);
+    case RAM_FLAG_PAGE:
+        return load_normal(l, r, page, errp);
+    default:
+        return load_delta(l, r, page, errp);
+    }
+}
+
+/* ---- the payload ---- */
+
+static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **errp)
+{
+    unsigned kind = word & RAM_FLAGS_MASK & ~(uint64_t)RAM_FLAG_CONTINUE;
+
+    switch (kind) {
+    case RAM_FLAG_MEM_SIZE:
+        return load_block_list(l, r, word & ~RAM_FLAGS_MASK, errp);
+    case RAM_FLAG_ZERO:
+    case RAM_FLAG_PAGE:
+    case RAM_FLAG_XBZRLE:
+        if (l->opt.layout != RAM_LOAD_STREAM) {
+            return refuse(l, r, errp, "Unexpected RAM flags: %u: pages of a %s file are not in "
+                          "the stream", kind, l->opt.layout == RAM_LOAD_FIXED ?
+                          CAPABILITY_FIXED_RAM : CAPABILITY_MAPPED_RAM);
+        }
+        return load_page(l, r, word, kind, errp);
+    case RAM_FLAG_HOOK:
+        return refuse(l, r, errp, "RDMA record on a channel that is not RDMA (flags 0x%x)", kind);
+    case RAM_FLAG_COMPRESS_PAGE:
+        return refuse(l, r, errp, "Page compressed by the capability 'compress' (flags 0x%x), "
+                      "which is not supported", kind);
+    default:
+        return refuse(l, r, errp, "Unknown combination of migration flags: 0x%x", kind);
+    }
+}
+
+/* fixed-ram: PART and END are empty, the footer follows [6.6]. */
+static bool payload_is_empty(const RamLoader *l)
+{
+    return l->opt.layout == RAM_LOAD_FIXED && l->fresh;
+}
+
+bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp)
+{
+    uint64_t before = stream_reader_offset(r);
+
+    l->record = before;
+    if (version_id != RAM_SECTION_VERSION) {
+        return refuse(l, r, errp, "ram section version %u, expected %u", version_id,
+                      RAM_SECTION_VERSION);
+    }
+    if (payload_is_empty(l)) {
+        return true;
+    }
+    for (;;) {
+        uint64_t word;
+
+        l->record = stream_reader_offset(r);
+        word = stream_get_be64(r);
+        if (!stream_reader_ok(r, NULL)) {
+            return broken_off(l, r, errp);
+        }
+        if ((word & RAM_FLAGS_MASK & ~(uint64_t)RAM_FLAG_CONTINUE) == RAM_FLAG_EOS) {
+            break;
+        }
+        if (!load_record(l, r, word, errp)) {
+            return false;
+        }
+        __atomic_store_n(&l->stats.bytes, l->stats.bytes + stream_reader_offset(r) - l->record,
+                         __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
+/* ---- life ---- */
+
+RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *opt)
+{
+    RamLoader *l = g_new0(RamLoader, 1);
+
+    l->ram = ram;
+    l->dirty = dirty;
+    l->opt = *opt;
+    l->listed = g_new0(bool, ram_list_count(ram) + 1);
+    ram_loader_set_sink(l, &direct_sink, l);
+    return l;
+}
+
+void ram_loader_free(RamLoader *l)
+{
+    if (l) {
+        ram_fresh_free(l->fresh);
+        g_free(l->listed);
+        g_free(l);
+    }
+}
+
+void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)
+{
+    l->sink = sink;
+    l->sink_opaque = opaque;
+}
+
+void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out)
+{
+    out->normal = __atomic_load_n(&l->stats.normal, __ATOMIC_RELAXED);
+    out->zero = __atomic_load_n(&l->stats.zero, __ATOMIC_RELAXED);
+    out->xbzrle = __atomic_load_n(&l->stats.xbzrle, __ATOMIC_RELAXED);
+    out->bytes = __atomic_load_n(&l->stats.bytes, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one parser for the ram section's records, and the sinks it feeds. A
+ * sink decides where a page belongs: direct (guest memory), later postcopy
+ * (a place to be moved in atomically) and check (compare, change nothing).
+ */
+#ifndef MIGRATION_RAM_LOAD_H
+#define MIGRATION_RAM_LOAD_H
+
+#include "migration/ram.h"
+
+/** All members are required. block is the index in the RAM list; page is inside it (checked). */
+typedef struct RamPageSink {
+    /** 4096 bytes to read the page into, or to apply a delta to; content as the stream left it. */
+    uint8_t *(*place)(void *opaque, size_t block, uint64_t page);
+    /** The bytes are in place. */
+    bool (*placed)(void *opaque, size_t block, uint64_t page, GError **errp);
+    /** The page is count times this byte. */
+    bool (*fill)(void *opaque, size_t block, uint64_t page, uint8_t value, GError **errp);
+} RamPageSink;
+
+/** Replaces the direct sink for what follows; opaque is handed to each call. */
+void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque);
+
+#endif
