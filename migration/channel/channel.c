@@ -137,7 +137,10 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             continue;
         }
         if (n < 0 && errno != EAGAIN) {
-            error_setg_errno(errp, errno, "Unable to write to %s", channel_noun(c));
+            int cause = errno;
+            if (channel_check_open(c, "write to", errp)) {
+                error_setg_errno(errp, cause, "Unable to write to %s", channel_noun(c));
+            }
             return -1;
         }
         if (!channel_wait(c->wfd, POLLOUT, c->wake_fd, errp)) {
@@ -158,11 +161,11 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
             return -1;
         }
         ssize_t n = read(c->rfd, buf, len);
-        if (n >= 0) {
+        if (n > 0 || (n == 0 && !g_atomic_int_get(&c->shut))) {
             return n;
         }
-        if (errno == EINTR) {
-            continue;
+        if (n == 0 || errno == EINTR) {
+            continue;       /* our own shutdown looks like the peer's end: named above */
         }
         if (errno != EAGAIN) {
             error_setg_errno(errp, errno, "Unable to read from %s", channel_noun(c));

@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/channel: every kind opened, refused, broken, shut down while blocked; the texts. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "migration/channel.h"
+#include "util/error.h"
+
+static char *dir;
+
+/* ---- addresses ---- */
+
+static void test_parse(void)
+{
+    static const struct { const char *uri, *text; } good[] = {
+        { "tcp:127.0.0.1:4444", "tcp:127.0.0.1:4444" },
+        { "tcp::4444", "tcp::4444" },
+        { "tcp:0:0", "tcp:0:0" },
+        { "tcp:host.example:svc", "tcp:host.example:svc" },
+        { "tcp:[::1]:4444", "tcp:[::1]:4444" },
+        { "tcp:h:1,ipv4", "tcp:h:1,ipv4=on" },
+        { "tcp:h:1,ipv4=off", "tcp:h:1,ipv6=on" },
+        { "tcp:[::]:1,ipv6=on", "tcp:[::]:1,ipv6=on" },
+        { "unix:/a b,c", "unix:/a b,c" },
+        { "fd:migrate", "fd:migrate" },
+        { "exec:cat > x, y", "exec:cat > x, y" },
+        { "exec:", "exec:" },
+        { "file:/a", "file:/a" },
+        { "file:/a,offset=4k", "file:/a,offset=0x1000" },
+        { "file:/a,b,offset=0x10", "file:/a,b,offset=0x10" },
+        { "file:/a,offset=7", "file:/a,offset=0x7" },
+        { "file:/a,offset=1G", "file:/a,offset=0x40000000" },
+    };
+    static const struct { const char *uri, *message; } bad[] = {
+        { "", "unknown migration protocol: " },
+        { "foo", "unknown migration protocol: foo" },
+        { "foo:bar", "unknown migration protocol: foo:bar" },
+        { "tcp", "unknown migration protocol: tcp" },
+        { "tcp:", "error parsing address ''" },
+        { "tcp:foo", "error parsing address 'foo'" },
+        { "tcp::", "error parsing port in address ':'" },
+        { "tcp:h:", "error parsing address 'h:'" },
+        { "tcp:[::1:1", "error parsing IPv6 address '[::1:1'" },
+        { "tcp:[::1]", "error parsing IPv6 address '[::1]'" },
+        { "tcp:a:1:2", "error parsing address 'a:1:2'" },
+        { "tcp:a:65536", "Port number 65536 in address 'a:65536' is not in the range 0..65535" },
+        { "tcp:a:1,foo", "Invalid option 'foo' in address: expected ipv4 or ipv6" },
+        { "tcp:a:1,ipv4=x", "Invalid option 'ipv4=x' in address: expected ipv4 or ipv6" },
+        { "unix:", "invalid Unix socket address" },
+        { "fd:", "invalid file descriptor address" },
+        { "file:/a,offset=", "file URI has bad offset : Invalid argument" },
+        { "file:/a,offset=zz", "file URI has bad offset zz: Invalid argument" },
+        { "file:/a,offset=1kk", "file URI has bad offset 1kk: Invalid argument" },
+        { "file:/a,offset=-1", "file URI has bad offset -1: Numerical result out of range" },
+        { "file:/a,offset=99999999999999999999",
+          "file URI has bad offset 99999999999999999999: Numerical result out of range" },
+        { "file:/a,offset=16E", "file URI has bad offset 16E: Numerical result out of range" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_autoptr(GError) err = NULL;
+        ChannelAddress *a = channel_address_parse(good[i].uri, &err);
+        g_assert_no_error(err);
+        g_autofree char *text = channel_address_to_string(a);
+        g_assert_cmpstr(text, ==, good[i].text);
+        channel_address_free(a);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        g_assert_null(channel_address_parse(bad[i].uri, &err));
+        g_assert_cmpstr(err->message, ==, bad[i].message);
+    }
+}
+
+/* ---- helpers ---- */
+
+static Channel *connect_uri(const char *uri, int cancel_fd, GError **errp)
+{
+    ChannelAddress *a = channel_address_parse(uri, NULL);
+    Channel *c = channel_connect(a, NULL, cancel_fd, errp);
+    channel_address_free(a);
+    return c;
+}
+
+static ChannelListener *listen_uri(const char *uri, GError **errp)
+{
+    ChannelAddress *a = channel_address_parse(uri, NULL);
+    ChannelListener *l = channel_listen(a, NULL, errp);
+    channel_address_free(a);
+    return l;
+}
+
+static Channel *incoming_uri(const char *uri, GError **errp)
+{
+    ChannelListener *l = listen_uri(uri, errp);
+    Channel *c = l ? channel_listener_accept(l, errp) : NULL;
+    channel_listener_free(l);
+    return c;
+}
+
+static void assert_says(Channel *out, Channel *in, const char *what)
+{
+    char buf[64] = "";
+    g_autoptr(GError) err = NULL;
+    g_assert_true(channel_write_all(out, what, strlen(what), &err));
+    g_assert_no_error(err);
+    g_assert_true(channel_read_all(in, buf, strlen(what), &err));
+    g_assert_no_error(err);
+    g_assert_cmpstr(buf, ==, what);
+}
+
+static char *path_of(const char *name)
+{
+    return g_build_filename(dir, name, NULL);
+}
+
+/* The listener's port with another host in front. */
+static char *uri_with_port(ChannelListener *l, const char *host)
+{
+    g_autofree char *bound = channel_listener_address(l);
+    return g_strdup_printf("tcp:%s%s", host, strrchr(bound, ':'));
+}
+
+/* ---- sockets ---- */
+
+static bool tcp_pair(const char *listen_on, const char *connect_to)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *l = listen_uri(listen_on, &err);
+    if (!l) {
+        return false;   /* no such protocol on this host */
+    }
+    g_autofree char *uri = uri_with_port(l, connect_to);
+    Channel *out = connect_uri(uri, -1, &err);
+    g_assert_no_error(err);
+    Channel *in = channel_listener_accept(l, &err);
+    g_assert_no_error(err);
+    assert_says(out, in, "to the destination");
+    assert_says(in, out, "and back");
+    g_assert_true(channel_has_return_path(out) && channel_has_return_path(in));
+    g_assert_false(channel_is_seekable(out));
+    g_assert_cmpint(channel_fd(out), ==, -1);
+    g_assert_cmpstr(channel_name(out), ==, uri);
+    g_assert_true(channel_close(out, NULL));
+    char c;
+    g_assert_cmpint(channel_read(in, &c, 1, NULL), ==, 0);
+    g_assert_true(channel_close(in, NULL));
+    channel_listener_free(l);
+    return true;
+}
+
+static void test_tcp(void)
+{
+    g_assert_true(tcp_pair("tcp:127.0.0.1:0", "127.0.0.1"));
+    g_assert_true(tcp_pair("tcp::0", "127.0.0.1"));
+    g_assert_true(tcp_pair("tcp:0:0", "127.0.0.1"));
+    g_assert_true(tcp_pair("tcp:0.0.0.0:0", "localhost"));
+    if (!tcp_pair("tcp:[::1]:0", "[::1]")) {
+        g_test_message("no IPv6 here: only IPv4 tried");
+        return;
+    }
+    g_assert_true(tcp_pair("tcp::0", "[::1]"));         /* one wildcard serves both */
+    g_assert_true(tcp_pair("tcp:[::]:0", "127.0.0.1"));
+    g_assert_true(tcp_pair("tcp:localhost:0", "localhost"));
+    ChannelListener *l = listen_uri("tcp:[::]:0,ipv6=on", NULL);
+    g_autofree char *uri = uri_with_port(l, "127.0.0.1");
+    g_assert_null(connect_uri(uri, -1, NULL));
+    channel_listener_free(l);
+}
+
+static void test_unix(void)
+{
+    g_autofree char *path = path_of("sock"), *uri = g_strdup_printf("unix:%s", path);
+    g_autoptr(GError) err = NULL;
+
+    for (int i = 0; i < 2; i++) {
+        ChannelListener *l = listen_uri(uri, &err);
+        g_assert_no_error(err);
+        Channel *out = connect_uri(uri, -1, &err), *in = channel_listener_accept(l, &err);
+        g_assert_no_error(err);
+        assert_says(out, in, "there");
+        assert_says(in, out, "back");
+        channel_close(in, NULL);
+        channel_close(out, NULL);
+        channel_listener_free(l);
+        g_assert_cmpint(access(path, F_OK), ==, -1);
+    }
+}
+
+static void test_refused(void)
+{
+    g_autofree char *sock = path_of("nobody"), *file = path_of("plain");
+    g_autofree char *long_name = g_strnfill(120, 'x');
+    g_assert_true(g_file_set_contents(file, "x", 1, NULL));
+    const struct { char *uri, *message; } bad[] = {
+        { g_strdup("tcp:127.0.0.1:1"), g_strdup("Failed to connect to '127.0.0.1:1': "
+                                                "Connection refused") },
+        { g_strdup("tcp:127.0.0.1:nosuchservice"), g_strdup("address resolution failed for "
+          "127.0.0.1:nosuchservice: Servname not supported for ai_socktype") },
+        { g_strdup_printf("unix:%s", sock),
+          g_strdup_printf("Failed to connect to '%s': No such file or directory", sock) },
+        { g_strdup_printf("unix:%s", file),
+          g_strdup_printf("Failed to connect to '%s': Connection refused", file) },
+        { g_strdup_printf("unix:%s", long_name),
+          g_strdup_printf("UNIX socket path '%s' is too long: Path must be less than 108 bytes",
+                          long_name) },
+        { g_strdup_printf("file:%s/no/x", dir),
+          g_strdup_printf("Could not create '%s/no/x': No such file or directory", dir) },
+        { g_strdup_printf("file:%s", dir),
+          g_strdup_printf("Could not create '%s': Is a directory", dir) },
+        { g_strdup("fd:foo"), g_strdup("Invalid file descriptor number 'foo'") },
+        { g_strdup("fd:999"), g_strdup("File descriptor number '999' is not open: "
+                                       "Bad file descriptor") },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        g_assert_null(connect_uri(bad[i].uri, -1, &err));
+        g_assert_cmpstr(err->message, ==, bad[i].message);
+        g_free(bad[i].uri);
+        g_free(bad[i].message);
+    }
+}
+
+static void test_listen_refused(void)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    g_autofree char *uri = uri_with_port(l, "127.0.0.1");
+    g_assert_null(listen_uri(uri, &err));
+    g_assert_nonnull(strstr(err->message, "Address already in use"));
+    g_assert_nonnull(strstr(err->message, uri + 4));
+    channel_listener_free(l);
+    g_clear_error(&err);
+    g_assert_null(listen_uri("tcp:192.0.2.1:4444", &err));
+    g_assert_cmpstr(err->message, ==, "Failed to bind socket to '192.0.2.1:4444': "
+                                      "Cannot assign requested address");
+    g_clear_error(&err);
+    g_autofree char *plain = path_of("plain"), *plain_uri = g_strdup_printf("unix:%s", plain);
+    g_assert_true(g_file_set_contents(plain, "x", 1, NULL));
+    g_assert_null(listen_uri(plain_uri, &err));
+    g_assert_nonnull(strstr(err->message, "Address already in use"));
+    g_assert_cmpint(access(plain, F_OK), ==, 0);    /* somebody's file was not removed */
+    g_clear_error(&err);
+    g_autofree char *missing = g_strdup_printf("file:%s/missing", dir);
+    g_assert_null(incoming_uri(missing, &err));
+    g_autofree char *message = g_strdup_printf("Could not open '%s': No such file or directory",
+                                               missing + 5);
+    g_assert_cmpstr(err->message, ==, message);
+}
+
+static gpointer fire_later(gpointer fd)
+{
+    uint64_t one = 1;
+    g_usleep(50 * 1000);
+    g_assert_cmpint(write(GPOINTER_TO_INT(fd), &one, 8), ==, 8);
+    return NULL;
+}
+
+/* A peer whose accept queue is full never answers: only cancelling ends the wait. */
+static void cancel_connect(const char *uri)
+{
+    int cancel = eventfd(0, EFD_CLOEXEC);
+    Channel *queued[64] = { 0 };
+    g_autoptr(GError) err = NULL;
+    GThread *t = g_thread_new("cancel", fire_later, GINT_TO_POINTER(cancel));
+    gint64 start = g_get_monotonic_time();
+
+    for (int i = 0; i < 64; i++) {
+        queued[i] = connect_uri(uri, cancel, &err);
+        if (!queued[i]) {
+            break;
+        }
+    }
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(err->message, "Operation was cancelled"));
+    g_assert_true(g_str_has_prefix(err->message, "Failed to connect to '"));
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 5 * G_USEC_PER_SEC);
+    g_thread_join(t);
+    for (int i = 0; i < 64 && queued[i]; i++) {
+        channel_close(queued[i], NULL);
+    }
+    close(cancel);
+}
+
+static void test_cancel_connect(void)
+{
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    g_autofree char *uri = uri_with_port(l, "127.0.0.1");
+    cancel_connect(uri);
+    channel_listener_free(l);
+    g_autofree char *path = path_of("full"), *unix_uri = g_strdup_printf("unix:%s", path);
+    l = listen_uri(unix_uri, NULL);
+    cancel_connect(unix_uri);
+    channel_listener_free(l);
+}
+
+static gpointer shut_listener(gpointer l)
+{
+    g_usleep(30 * 1000);
+    channel_listener_shutdown(l);
+    return NULL;
+}
+
+static void test_cancel_accept(void)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    GThread *t = g_thread_new("shut", shut_listener, l);
+    g_assert_null(channel_listener_accept(l, &err));
+    g_assert_true(g_str_has_suffix(err->message, "was cancelled"));
+    g_thread_join(t);
+    channel_listener_free(l);
+}
+
+/* ---- breaking and shutting down ---- */
+
+static void fill_until_error(Channel *c, GError **errp)
+{
+    g_autofree char *block = g_malloc0(1 << 20);
+    for (int i = 0; i < 64; i++) {
+        if (!channel_write_all(c, block, 1 << 20, errp)) {
+            return;
+        }
+    }
+}
+
+static void test_broken(void)
+{
+    g_autoptr(GError) err = NULL;
+    int sv[2], pv[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), ==, 0);
+    Channel *c = channel_new_fd(sv[0], "fd:s", NULL);
+    close(sv[1]);
+    fill_until_error(c, &err);
+    g_assert_cmpstr(err->message, ==, "Unable to write to socket: Broken pipe");
+    channel_close(c, NULL);
+
+    g_clear_error(&err);
+    g_assert_cmpint(pipe(pv), ==, 0);
+    c = channel_new_fd(pv[1], "fd:p", NULL);
+    close(pv[0]);
+    fill_until_error(c, &err);
+    g_assert_cmpstr(err->message, ==, "Unable to write to pipe: Broken pipe");
+    g_assert_cmpint(channel_read(c, &sv, 1, NULL), ==, -1);
+    channel_close(c, NULL);
+
+    /* a peer that dies with unread data resets the connection */
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    g_autofree char *uri = uri_with_port(l, "127.0.0.1");
+    Channel *out = connect_uri(uri, -1, NULL), *in = channel_listener_accept(l, NULL);
+    g_assert_true(channel_write_all(out, "unread", 6, NULL));
+    g_usleep(20 * 1000);
+    channel_close(in, NULL);
+    char byte;
+    g_clear_error(&err);
+    g_assert_cmpint(channel_read(out, &byte, 1, &err), ==, -1);
+    g_assert_cmpstr(err->message, ==, "Unable to read from socket: Connection reset by peer");
+    channel_close(out, NULL);
+    channel_listener_free(l);
+}
+
+/* The kernel gives up on a peer that does not acknowledge; seen here through its shortest timer. */
+static void test_time_out(void)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    g_autofree char *uri = uri_with_port(l, "127.0.0.1");
+    Channel *out = connect_uri(uri, -1, NULL), *in = channel_listener_accept(l, NULL);
+    int fd = -1, ms = 1, one = 1;
+
+    for (int i = 3; i < 64 && fd < 0; i++) {    /* ours is the one that is connected to the port */
+        struct sockaddr_in peer;
+        socklen_t len = sizeof(peer);
+        if (getpeername(i, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == (unsigned)atoi(strrchr(uri, ':') + 1)) {
+            fd = i;
+        }
+    }
+    g_assert_cmpint(fd, >=, 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &one, sizeof(one));
+    fill_until_error(out, &err);    /* the window closes and is never opened again */
+    g_assert_cmpstr(err->message, ==, "Unable to write to socket: Connection timed out");
+    channel_close(out, NULL);
+    channel_close(in, NULL);
+    channel_listener_free(l);
+}
+
+static gpointer shut_channel(gpointer c)
+{
+    g_usleep(30 * 1000);
+    channel_shutdown(c);
+    return NULL;
+}
+
+static void assert_shutdown_ends_read(Channel *c)
+{
+    char byte;
+    g_autoptr(GError) err = NULL;
+    GThread *t = g_thread_new("shut", shut_channel, c);
+    g_assert_cmpint(channel_read(c, &byte, 1, &err), ==, -1);
+    g_assert_nonnull(err);
+    g_thread_join(t);
+    g_clear_error(&err);
+    g_assert_cmpint(channel_read(c, &byte, 1, &err), ==, -1);
+    g_assert_true(g_str_has_suffix(err->message, "Channel was shut down"));
+    channel_shutdown(c);
+}
+
+static void assert_shutdown_ends_write(Channel *c)
+{
+    g_autoptr(GError) err = NULL;
+    GThread *t = g_thread_new("shut", shut_channel, c);
+    fill_until_error(c, &err);
+    g_assert_nonnull(err);
+    g_thread_join(t);
+    g_clear_error(&err);
+    g_assert_false(channel_write_all(c, "x", 1, &err));
+    g_assert_true(g_str_has_suffix(err->message, "Channel was shut down"));
+}
+
+static void test_shutdown(void)
+{
+    int sv[2], pv[2];
+    for (int writing = 0; writing < 2; writing++) {
+        void (*check)(Channel *) = writing ? assert_shutdown_ends_write
+                                           : assert_shutdown_ends_read;
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), ==, 0);
+        Channel *c = channel_new_fd(sv[0], "fd:s", NULL);
+        check(c);
+        channel_close(c, NULL);
+        close(sv[1]);
+
+        g_assert_cmpint(pipe(pv), ==, 0);
+        c = channel_new_fd(pv[writing], "fd:p", NULL);
+        check(c);
+        channel_close(c, NULL);
+        close(pv[!writing]);
+
+        gint64 start = g_get_monotonic_time();
+        c = writing ? connect_uri("exec:sleep 100; true", -1, NULL)
+                    : incoming_uri("exec:sleep 100; true", NULL);
+        check(c);
+        g_assert_true(channel_close(c, NULL));
+        g_assert_cmpint(g_get_monotonic_time() - start, <, 5 * G_USEC_PER_SEC);
+
+        g_autofree char *uri = g_strdup_printf("file:%s/shut", dir);
+        c = connect_uri(uri, -1, NULL);
+        channel_shutdown(c);
+        g_assert_false(channel_write_all(c, "x", 1, NULL));
+        channel_close(c, NULL);
+    }
+}
+
+/* ---- fd, exec, file ---- */
+
+static int take_one(void *opaque, const char *name, GError **errp)
+{
+    int *fd = opaque;
+    if (!g_str_equal(name, "migrate")) {
+        error_setg(errp, "File descriptor named '%s' has not been found", name);
+        return -1;
+    }
+    return *fd;
+}
+
+static void test_fd(void)
+{
+    int pv[2], sv[2];
+    g_autoptr(GError) err = NULL;
+    FdResolver fds = { take_one, &pv[1] };
+    ChannelAddress *a = channel_address_parse("fd:migrate", NULL);
+    ChannelAddress *b = channel_address_parse("fd:other", NULL);
+
+    g_assert_cmpint(pipe(pv), ==, 0);
+    Channel *out = channel_connect(a, &fds, -1, &err);
+    g_assert_no_error(err);
+    g_autofree char *number = g_strdup_printf("fd:%d", pv[0]);
+    Channel *in = incoming_uri(number, &err);
+    g_assert_no_error(err);
+    assert_says(out, in, "pipe");
+    g_assert_false(channel_has_return_path(out));
+    channel_close(out, NULL);
+    g_assert_null(channel_connect(b, &fds, -1, &err));
+    g_assert_cmpstr(err->message, ==, "File descriptor named 'other' has not been found");
+    channel_close(in, NULL);
+
+    g_assert_cmpint(pipe(pv), ==, 0);       /* the wrong end */
+    g_clear_error(&err);
+    fds.opaque = &pv[0];
+    g_assert_null(channel_connect(a, &fds, -1, &err));
+    g_assert_cmpstr(err->message, ==, "File descriptor 'migrate' is not open for writing");
+    close(pv[1]);
+    channel_address_free(a);
+    channel_address_free(b);
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), ==, 0);
+    out = channel_new_fd(sv[0], "fd:a", NULL);
+    in = channel_new_fd(sv[1], "fd:b", NULL);
+    assert_says(out, in, "socket");
+    assert_says(in, out, "back");
+    g_assert_true(channel_has_return_path(out));
+    channel_close(out, NULL);
+    channel_close(in, NULL);
+    g_assert_null(channel_new_fd(999, "fd:999", NULL));
+}
+
+static void test_exec(void)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *path = path_of("out"), *text = NULL;
+    g_autofree char *uri = g_strdup_printf("exec:cat > %s; echo done >> %s", path, path);
+
+    Channel *c = connect_uri(uri, -1, &err);
+    g_assert_true(channel_has_return_path(c));
+    g_assert_true(channel_write_all(c, "stream\n", 7, &err));
+    g_assert_true(channel_close(c, &err));      /* waits for the child */
+    g_assert_no_error(err);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "stream\ndone\n");
+
+    c = connect_uri("exec:cat", -1, NULL);      /* both directions */
+    assert_says(c, c, "echo");
+    g_assert_true(channel_close(c, NULL));
+
+    c = incoming_uri("exec:printf abc; cat >&2", NULL);
+    char buf[4] = "";
+    g_assert_true(channel_read_all(c, buf, 3, NULL));
+    g_assert_cmpstr(buf, ==, "abc");
+    g_assert_true(channel_close(c, NULL));
+
+    c = connect_uri("exec:cat; exit 3", -1, NULL);
+    g_assert_true(channel_write_all(c, "x", 1, NULL));
+    g_assert_false(channel_close(c, &err));
+    g_assert_cmpstr(err->message, ==, "Command 'cat; exit 3' exited with status 3");
+
+    g_clear_error(&err);
+    c = connect_uri("exec:exit 7", -1, NULL);
+    fill_until_error(c, &err);
+    g_assert_cmpstr(err->message, ==, "Unable to write to pipe: Broken pipe: "
+                                      "Command 'exit 7' exited with status 7");
+    channel_close(c, NULL);
+
+    g_clear_error(&err);
+    c = incoming_uri("exec:kill -9 $$", NULL);
+    g_assert_cmpint(channel_read(c, buf, 1, &err), ==, -1);
+    g_assert_cmpstr(err->message, ==, "Command 'kill -9 $$' was killed by signal 9 (Killed)");
+    channel_close(c, NULL);
+
+    c = incoming_uri("exec:true", NULL);
+    g_assert_cmpint(channel_read(c, buf, 1, NULL), ==, 0);
+    g_assert_true(channel_close(c, NULL));
+}
+
+static gpointer read_back(gpointer opaque)
+{
+    Channel *c = opaque;
+    g_autofree uint8_t *buf = g_malloc(8 << 20);
+    g_assert_true(channel_read_all(c, buf, 8 << 20, NULL));
+    for (size_t i = 0; i < 8 << 20; i++) {
+        g_assert_cmpint(buf[i], ==, (uint8_t)(i * 31 + (i >> 12)));
+    }
+    return NULL;
+}
+
+/* 8 MiB in 2,048 pieces, several at a time, against a full pipe. */
+static void test_large_writev(void)
+{
+    g_autofree uint8_t *data = g_malloc(8 << 20);
+    for (size_t i = 0; i < 8 << 20; i++) {
+        data[i] = i * 31 + (i >> 12);
+    }
+    Channel *c = connect_uri("exec:cat", -1, NULL);
+    GThread *t = g_thread_new("read", read_back, c);
+    struct iovec iov[2048];
+    size_t sent = 0;
+    while (sent < 8 << 20) {
+        int n = 0;
+        for (size_t at = sent; at < 8 << 20; at = (at & ~4095UL) + 4096) {
+            iov[n++] = (struct iovec){ data + at, 4096 - (at & 4095) };
+        }
+        ssize_t w = channel_writev(c, iov, n, NULL);
+        g_assert_cmpint(w, >, 0);
+        sent += w;
+    }
+    g_thread_join(t);
+    g_assert_true(channel_close(c, NULL));
+}
+
+static void test_file(void)
+{
+    g_autofree char *path = path_of("image"), *text = NULL;
+    g_autofree char *uri = g_strdup_printf("file:%s,offset=4", path);
+    gsize len;
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(g_file_set_contents(path, "HEADold contents", -1, NULL));
+    Channel *c = connect_uri(uri, -1, &err);
+    g_assert_no_error(err);
+    g_assert_true(channel_is_seekable(c));
+    g_assert_false(channel_has_return_path(c));
+    g_assert_cmpint(lseek(channel_fd(c), 0, SEEK_CUR), ==, 4);
+    g_assert_true(channel_write_all(c, "new", 3, NULL));
+    g_assert_true(channel_close(c, NULL));
+    g_assert_true(g_file_get_contents(path, &text, &len, NULL));
+    g_assert_cmpstr(text, ==, "HEADnew");
+
+    c = incoming_uri(uri, &err);
+    char buf[8] = "";
+    g_assert_true(channel_read_all(c, buf, 3, NULL));
+    g_assert_cmpstr(buf, ==, "new");
+    g_assert_false(channel_read_all(c, buf, 1, &err));
+    g_assert_nonnull(strstr(err->message, "Unexpected end after 0 of 1 bytes"));
+    g_assert_false(channel_write_all(c, "x", 1, NULL));
+    g_assert_true(channel_is_seekable(c));
+    channel_close(c, NULL);
+
+    g_clear_error(&err);
+    c = connect_uri("file:/dev/full", -1, &err);
+    g_assert_no_error(err);
+    g_assert_false(channel_write_all(c, "x", 1, &err));
+    g_assert_nonnull(strstr(err->message, "No space left on device"));
+    channel_close(c, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    signal(SIGPIPE, SIG_IGN);       /* as main does, for pipes */
+    dir = g_dir_make_tmp("ferry-channel-XXXXXX", NULL);
+    g_test_add_func("/channel/parse", test_parse);
+    g_test_add_func("/channel/tcp", test_tcp);
+    g_test_add_func("/channel/unix", test_unix);
+    g_test_add_func("/channel/refused", test_refused);
+    g_test_add_func("/channel/listen-refused", test_listen_refused);
+    g_test_add_func("/channel/cancel-connect", test_cancel_connect);
+    g_test_add_func("/channel/cancel-accept", test_cancel_accept);
+    g_test_add_func("/channel/broken", test_broken);
+    g_test_add_func("/channel/time-out", test_time_out);
+    g_test_add_func("/channel/shutdown", test_shutdown);
+    g_test_add_func("/channel/fd", test_fd);
+    g_test_add_func("/channel/exec", test_exec);
+    g_test_add_func("/channel/large-writev", test_large_writev);
+    g_test_add_func("/channel/file", test_file);
+    int rc = g_test_run();
+    const char *left;
+    GDir *d = g_dir_open(dir, 0, NULL);
+    while (d && (left = g_dir_read_name(d))) {
+        g_autofree char *path = path_of(left);
+        g_unlink(path);
+    }
+    g_dir_close(d);
+    g_rmdir(dir);
+    g_free(dir);
+    return rc;
+}
