@@ -17,7 +17,14 @@ struct Machine;
 typedef struct Chardevs Chardevs;
 typedef struct Chardev Chardev;
 
-typedef enum ChardevEvent { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_WRITABLE } ChardevEvent;
+/**
+ * OPENED: somebody is there (sent from the main loop, never from within
+ * chardev_attach; behind a mux when the front end first gets the focus).
+ * MUX_IN, MUX_OUT: the focus of a mux comes and goes.
+ */
+typedef enum ChardevEvent {
+    CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_WRITABLE, CHARDEV_MUX_IN, CHARDEV_MUX_OUT,
+} ChardevEvent;
 
 /** The device or monitor in front. can_read returns how many bytes read() may be given now. */
 typedef struct ChardevFrontend {
@@ -33,6 +40,8 @@ Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp);
 /** Legacy texts of -serial/-monitor/-qmp: "stdio", "mon:stdio", "unix:P,server=on,wait=off", "tcp:...", "file:P", "null", "pty", "fd:N", "chardev:ID". label is the id given to it. */
 Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *text, GError **errp);
 Chardev *chardev_find(Chardevs *chardevs, const char *id);
+/** Closes and forgets it; error "Chardev '%s' is busy" while a front end is attached. */
+bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp);
 size_t chardevs_count(const Chardevs *chardevs);
 Chardev *chardevs_get(const Chardevs *chardevs, size_t i);
 
@@ -45,7 +54,11 @@ void chardev_accept_input(Chardev *chr);
 size_t chardev_write(Chardev *chr, const void *buf, size_t len);
 /** Queues everything (monitors): unsent bytes are kept by the chardev and flushed by the main loop. */
 void chardev_write_all(Chardev *chr, const void *buf, size_t len);
-/** Last fd received with SCM_RIGHTS, -1 if none; caller owns. */
+/** What a ringbuf holds, at most size bytes, taken out of it; *len gets how many. NULL with errp if it is no ringbuf. */
+uint8_t *chardev_ringbuf_read(Chardev *chr, size_t size, size_t *len, GError **errp);
+/** Writes into a ringbuf as if the guest had written it. */
+bool chardev_ringbuf_write(Chardev *chr, const void *buf, size_t len, GError **errp);
+/** First fd received with SCM_RIGHTS and not taken, -1 if none; caller owns. Fds nobody took are closed when new ones come. */
 int chardev_take_fd(Chardev *chr);
 const char *chardev_id(const Chardev *chr);
 /** As query-chardev shows it: "unix:/path,server=on", "pty:/dev/pts/3", "file", ... caller frees. */

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Back ends over plain fds: file, pipe, fd, stdio; and the non-blocking pair
+ * of fds that they share with pty and socket. Main thread only; never blocks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+#include "chardev/char-private.h"
+#include "monitor/monitor.h"
+#include "util/error.h"
+
+/* ---- the pair of fds ---- */
+
+struct FdIo {
+    Chardev *chr;
+    int in, out;
+    int in_flags, out_flags;        /* to be restored: they may be shared with our parent */
+    const FdIoOps *ops;
+    GSource *in_source, *out_source;
+    bool eof;
+};
+
+static void source_drop(GSource **source)
+{
+    if (*source) {
+        g_source_destroy(*source);
+        g_source_unref(*source);
+        *source = NULL;
+    }
+}
+
+static int fd_nonblock(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    return flags;
+}
+
+FdIo *fdio_new(Chardev *chr, int in, int out, const FdIoOps *ops)
+{
+    FdIo *io = g_new0(FdIo, 1);
+
+    *io = (FdIo){ .chr = chr, .in = in, .out = out, .ops = ops };
+    io->in_flags = in >= 0 ? fd_nonblock(in) : 0;
+    io->out_flags = out >= 0 && out != in ? fd_nonblock(out) : 0;
+    return io;
+}
+
+void fdio_free(FdIo *io)
+{
+    if (!io) {
+        return;
+    }
+    source_drop(&io->in_source);
+    source_drop(&io->out_source);
+    if (io->out >= 0 && io->out != io->in) {
+        fcntl(io->out, F_SETFL, io->out_flags);
+        close(io->out);
+    }
+    if (io->in >= 0) {
+        fcntl(io->in, F_SETFL, io->in_flags);
+        close(io->in);
+    }
+    g_free(io);
+}
+
+static void source_add(FdIo *io, GSource **source, int fd, GIOCondition cond, GUnixFDSourceFunc fn)
+{
+    *source = g_unix_fd_source_new(fd, cond);
+    g_source_set_callback(*source, G_SOURCE_FUNC(fn), io, NULL);
+    g_source_attach(*source, main_loop_context(io->chr->owner->machine->loop));
+}
+
+static gboolean fdio_readable(gint fd, GIOCondition cond, gpointer user_data)
+{
+    FdIo *io = user_data;
+    Chardev *chr = io->chr;
+    uint8_t buf[4096];
+    size_t room = MIN(chardev_can_read(chr), sizeof(buf));
+
+    if (room == 0) {
+        source_drop(&io->in_source);
+        return G_SOURCE_REMOVE;
+    }
+    ssize_t n = io->ops->read(chr, buf, room);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return G_SOURCE_CONTINUE;
+    }
+    if (n <= 0) {
+        source_drop(&io->in_source);
+        io->eof = true;
+        io->ops->eof(chr); /* may free io */
+        return G_SOURCE_REMOVE;
+    }
+    GSource *source = g_source_ref(io->in_source);
+    chardev_input(chr, buf, n); /* may free io, too */
+    gboolean alive = !g_source_is_destroyed(source);
+    g_source_unref(source);
+    return alive;
+}
+
+void fdio_update_input(FdIo *io)
+{
+    if (!io || io->in < 0 || io->eof) {
+        return;
+    }
+    if (chardev_can_read(io->chr) == 0) {
+        source_drop(&io->in_source);
+    } else if (!io->in_source) {
+        source_add(io, &io->in_source, io->in, G_IO_IN | G_IO_HUP | G_IO_ERR, fdio_readable);
+    }
+}
+
+static gboolean fdio_writable(gint fd, GIOCondition cond, gpointer user_data)
+{
+    FdIo *io = user_data;
+
+    source_drop(&io->out_source);
+    chardev_output_ready(io->chr);
+    return G_SOURCE_REMOVE;
+}
+
+size_t fdio_write(FdIo *io, const uint8_t *buf, size_t len)
+{
+    size_t done = 0;
+
+    if (!io || io->out < 0) {
+        return len;
+    }
+    while (done < len) {
+        ssize_t n = write(io->out, buf + done, len - done);
+        if (n > 0) {
+            done += n;
+        } else if (n < 0 && errno == EAGAIN) {
+            if (!io->out_source) {
+                source_add(io, &io->out_source, io->out, G_IO_OUT | G_IO_ERR | G_IO_HUP,
+                           fdio_writable);
+            }
+            return done;
+        } else if (n < 0 && errno == EINTR) {
+            continue;
+        } else {
+            return len; /* broken or full: the guest must not hang because of its console */
+        }
+    }
+    return done;
+}
+
+/* ---- plain users of it ---- */
+
+static ssize_t plain_read_fd(Chardev *chr, uint8_t *buf, size_t len)
+{
+    return read(((FdIo *)chr->priv)->in, buf, len);
+}
+
+static void plain_eof(Chardev *chr)
+{
+}
+
+static const FdIoOps plain_io_ops = { plain_read_fd, plain_eof };
+
+static void plain_close(Chardev *chr)
+{
+    fdio_free(chr->priv);
+}
+
+static size_t plain_write(Chardev *chr, const uint8_t *buf, size_t len)
+{
+    return fdio_write(chr->priv, buf, len);
+}
+
+static void plain_update_input(Chardev *chr)
+{
+    fdio_update_input(chr->priv);
+}
+
+static void plain_start(Chardev *chr, int in, int out)
+{
+    chr->priv = fdio_new(chr, in, out, &plain_io_ops);
+    chardev_set_connected(chr, true);
+}
+
+static int open_path(Chardev *chr, const char *path, int flags, GError **errp)
+{
+    if (g_str_has_prefix(path, "/dev/fdset/")) {
+        return fdset_open(chr->owner->machine->fds, path, flags, 0666, errp);
+    }
+    int fd = open(path, flags | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "Could not open '%s'", path);
+    }
+    return fd;
+}
+
+static bool file_open(Chardev *chr, Opts *opts, GError **errp)
+{
+    const char *path = opts_get(opts, "path");
+    const char *input = opts_get(opts, "input-path");
+    bool append = false;
+    int in = -1;
+
+    if (!opts_get_bool(opts, "append", &append, errp)) {
+        return false;
+    }
+    if (!path) {
+        error_setg(errp, "chardev: file: no filename given");
+        return false;
+    }
+    if (input && (in = open_path(chr, input, O_RDONLY, errp)) < 0) {
+        return false;
+    }
+    /* An fd set's fd is what it is: a pipe to a log daemon, or a file of somebody else's. */
+    int truncate = append || g_str_has_prefix(path, "/dev/fdset/") ? 0 : O_TRUNC;
+    int out = open_path(chr, path, O_WRONLY | O_CREAT | truncate | (append ? O_APPEND : 0), errp);
+    if (out < 0) {
+        if (in >= 0) {
+            close(in);
+        }
+        return false;
+    }
+    plain_start(chr, in, out);
+    return true;
+}
+
+const ChardevOps chardev_file_ops = {
+    "file", file_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+};
+
+/* PATH.in and PATH.out if both are there, else PATH both ways. */
+static bool pipe_open(Chardev *chr, Opts *opts, GError **errp)
+{
+    const char *path = opts_get(opts, "path");
+
+    if (!path) {
+        error_setg(errp, "chardev: pipe: no device path given");
+        return false;
+    }
+    g_autofree char *in_path = g_strdup_printf("%s.in", path);
+    g_autofree char *out_path = g_strdup_printf("%s.out", path);
+    int in = open(in_path, O_RDWR | O_CLOEXEC);
+    int out = open(out_path, O_RDWR | O_CLOEXEC);
+    if (in < 0 || out < 0) {
+        if (in >= 0) {
+            close(in);
+        }
+        if (out >= 0) {
+            close(out);
+        }
+        in = out = open_path(chr, path, O_RDWR, errp);
+        if (in < 0) {
+            return false;
+        }
+    }
+    plain_start(chr, in, out);
+    return true;
+}
+
+const ChardevOps chardev_pipe_ops = {
+    "pipe", pipe_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+};
+
+static bool fd_open(Chardev *chr, Opts *opts, GError **errp)
+{
+    uint64_t fd = UINT64_MAX;
+
+    if (!opts_get_u64(opts, "fd", &fd, errp)) {
+        return false;
+    }
+    int flags = fd <= INT_MAX ? fcntl(fd, F_GETFL) : -1;
+    if (flags < 0) {
+        error_setg(errp, "chardev: fd: '%s' is not an open file descriptor",
+                   opts_get(opts, "fd") ?: "");
+        return false;
+    }
+    int mode = flags & O_ACCMODE;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    plain_start(chr, mode == O_WRONLY ? -1 : (int)fd, mode == O_RDONLY ? -1 : (int)fd);
+    return true;
+}
+
+const ChardevOps chardev_fd_ops = {
+    "fd", fd_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+};
+
+/* ---- stdio ---- */
+
+typedef struct Stdio {
+    FdIo *io;
+    bool is_tty;
+    struct termios saved;
+} Stdio;
+
+static ssize_t stdio_read(Chardev *chr, uint8_t *buf, size_t len)
+{
+    return read(((Stdio *)chr->priv)->io->in, buf, len);
+}
+
+static const FdIoOps stdio_io_ops = { stdio_read, plain_eof };
+
+static void tty_raw(const struct termios *saved, bool signals)
+{
+    struct termios tty = *saved;
+
+    tty.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    tty.c_oflag |= OPOST;
+    tty.c_lflag &= ~(ECHO | ECHONL | ICANON | IEXTEN);
+    if (!signals) {
+        tty.c_lflag &= ~ISIG;
+    }
+    tty.c_cflag = (tty.c_cflag & ~(CSIZE | PARENB)) | CS8;
+    tty.c_cc[VMIN] = 1;
+    tty.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSANOW, &tty);
+}
+
+static bool stdio_open(Chardev *chr, Opts *opts, GError **errp)
+{
+    bool signals = true;
+
+    if (!opts_get_bool(opts, "signal", &signals, errp)) {
+        return false;
+    }
+    if (chr->owner->stdio_used) {
+        error_setg(errp, "cannot use stdio by multiple character devices");
+        return false;
+    }
+    Stdio *s = g_new0(Stdio, 1);
+    chr->priv = s;
+    chr->owner->stdio_used = true;
+    s->is_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &s->saved) == 0;
+    if (s->is_tty) {
+        tty_raw(&s->saved, signals);
+    }
+    /* Copies, so that closing the chardev leaves 0 and 1 valid for whoever writes there last. */
+    s->io = fdio_new(chr, fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3),
+                     fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), &stdio_io_ops);
+    chardev_set_connected(chr, true);
+    return true;
+}
+
+static void stdio_close(Chardev *chr)
+{
+    Stdio *s = chr->priv;
+
+    if (s) {
+        if (s->is_tty) {
+            tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
+        }
+        fdio_free(s->io);
+        chr->owner->stdio_used = false;
+        g_free(s);
+    }
+}
+
+static size_t stdio_write(Chardev *chr, const uint8_t *buf, size_t len)
+{
+    return fdio_write(((Stdio *)chr->priv)->io, buf, len);
+}
+
+static void stdio_update_input(Chardev *chr)
+{
+    fdio_update_input(((Stdio *)chr->priv)->io);
+}
+
+const ChardevOps chardev_stdio_ops = {
+    "stdio", stdio_open, stdio_close, stdio_write, stdio_update_input, chardev_plain_filename,
+};

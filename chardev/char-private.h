@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What back ends share: the Chardev object, its ops table, and non-blocking I/O on a pair of fds. */
+#ifndef CHARDEV_CHAR_PRIVATE_H
+#define CHARDEV_CHAR_PRIVATE_H
+
+#include "chardev/char.h"
+#include "softmmu/machine.h"
+
+/* A back end. Every member is there; char.c supplies defaults to name. */
+typedef struct ChardevOps {
+    const char *name;
+    /* Reads its options (unknown ones are found by the caller) and opens; sets chr->priv. */
+    bool (*open)(Chardev *chr, Opts *opts, GError **errp);
+    void (*close)(Chardev *chr); /* also after a failed open */
+    /* Takes what it can now; less than len: calls chardev_output_ready later. */
+    size_t (*write)(Chardev *chr, const uint8_t *buf, size_t len);
+    /* The front end came, went, or can take a different amount: start or stop reading. */
+    void (*update_input)(Chardev *chr);
+    char *(*filename)(const Chardev *chr);
+} ChardevOps;
+
+struct Chardev {
+    Chardevs *owner;
+    char *id;
+    const ChardevOps *ops;
+    void *priv;                     /* the back end's */
+    const ChardevFrontend *fe;      /* NULL: nobody in front; unused in a mux */
+    void *fe_opaque;
+    bool connected;                 /* somebody at the far end */
+    bool opened_sent;               /* front end knows */
+    GSource *opened_source;         /* posted OPENED */
+    GByteArray *queue;              /* chardev_write_all's leftovers */
+    bool fe_blocked;                /* front end waits for WRITABLE */
+    int log_fd;                     /* logfile=, -1 if none */
+};
+
+struct Chardevs {
+    struct Machine *machine;
+    GPtrArray *list;                /* Chardev*, in order of creation */
+    bool stdio_used;
+};
+
+extern const ChardevOps chardev_null_ops, chardev_vc_ops, chardev_ringbuf_ops, chardev_memory_ops,
+    chardev_file_ops, chardev_pipe_ops, chardev_fd_ops, chardev_stdio_ops, chardev_pty_ops,
+    chardev_socket_ops, chardev_mux_ops;
+
+/* For back ends: */
+size_t chardev_can_read(Chardev *chr);
+void chardev_input(Chardev *chr, const uint8_t *buf, size_t len);
+void chardev_set_connected(Chardev *chr, bool connected);
+/* Room for output again: flushes the queue, then tells the front end. */
+void chardev_output_ready(Chardev *chr);
+void chardev_no_input(Chardev *chr);            /* default update_input */
+char *chardev_plain_filename(const Chardev *chr); /* default filename: ops->name */
+
+/* Legacy text to options of -chardev; NULL with errp. */
+Opts *chardev_text_to_opts(const char *label, const char *text, GError **errp);
+/* The mux in front of base (char-mux.c); base is attached to it. */
+bool chardev_mux_wrap(Chardev *mux, Chardev *base, GError **errp);
+bool chardev_mux_attach(Chardev *mux, const ChardevFrontend *fe, void *opaque, GError **errp);
+void chardev_mux_detach(Chardev *mux, void *opaque);
+bool chardev_mux_has_frontend(const Chardev *mux);
+Chardev *chardev_mux_base(const Chardev *mux);
+
+/* ---- a pair of fds on the main loop ---- */
+
+typedef struct FdIo FdIo;
+typedef struct FdIoOps {
+    ssize_t (*read)(Chardev *chr, uint8_t *buf, size_t len);    /* as read(2) */
+    void (*eof)(Chardev *chr);                                  /* nothing more will come, or an error */
+} FdIoOps;
+/* in or out may be -1, and the same; both are closed by fdio_free and made non-blocking. */
+FdIo *fdio_new(Chardev *chr, int in, int out, const FdIoOps *ops);
+void fdio_free(FdIo *io);
+size_t fdio_write(FdIo *io, const uint8_t *buf, size_t len);
+void fdio_update_input(FdIo *io);
+
+#endif

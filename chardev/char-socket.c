@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The socket back end: unix and tcp, server and client, an inherited fd,
+ * telnet. A server serves one client at a time and goes on listening when it
+ * has gone; a client may try again every reconnect= seconds. Fds that come
+ * with the bytes (SCM_RIGHTS) wait for chardev_take_fd. Main thread only.
+ *
+ *   listening --accept--> connected --eof--> listening
+ *   connecting --done--> connected --eof--> (reconnect timer) connecting
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "chardev/char-private.h"
+#include "chardev/socket-addr.h"
+#include "util/error.h"
+
+#define MAX_FDS_PER_MESSAGE 16
+#define CONNECT_TIMEOUT_MS 30000
+
+typedef struct Socket {
+    Chardev *chr;
+    SocketAddrs addrs;
+    unsigned addr_next;         /* reconnect: which one to try */
+    bool server, telnet, nodelay;
+    unsigned reconnect_s;
+    char *unlink_path;          /* a path we bound */
+    char *local;                /* text of the listening or peer address, without prefix */
+    bool is_unix;
+
+    int listen_fd;              /* -1: client, or an inherited connection */
+    GSource *accept_source;
+    int fd;                     /* the connection, owned by io; -1 if none */
+    FdIo *io;
+    GSource *hup_source;
+    bool peer_gone;             /* hung up while we could not read: the next client may take over */
+    GSource *connect_source, *reconnect_timer;
+
+    int fds[MAX_FDS_PER_MESSAGE];
+    unsigned fds_count;
+    enum { TELNET_TEXT, TELNET_IAC, TELNET_OPTION, TELNET_SUB, TELNET_SUB_IAC } telnet_state;
+} Socket;
+
+static void drop(GSource **source)
+{
+    if (*source) {
+        g_source_destroy(*source);
+        g_source_unref(*source);
+        *source = NULL;
+    }
+}
+
+static GSource *watch(Socket *s, int fd, GIOCondition cond, GUnixFDSourceFunc fn)
+{
+    GSource *source = g_unix_fd_source_new(fd, cond);
+
+    g_source_set_callback(source, G_SOURCE_FUNC(fn), s, NULL);
+    g_source_attach(source, main_loop_context(s->chr->owner->machine->loop));
+    return source;
+}
+
+/* ---- receiving ---- */
+
+static void fds_close(Socket *s)
+{
+    for (unsigned i = 0; i < s->fds_count; i++) {
+        close(s->fds[i]);
+    }
+    s->fds_count = 0;
+}
+
+static void fds_keep(Socket *s, struct msghdr *msg)
+{
+    bool first = true;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        if (first) {
+            fds_close(s);
+            first = false;
+        }
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (s->fds_count < MAX_FDS_PER_MESSAGE) {
+                s->fds[s->fds_count++] = fd;
+            } else {
+                close(fd);
+            }
+        }
+    }
+}
+
+int chardev_take_fd(Chardev *chr)
+{
+    if (chr->ops == &chardev_mux_ops) {
+        return chardev_take_fd(chardev_mux_base(chr));
+    }
+    if (chr->ops != &chardev_socket_ops) {
+        return -1;
+    }
+    Socket *s = chr->priv;
+    if (s->fds_count == 0) {
+        return -1;
+    }
+    int fd = s->fds[0];
+    s->fds_count--;
+    memmove(s->fds, s->fds + 1, s->fds_count * sizeof(int));
+    return fd;
+}
+
+/* Takes the commands out of what a telnet client sent; returns what is left. */
+static size_t telnet_filter(Socket *s, uint8_t *buf, size_t len)
+{
+    size_t out = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = buf[i];
+        switch (s->telnet_state) {
+        case TELNET_TEXT:
+            if (c == 255) {
+                s->telnet_state = TELNET_IAC;
+            } else {
+                buf[out++] = c;
+            }
+            break;
+        case TELNET_IAC:
+            s->telnet_state = c >= 251 && c <= 254 ? TELNET_OPTION /* WILL, WONT, DO, DONT */
+                              : c == 250           ? TELNET_SUB
+                                                   : TELNET_TEXT;
+            if (c == 255) {
+                buf[out++] = c;
+            }
+            break;
+        case TELNET_OPTION:
+            s->telnet_state = TELNET_TEXT;
+            break;
+        case TELNET_SUB:
+            s->telnet_state = c == 255 ? TELNET_SUB_IAC : TELNET_SUB;
+            break;
+        case TELNET_SUB_IAC:
+            s->telnet_state = c == 240 ? TELNET_TEXT : TELNET_SUB;
+            break;
+        }
+    }
+    return out;
+}
+
+static ssize_t socket_read(Chardev *chr, uint8_t *buf, size_t len)
+{
+    Socket *s = chr->priv;
+    union {
+        char space[CMSG_SPACE(sizeof(int) * MAX_FDS_PER_MESSAGE)];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = { buf, len };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1,
+        .msg_control = control.space, .msg_controllen = sizeof(control.space),
+    };
+    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
+
+    if (n > 0) {
+        fds_keep(s, &msg);
+    }
+    if (n > 0 && s->telnet) {
+        n = telnet_filter(s, buf, n);
+        if (n == 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+    }
+    return n;
+}
+
+static void socket_disconnect(Chardev *chr);
+static const FdIoOps socket_io_ops = { socket_read, socket_disconnect };
+
+/* ---- a connection begins ---- */
+
+static gboolean peer_hung_up(gint fd, GIOCondition cond, gpointer user_data)
+{
+    Socket *s = user_data;
+
+    drop(&s->hup_source);
+    if (chardev_can_read(s->chr) == 0) {
+        /* There may be bytes yet to be read, but nobody to talk to: let others in. */
+        s->peer_gone = true;
+        if (s->listen_fd >= 0 && !s->accept_source) {
+            chardev_accept_input(s->chr);
+        }
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void connection_begin(Socket *s, int fd)
+{
+    int one = 1;
+
+    if (s->nodelay && !s->is_unix) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    s->fd = fd;
+    s->peer_gone = false;
+    s->telnet_state = TELNET_TEXT;
+    s->io = fdio_new(s->chr, fd, fd, &socket_io_ops);
+    s->hup_source = watch(s, fd, G_IO_HUP, peer_hung_up);
+    if (s->telnet) {
+        static const uint8_t hello[] = { 255, 251, 1, 255, 251, 3, 255, 251, 0, 255, 253, 0 };
+        fdio_write(s->io, hello, sizeof(hello)); /* WILL ECHO, SGA, BINARY; DO BINARY */
+    }
+    chardev_set_connected(s->chr, true);
+}
+
+static void connection_close(Socket *s)
+{
+    drop(&s->hup_source);
+    fdio_free(s->io);
+    s->io = NULL;
+    s->fd = -1;
+    fds_close(s);
+    chardev_set_connected(s->chr, false);
+}
+
+static gboolean accept_ready(gint fd, GIOCondition cond, gpointer user_data)
+{
+    Socket *s = user_data;
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (client < 0) {
+        return G_SOURCE_CONTINUE; /* it went away again, or we are out of fds: next time */
+    }
+    if (s->fd >= 0) { /* peer_gone: the old one only has unread bytes left */
+        connection_close(s);
+    }
+    drop(&s->accept_source);
+    connection_begin(s, client);
+    return G_SOURCE_REMOVE;
+}
+
+static void accept_start(Socket *s)
+{
+    if (s->listen_fd >= 0 && !s->accept_source) {
+        s->accept_source = watch(s, s->listen_fd, G_IO_IN, accept_ready);
+    }
+}
+
+/* ---- connecting ---- */
+
+/* Starts a connect without waiting; the socket, or -1 with errno. *pending: not there yet. */
+static int connect_start(const SocketAddr *addr, bool *pending)
+{
+    int fd = socket(addr->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    *pending = false;
+    if (fd < 0) {
+        return -1;
+    }
+    if (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0) {
+        if (errno != EINPROGRESS) {
+            int saved = errno;
+            close(fd);
+            errno = saved;
+            return -1;
+        }
+        *pending = true;
+    }
+    return fd;
+}
+
+static int socket_error(int fd)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    return err;
+}
+
+/* At start-up: waits for the first address that answers. */
+static int connect_wait(Socket *s, GError **errp)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < s->addrs.count; i++) {
+        bool pending;
+        int fd = connect_start(&s->addrs.list[i], &pending);
+        err = errno;
+        if (fd >= 0 && pending) {
+            struct pollfd p = { fd, POLLOUT, 0 };
+            err = poll(&p, 1, CONNECT_TIMEOUT_MS) > 0 ? socket_error(fd) : ETIMEDOUT;
+            if (err) {
+                close(fd);
+                continue;
+            }
+        }
+        if (fd >= 0) {
+            return fd;
+        }
+    }
+    error_setg_errno(errp, err, "Failed to connect to '%s'", s->local);
+    return -1;
+}
+
+static void reconnect_later(Socket *s);
+
+static gboolean connect_done(gint fd, GIOCondition cond, gpointer user_data)
+{
+    Socket *s = user_data;
+
+    drop(&s->connect_source);
+    if (socket_error(fd)) {
+        close(fd);
+        reconnect_later(s);
+    } else {
+        connection_begin(s, fd);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean reconnect_now(gpointer user_data)
+{
+    Socket *s = user_data;
+    bool pending;
+    int fd = connect_start(&s->addrs.list[s->addr_next++ % s->addrs.count], &pending);
+
+    drop(&s->reconnect_timer);
+    if (fd < 0) {
+        reconnect_later(s);
+    } else if (pending) {
+        s->connect_source = watch(s, fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, connect_done);
+    } else {
+        connection_begin(s, fd);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void reconnect_later(Socket *s)
+{
+    s->reconnect_timer = g_timeout_source_new_seconds(s->reconnect_s);
+    g_source_set_callback(s->reconnect_timer, reconnect_now, s, NULL);
+    g_source_attach(s->reconnect_timer, main_loop_context(s->chr->owner->machine->loop));
+}
+
+/* The connection has ended (fdio's eof). */
+static void socket_disconnect(Chardev *chr)
+{
+    Socket *s = chr->priv;
+
+    connection_close(s);
+    if (s->listen_fd >= 0) {
+        accept_start(s);
+    } else if (s->reconnect_s) {
+        reconnect_later(s);
+    }
+}
+
+/* ---- listening ---- */
+
+static bool listen_on(Socket *s, const SocketAddr *addr, int *err)
+{
+    int one = 1;
+    int fd = socket(addr->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        *err = errno;
+        return false;
+    }
+    if (s->is_unix) {
+        struct stat st;
+        const char *path = ((const struct sockaddr_un *)&addr->storage)->sun_path;
+        if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+            unlink(path); /* left over from a process that is gone */
+        }
+    } else {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    }
+    if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0 || listen(fd, 1) < 0) {
+        *err = errno;
+        close(fd);
+        return false;
+    }
+    s->listen_fd = fd;
+    return true;
+}
+
+static char *address_of(int fd, int (*get)(int, struct sockaddr *, socklen_t *), bool *is_unix)
+{
+    struct sockaddr_storage storage;
+    socklen_t len = sizeof(storage);
+
+    memset(&storage, 0, sizeof(storage));
+    if (get(fd, (struct sockaddr *)&storage, &len) < 0) {
+        return g_strdup("unknown");
+    }
+    if (is_unix) {
+        *is_unix = storage.ss_family == AF_UNIX;
+    }
+    return socket_addr_text(&storage, len);
+}
+
+static int own_name(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    return getsockname(fd, addr, len);
+}
+
+static int peer_name(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    return getpeername(fd, addr, len);
+}
+
+static bool server_open(Socket *s, GError **errp)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < s->addrs.count; i++) {
+        if (listen_on(s, &s->addrs.list[i], &err)) {
+            if (s->is_unix) {
+                s->unlink_path = g_strdup(s->local);
+            } else {
+                g_free(s->local);
+                s->local = address_of(s->listen_fd, own_name, NULL);
+            }
+            return true;
+        }
+    }
+    error_setg_errno(errp, err, "Failed to bind socket to %s", s->local);
+    return false;
+}
+
+/* ---- opening ---- */
+
+static bool inherited_open(Socket *s, const char *text, int *conn, GError **errp)
+{
+    uint64_t number;
+    int type;
+    socklen_t len = sizeof(type);
+
+    if (!parse_u64(text, &number) || number > INT_MAX) {
+        error_setg(errp, "Unable to parse FD number %s", text);
+        return false;
+    }
+    if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
+        error_setg(errp, "File descriptor '%s' is not a socket", text);
+        return false;
+    }
+    fcntl(number, F_SETFD, FD_CLOEXEC);
+    if (s->server) {
+        if (listen(number, 1) < 0) {
+            error_setg_errno(errp, errno, "File descriptor '%s' cannot listen", text);
+            return false;
+        }
+        s->listen_fd = number;
+    } else {
+        *conn = number;
+    }
+    s->local = address_of(number, s->server ? own_name : peer_name, &s->is_unix);
+    return true;
+}
+
+static bool read_flags(Socket *s, Opts *opts, bool *wait, GError **errp)
+{
+    uint64_t reconnect = 0;
+    bool nowait = false;
+
+    *wait = true;
+    s->nodelay = true;
+    if (!opts_get_bool(opts, "server", &s->server, errp) ||
+        !opts_get_bool(opts, "telnet", &s->telnet, errp) ||
+        !opts_get_bool(opts, "wait", wait, errp) ||
+        !opts_get_bool(opts, "nowait", &nowait, errp) ||
+        !opts_get_bool(opts, "nodelay", &s->nodelay, errp) ||
+        !opts_get_u64(opts, "reconnect", &reconnect, errp)) {
+        return false;
+    }
+    if (!s->server && (opts_get(opts, "wait") || opts_get(opts, "nowait"))) {
+        error_setg(errp, "'wait' option is incompatible with socket in client connect mode");
+        return false;
+    }
+    if (s->server && reconnect) {
+        error_setg(errp, "'reconnect' option is incompatible with socket in server listen mode");
+        return false;
+    }
+    if (reconnect > 3600) {
+        error_setg(errp, "Parameter 'reconnect' expects a number of seconds up to 3600");
+        return false;
+    }
+    s->reconnect_s = reconnect;
+    *wait &= !nowait;
+    return true;
+}
+
+static char *socket_filename(const Chardev *chr);
+
+/* server=on,wait=on: the machine is not built before somebody has come. */
+static bool wait_for_client(Socket *s, GError **errp)
+{
+    g_autofree char *name = socket_filename(s->chr);
+
+    machine_report(s->chr->owner->machine, "info: QEMU waiting for connection on: %s", name);
+    int fd;
+    do {
+        fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "Failed to accept a connection on %s", name);
+        return false;
+    }
+    connection_begin(s, fd);
+    return true;
+}
+
+static bool socket_start(Socket *s, Opts *opts, bool wait, GError **errp)
+{
+    const char *inherited = opts_get(opts, "fd");
+    int conn = -1;
+
+    if (inherited) {
+        if (!inherited_open(s, inherited, &conn, errp)) {
+            return false;
+        }
+    } else {
+        if (!socket_addrs_from_opts(&s->addrs, opts, s->server, errp)) {
+            return false;
+        }
+        s->is_unix = s->addrs.list[0].storage.ss_family == AF_UNIX;
+        s->local = s->is_unix ? g_strdup(opts_get(opts, "path"))
+                              : g_strdup_printf("%s:%s", opts_get(opts, "host") ?: "",
+                                                opts_get(opts, "port"));
+        if (s->server && !server_open(s, errp)) {
+            return false;
+        }
+    }
+    if (s->server && wait) {
+        return wait_for_client(s, errp);
+    }
+    if (s->server) {
+        accept_start(s);
+        return true;
+    }
+    if (conn < 0 && s->reconnect_s) {
+        reconnect_now(s);
+        return true;
+    }
+    if (conn < 0 && (conn = connect_wait(s, errp)) < 0) {
+        return false;
+    }
+    connection_begin(s, conn);
+    return true;
+}
+
+static bool socket_open(Chardev *chr, Opts *opts, GError **errp)
+{
+    Socket *s = g_new0(Socket, 1);
+    bool wait;
+
+    s->chr = chr;
+    s->fd = s->listen_fd = -1;
+    chr->priv = s;
+    opts_get(opts, "keep-alive");
+    return read_flags(s, opts, &wait, errp) && socket_start(s, opts, wait, errp);
+}
+
+static void socket_close(Chardev *chr)
+{
+    Socket *s = chr->priv;
+
+    if (!s) {
+        return;
+    }
+    if (s->connect_source) {
+        drop(&s->connect_source);
+    }
+    drop(&s->accept_source);
+    drop(&s->reconnect_timer);
+    connection_close(s);
+    if (s->listen_fd >= 0) {
+        close(s->listen_fd);
+    }
+    if (s->unlink_path) {
+        unlink(s->unlink_path);
+    }
+    g_free(s->unlink_path);
+    g_free(s->local);
+    g_free(s);
+}
+
+/* ---- in use ---- */
+
+static size_t socket_write(Chardev *chr, const uint8_t *buf, size_t len)
+{
+    return fdio_write(((Socket *)chr->priv)->io, buf, len); /* nobody there: taken and dropped */
+}
+
+static void socket_update_input(Chardev *chr)
+{
+    Socket *s = chr->priv;
+
+    fdio_update_input(s->io);
+    if (s->peer_gone) {
+        accept_start(s);
+    }
+}
+
+static char *socket_filename(const Chardev *chr)
+{
+    Socket *s = chr->priv;
+    const char *scheme = s->is_unix ? "unix" : s->telnet ? "telnet" : "tcp";
+    g_autofree char *peer = NULL;
+
+    if (s->fd >= 0 && !s->is_unix) {
+        peer = address_of(s->fd, s->server ? peer_name : own_name, NULL);
+    }
+    return g_strdup_printf("%s%s:%s%s%s%s", s->fd < 0 ? "disconnected:" : "", scheme, s->local,
+                           s->server ? ",server=on" : "", peer ? " <-> " : "", peer ? peer : "");
+}
+
+const ChardevOps chardev_socket_ops = {
+    "socket", socket_open, socket_close, socket_write, socket_update_input, socket_filename,
+};
