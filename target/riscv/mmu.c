@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Address translation and the slow paths of memory access: page-table walk
+ * with hardware A/D update, PMP, software TLB, MMIO. Called by the hart's
+ * thread from the interpreter when its inline TLB lookup misses.
+ *
+ * A write entry of the TLB lets stores bypass the dirty log. It is installed
+ * only while the log is off or the page's bit is set; riscv_tlb_drop_writes
+ * (the barrier of dirty_log_sync) takes them all away again. Slow stores mark
+ * the page in the same stretch of guest code as they store, so that no safe
+ * point lies between the two.
+ */
+#include "target/riscv/cpu.h"
+
+typedef struct Walk {
+    uint64_t pa;
+    unsigned prot;          /* PMP_R/W/X that the page table grants now (W only if D is set) */
+    uint64_t page_size;
+} Walk;
+
+typedef struct Target {
+    uint64_t pa;
+    uint8_t *host;          /* of the byte at pa; NULL: MMIO */
+    const MemoryRegion *region;
+    unsigned prot;          /* page table and PMP */
+    bool whole_page;        /* prot holds for the whole page, all of it RAM of this region */
+} Target;
+
+static uint32_t page_fault(MemAccess access)
+{
+    return access == ACCESS_LOAD    ? EXC_LOAD_PAGE
+           : access == ACCESS_STORE ? EXC_STORE_PAGE : EXC_INST_PAGE;
+}
+
+static uint32_t access_fault(MemAccess access)
+{
+    return access == ACCESS_LOAD    ? EXC_LOAD_ACCESS
+           : access == ACCESS_STORE ? EXC_STORE_ACCESS : EXC_INST_ACCESS;
+}
+
+static unsigned access_need(MemAccess access)
+{
+    return access == ACCESS_LOAD ? PMP_R : access == ACCESS_STORE ? PMP_W : PMP_X;
+}
+
+unsigned riscv_data_mode(const RISCVCPU *cpu)
+{
+    unsigned priv = cpu->priv, mode;
+
+    if ((cpu->mstatus & MSTATUS_MPRV) && priv == PRV_M) {
+        priv = (cpu->mstatus & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT;
+    }
+    if (priv == PRV_M) {
+        return MODE_M;
+    }
+    mode = priv == PRV_U ? MODE_U : cpu->mstatus & MSTATUS_SUM ? MODE_SUM : MODE_S;
+    return mode | (cpu->mstatus & MSTATUS_MXR ? MODE_MXR : 0);
+}
+
+static int mode_priv(unsigned mode)
+{
+    mode &= ~MODE_MXR;
+    return mode == MODE_U ? PRV_U : mode == MODE_M ? PRV_M : PRV_S;
+}
+
+static const MemoryRegion *find_region(RISCVCPU *cpu, uint64_t pa)
+{
+    const MemoryRegion *r = cpu->region;
+
+    if (!r || pa - r->base >= r->size) {
+        r = address_space_lookup(cpu->machine->as, pa);
+        if (r && r->block) {
+            cpu->region = r;
+        }
+    }
+    return r;
+}
+
+/* ---- page-table walk ---- */
+
+static unsigned walk_levels(const RISCVCPU *cpu)
+{
+    switch (cpu->satp >> SATP_MODE_SHIFT) {
+    case SATP_SV39:
+        return 3;
+    case SATP_SV48:
+        return 4;
+    case SATP_SV57:
+        return 5;
+    }
+    return 0;
+}
+
+static bool canonical(uint64_t va, unsigned levels)
+{
+    unsigned bits = 12 + 9 * levels;
+
+    return (uint64_t)((int64_t)(va << (64 - bits)) >> (64 - bits)) == va;
+}
+
+static bool leaf_allows(uint64_t pte, MemAccess access, unsigned mode)
+{
+    bool readable = (pte & PTE_R) || ((mode & MODE_MXR) && (pte & PTE_X));
+
+    switch (access) {
+    case ACCESS_LOAD:
+        return readable;
+    case ACCESS_STORE:
+        return pte & PTE_W;
+    default:
+        return pte & PTE_X;
+    }
+}
+
+static bool user_bit_allows(uint64_t pte, MemAccess access, unsigned mode)
+{
+    if (mode_priv(mode) == PRV_U) {
+        return pte & PTE_U;
+    }
+    return !(pte & PTE_U) || (access != ACCESS_FETCH && (mode & ~MODE_MXR) == MODE_SUM);
+}
+
+/* 1 done, 0 the PTE changed under us, -1 fault. */
+static int update_ad(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pte_pa, uint64_t *pte,
+                     MemAccess access, bool side_effects)
+{
+    uint64_t want = *pte | PTE_A | (access == ACCESS_STORE ? PTE_D : 0);
+    const CPUModel *m = cpu->model;
+
+    if (want == *pte || !side_effects) {
+        return 1;
+    }
+    if (m->svade || (m->svadu && !(cpu->menvcfg & MENVCFG_ADUE))) {
+        return -1;
+    }
+    if (region->readonly || !riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_W)) {
+        return -1;
+    }
+    uint64_t *host = (uint64_t *)(region->block->host + (pte_pa - region->base));
+
+    if (!__atomic_compare_exchange_n(host, pte, want, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return 0;
+    }
+    dirty_log_mark(cpu->machine->dirty, region->block, pte_pa - region->base, 8);
+    *pte = want;
+    return 1;
+}
+
+static uint32_t finish_leaf(RISCVCPU *cpu, uint64_t va, uint64_t pte, unsigned level,
+                            MemAccess access, unsigned mode, Walk *out)
+{
+    uint64_t size_mask = (1ULL << (12 + 9 * level)) - 1;
+    uint64_t base = (pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12;
+
+    out->pa = (base & ~size_mask) | (va & size_mask);
+    out->page_size = size_mask + 1;
+    out->prot = 0;
+    for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
+        if (leaf_allows(pte, a, mode) && user_bit_allows(pte, a, mode) &&
+            (a != ACCESS_STORE || (pte & PTE_D) || a == access)) {
+            out->prot |= access_need(a);
+        }
+    }
+    return 0;
+}
+
+/* 0, or the exception cause. side_effects: set A and D. */
+static uint32_t walk(RISCVCPU *cpu, uint64_t va, MemAccess access, unsigned mode,
+                     bool side_effects, Walk *out)
+{
+    unsigned levels = mode_priv(mode) == PRV_M ? 0 : walk_levels(cpu);
+
+    if (levels == 0) {
+        *out = (Walk){.pa = va, .prot = PMP_R | PMP_W | PMP_X, .page_size = TARGET_PAGE_SIZE};
+        return 0;
+    }
+    if (!canonical(va, levels)) {
+        return page_fault(access);
+    }
+restart:;
+    uint64_t table = (cpu->satp & SATP_PPN_MASK) << 12;
+
+    for (int level = (int)levels - 1; level >= 0; level--) {
+        uint64_t pte_pa = table + ((va >> (12 + 9 * level)) & 0x1ff) * 8;
+        const MemoryRegion *region = find_region(cpu, pte_pa);
+
+        if (!riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_R) || !region || !region->block) {
+            return access_fault(access);
+        }
+        uint64_t pte = __atomic_load_n(
+            (uint64_t *)(region->block->host + (pte_pa - region->base)), __ATOMIC_ACQUIRE);
+
+        if (!(pte & PTE_V) || (pte & PTE_RESERVED)) {
+            return page_fault(access);
+        }
+        if (!(pte & (PTE_R | PTE_W | PTE_X))) {
+            if (pte & (PTE_D | PTE_A | PTE_U)) {
+                return page_fault(access);
+            }
+            table = (pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12;
+            continue;
+        }
+        if ((pte & (PTE_R | PTE_W)) == PTE_W || !user_bit_allows(pte, access, mode) ||
+            !leaf_allows(pte, access, mode) ||
+            ((pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT & ((1ULL << (9 * level)) - 1))) {
+            return page_fault(access);
+        }
+        int done = update_ad(cpu, region, pte_pa, &pte, access, side_effects);
+
+        if (done < 0) {
+            return page_fault(access);
+        }
+        if (done == 0) {
+            goto restart;
+        }
+        return finish_leaf(cpu, va, pte, level, access, mode, out);
+    }
+    return page_fault(access);
+}
+
+/* ---- TLB ---- */
+
+void riscv_tlb_flush(RISCVCPU *cpu)
+{
+    for (unsigned m = 0; m < CACHE_MODES; m++) {
+        TLB *tlb = &cpu->tlbs[m];
+
+        if (tlb->gen_r == TLB_GEN_MAX) {
+            memset(tlb->e, 0, sizeof(tlb->e));
+            tlb->gen_r = 0;
+            tlb->gen_w = 0;
+        }
+        tlb->gen_r++;
+    }
+    for (unsigned p = 0; p < 4; p++) {
+        cpu->gens[p] = ++cpu->gen_counter;
+    }
+    for (unsigned half = 0; half < 2; half++) {
+        cpu->super_lo[half] = UINT64_MAX;
+        cpu->super_hi[half] = 0;
+    }
+    cpu->gen = cpu->gens[cpu->priv];
+    cpu->region = NULL;
+    riscv_tlb_drop_writes(cpu);
+}
+
+void riscv_tlb_drop_writes(RISCVCPU *cpu)
+{
+    for (unsigned m = 0; m < CACHE_MODES; m++) {
+        TLB *tlb = &cpu->tlbs[m];
+
+        if (tlb->gen_w == TLB_GEN_MAX) {
+            for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+                tlb->e[i].tag_w = 0;
+            }
+            tlb->gen_w = 0;
+        }
+        tlb->gen_w++;
+    }
+}
+
+void riscv_tlb_flush_page(RISCVCPU *cpu, uint64_t va)
+{
+    unsigned half = va >> 63;
+
+    if (va >= cpu->super_lo[half] && va <= cpu->super_hi[half]) {
+        riscv_tlb_flush(cpu);
+        return;
+    }
+    for (unsigned m = 0; m < CACHE_MODES; m++) {
+        TLBEntry *e = &cpu->tlbs[m].e[(va >> TARGET_PAGE_BITS) & (TLB_ENTRIES - 1)];
+
+        e->tag_r = e->tag_w = e->tag_x = 0;
+    }
+    for (unsigned p = 0; p < 4; p++) {
+        cpu->gens[p] = ++cpu->gen_counter;
+    }
+    cpu->gen = cpu->gens[cpu->priv];
+}
+
+static void note_superpage(RISCVCPU *cpu, uint64_t va, uint64_t size)
+{
+    unsigned half = va >> 63;
+    uint64_t lo = va & ~(size - 1);
+
+    cpu->super_lo[half] = MIN(cpu->super_lo[half], lo);
+    cpu->super_hi[half] = MAX(cpu->super_hi[half], lo + size - 1);
+}
+
+/* Stores may go unlogged: the log is off, or the page is in it since the last sync. */
+static bool write_path_allowed(RISCVCPU *cpu, const Target *t)
+{
+    uint64_t page = (t->pa - t->region->base) >> TARGET_PAGE_BITS;
+
+    if (t->region->readonly) {
+        return false;
+    }
+    if (!dirty_log_enabled(cpu->machine->dirty)) {
+        return true;
+    }
+    return t->region->block->dirty &&
+           (__atomic_load_n(&t->region->block->dirty[page / 64], __ATOMIC_ACQUIRE) >> (page % 64)) &
+               1;
+}
+
+static void tlb_install(RISCVCPU *cpu, uint64_t va, unsigned mode, const Target *t)
+{
+    TLB *tlb = &cpu->tlbs[mode];
+    TLBEntry *e = &tlb->e[(va >> TARGET_PAGE_BITS) & (TLB_ENTRIES - 1)];
+    uint64_t page = va & ~(TARGET_PAGE_SIZE - 1);
+
+    e->tag_r = t->prot & PMP_R ? page | tlb->gen_r : 0;
+    e->tag_x = t->prot & PMP_X ? page | tlb->gen_r : 0;
+    e->tag_w = t->prot & PMP_W && write_path_allowed(cpu, t) ? page | tlb->gen_w : 0;
+    e->addend = (uint64_t)(uintptr_t)t->host - va;
+}
+
+/* Translates [va, va+size) within one page. False: exception raised. */
+static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess access, unsigned mode,
+                      Target *t)
+{
+    Walk w;
+    uint32_t cause = walk(cpu, va, access, mode, true, &w);
+    bool uniform;
+    unsigned pmp;
+
+    if (cause) {
+        return riscv_raise(cpu, cause, va);
+    }
+    if (w.page_size > TARGET_PAGE_SIZE) {
+        note_superpage(cpu, va, w.page_size);
+    }
+    pmp = riscv_pmp_page(cpu, w.pa & ~(TARGET_PAGE_SIZE - 1), mode_priv(mode), &uniform);
+    if (uniform ? !(pmp & access_need(access))
+                : !riscv_pmp_check(cpu, w.pa, size, mode_priv(mode), access_need(access))) {
+        return riscv_raise(cpu, access_fault(access), va);
+    }
+    *t = (Target){.pa = w.pa, .region = find_region(cpu, w.pa), .prot = w.prot & pmp};
+    if (!t->region) {
+        return riscv_raise(cpu, access_fault(access), va);
+    }
+    if (t->region->block) {
+        t->host = t->region->block->host + (t->pa - t->region->base);
+        t->whole_page = uniform;
+    }
+    return true;
+}
+
+/* ---- data access ---- */
+
+static bool io_access(RISCVCPU *cpu, const Target *t, unsigned size, bool write, uint64_t *value)
+{
+    const MemoryRegion *r = t->region;
+    uint64_t offset = t->pa - r->base;
+    MemTxResult result;
+
+    /* the device may use the host FPU, and waiting for the BQL is outside guest code */
+    riscv_cpu_leave_guest(cpu);
+    bql_lock(cpu->machine->loop);
+    result = write ? r->ops->write(r->opaque, offset, size, *value)
+                   : r->ops->read(r->opaque, offset, size, value);
+    bql_unlock(cpu->machine->loop);
+    riscv_cpu_enter_guest(cpu);
+    return result == MEMTX_OK;
+}
+
+static bool io_load(RISCVCPU *cpu, uint64_t va, const Target *t, unsigned size, uint64_t *value)
+{
+    *value = 0;
+    if ((t->pa & (size - 1)) || !io_access(cpu, t, size, false, value)) {
+        return riscv_raise(cpu, EXC_LOAD_ACCESS, va);
+    }
+    if (size < 8) {
+        *value &= (1ULL << (8 * size)) - 1;
+    }
+    return true;
+}
+
+static bool io_store(RISCVCPU *cpu, uint64_t va, const Target *t, unsigned size, uint64_t value)
+{
+    if ((t->pa & (size - 1)) || !io_access(cpu, t, size, true, &value)) {
+        return riscv_raise(cpu, EXC_STORE_ACCESS, va);
+    }
+    return true;
+}
+
+static uint64_t ram_load(const uint8_t *host, unsigned size)
+{
+    uint64_t v = 0;
+
+    switch (size) {
+    case 1:
+        return *host;
+    case 2:
+        return *(const volatile uint16_t *)host;
+    case 4:
+        return *(const volatile uint32_t *)host;
+    case 8:
+        return *(const volatile uint64_t *)host;
+    }
+    memcpy(&v, host, size);
+    return v;
+}
+
+static void ram_store(uint8_t *host, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1:
+        *(volatile uint8_t *)host = (uint8_t)value;
+        break;
+    case 2:
+        *(volatile uint16_t *)host = (uint16_t)value;
+        break;
+    case 4:
+        *(volatile uint32_t *)host = (uint32_t)value;
+        break;
+    case 8:
+        *(volatile uint64_t *)host = value;
+        break;
+    default:
+        memcpy(host, &value, size);
+    }
+}
+
+static bool load_in_page(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value)
+{
+    unsigned mode = riscv_data_mode(cpu);
+    Target t;
+
+    if (!translate(cpu, va, size, ACCESS_LOAD, mode, &t)) {
+        return false;
+    }
+    if (!t.host) {
+        return io_load(cpu, va, &t, size, value);
+    }
+    if (t.whole_page) {
+        tlb_install(cpu, va, mode, &t);
+    }
+    *value = ram_load(t.host, size);
+    return true;
+}
+
+bool riscv_mem_load(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value)
+{
+    unsigned first = TARGET_PAGE_SIZE - (va & (TARGET_PAGE_SIZE - 1));
+    uint64_t low, high;
+
+    if (first >= size) {
+        return load_in_page(cpu, va, size, value);
+    }
+    if (!load_in_page(cpu, va, first, &low) ||
+        !load_in_page(cpu, va + first, size - first, &high)) {
+        return false;
+    }
+    *value = low | high << (8 * first);
+    return true;
+}
+
+static bool store_to(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value, unsigned mode,
+                     Target *t)
+{
+    if (!t->host) {
+        return io_store(cpu, va, t, size, value);
+    }
+    if (t->region->readonly) {
+        return true;            /* mask ROM and flash arrays ignore stores */
+    }
+    dirty_log_mark(cpu->machine->dirty, t->region->block, t->pa - t->region->base, size);
+    ram_store(t->host, size, value);
+    if (t->whole_page) {
+        tlb_install(cpu, va, mode, t);
+    }
+    return true;
+}
+
+bool riscv_mem_store(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value)
+{
+    unsigned first = TARGET_PAGE_SIZE - (va & (TARGET_PAGE_SIZE - 1));
+    unsigned mode = riscv_data_mode(cpu);
+    Target t, t2;
+
+    if (first >= size) {
+        return translate(cpu, va, size, ACCESS_STORE, mode, &t) &&
+               store_to(cpu, va, size, value, mode, &t);
+    }
+    /* both pages must be writable before either is written */
+    return translate(cpu, va, first, ACCESS_STORE, mode, &t) &&
+           translate(cpu, va + first, size - first, ACCESS_STORE, mode, &t2) &&
+           store_to(cpu, va, first, value, mode, &t) &&
+           store_to(cpu, va + first, size - first, value >> (8 * first), mode, &t2);
+}
+
+void *riscv_mem_rmw(RISCVCPU *cpu, uint64_t va, unsigned size, bool *fault)
+{
+    unsigned mode = riscv_data_mode(cpu);
+    Target t;
+
+    *fault = true;
+    if (!translate(cpu, va, size, ACCESS_STORE, mode, &t)) {
+        return NULL;
+    }
+    if (!t.host || t.region->readonly) {
+        *fault = false;
+        return NULL;
+    }
+    dirty_log_mark(cpu->machine->dirty, t.region->block, t.pa - t.region->base, size);
+    if (t.whole_page) {
+        tlb_install(cpu, va, mode, &t);
+    }
+    return t.host;
+}
+
+bool riscv_mem_fetch_page(RISCVCPU *cpu, uint64_t va, uint64_t *pa, const uint8_t **host,
+                          bool *whole_page)
+{
+    unsigned mode = cpu->priv;      /* MODE_U, MODE_S and MODE_M equal the privileges */
+    Target t;
+
+    if (!translate(cpu, va, 2, ACCESS_FETCH, mode, &t)) {
+        return false;
+    }
+    if (!t.host) {
+        return riscv_raise(cpu, EXC_INST_ACCESS, va);
+    }
+    *pa = t.pa;
+    *host = t.host;
+    *whole_page = t.whole_page;
+    return true;
+}
+
+bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa)
+{
+    Walk w;
+    unsigned mode = riscv_data_mode(cpu);
+
+    for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
+        if (!walk(cpu, va, a, mode, false, &w) ||
+            (mode == MODE_S && !walk(cpu, va, a, MODE_SUM, false, &w))) {
+            *pa = w.pa;
+            return true;
+        }
+    }
+    return false;
+}

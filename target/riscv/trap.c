@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Traps in and out: exceptions, interrupts, mret, sret. Hart thread; called by the interpreter. */
+#include "target/riscv/cpu.h"
+
+void riscv_cpu_mode_changed(RISCVCPU *cpu)
+{
+    cpu->tlb = &cpu->tlbs[riscv_data_mode(cpu)];
+    cpu->gen = cpu->gens[cpu->priv];
+}
+
+static uint64_t vector(uint64_t tvec, uint64_t cause)
+{
+    uint64_t base = tvec & ~3ULL;
+
+    return (tvec & 1) && (cause & CAUSE_INTERRUPT) ? base + 4 * (cause & 63) : base;
+}
+
+static void trap_to_s(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
+{
+    uint64_t s = cpu->mstatus;
+
+    s = (s & ~MSTATUS_SPIE) | (s & MSTATUS_SIE ? MSTATUS_SPIE : 0);
+    s = (s & ~MSTATUS_SPP) | (cpu->priv == PRV_S ? MSTATUS_SPP : 0);
+    cpu->mstatus = s & ~MSTATUS_SIE;
+    cpu->scause = cause;
+    cpu->sepc = cpu->pc;
+    cpu->stval = tval;
+    cpu->pc = vector(cpu->stvec, cause);
+    cpu->priv = PRV_S;
+}
+
+static void trap_to_m(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
+{
+    uint64_t s = cpu->mstatus;
+
+    s = (s & ~MSTATUS_MPIE) | (s & MSTATUS_MIE ? MSTATUS_MPIE : 0);
+    s = (s & ~MSTATUS_MPP) | (uint64_t)cpu->priv << MSTATUS_MPP_SHIFT;
+    cpu->mstatus = s & ~MSTATUS_MIE;
+    cpu->mcause = cause;
+    cpu->mepc = cpu->pc;
+    cpu->mtval = tval;
+    cpu->pc = vector(cpu->mtvec, cause);
+    cpu->priv = PRV_M;
+}
+
+void riscv_cpu_trap(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
+{
+    uint64_t deleg = cause & CAUSE_INTERRUPT ? cpu->mideleg : cpu->medeleg;
+
+    if (cpu->priv <= PRV_S && ((deleg >> (cause & 63)) & 1)) {
+        trap_to_s(cpu, cause, tval);
+    } else {
+        trap_to_m(cpu, cause, tval);
+    }
+    riscv_cpu_mode_changed(cpu);
+}
+
+bool riscv_cpu_mret(RISCVCPU *cpu)
+{
+    uint64_t s = cpu->mstatus;
+    unsigned to = (s & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT;
+
+    if (cpu->priv != PRV_M) {
+        return false;
+    }
+    s = (s & ~MSTATUS_MIE) | (s & MSTATUS_MPIE ? MSTATUS_MIE : 0);
+    s = (s | MSTATUS_MPIE) & ~MSTATUS_MPP;
+    if (to != PRV_M) {
+        s &= ~MSTATUS_MPRV;
+    }
+    cpu->mstatus = s;
+    cpu->priv = to;
+    cpu->pc = cpu->mepc;
+    riscv_cpu_mode_changed(cpu);
+    return true;
+}
+
+bool riscv_cpu_sret(RISCVCPU *cpu)
+{
+    uint64_t s = cpu->mstatus;
+
+    if (cpu->priv < PRV_S || (cpu->priv == PRV_S && (s & MSTATUS_TSR))) {
+        return false;
+    }
+    cpu->priv = s & MSTATUS_SPP ? PRV_S : PRV_U;
+    s = (s & ~MSTATUS_SIE) | (s & MSTATUS_SPIE ? MSTATUS_SIE : 0);
+    cpu->mstatus = (s | MSTATUS_SPIE) & ~(MSTATUS_SPP | MSTATUS_MPRV);
+    cpu->pc = cpu->sepc;
+    riscv_cpu_mode_changed(cpu);
+    return true;
+}
