@@ -37,6 +37,9 @@ void cpus_reset_all(CPUList *cpus);
 /** Drives an interrupt input of hart i (bit of mip). Any thread; wakes a hart in WFI. */
 void cpu_set_irq(CPUList *cpus, unsigned i, int irq, bool level);
 
+/** That bit of mip as the hart sees it (a device without a section of its own restores its line from it). */
+bool cpu_get_irq(const CPUList *cpus, unsigned i, int irq);
+
 /** Step 2 of dirty_log_sync: returns when every hart dropped its fast write path. Any thread, no BQL needed. */
 void cpus_write_barrier(void *cpus);
 /** Drops all cached translations (after load, after RAM changed behind the CPU). Paused. */

@@ -10,7 +10,7 @@ void riscv_cpu_reset(RISCVCPU *cpu)
 {
     memset(cpu->x, 0, sizeof(cpu->x));
     memset(cpu->f, 0, sizeof(cpu->f));
-    cpu->pc = cpu->resetvec;
+    cpu->pc = cpu->start_pc;
     cpu->priv = PRV_M;
     cpu->mstatus = MSTATUS_XLENS;
     cpu->frm = cpu->fflags = 0;

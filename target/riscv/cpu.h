@@ -55,6 +55,8 @@ struct RISCVCPU {
     uint64_t mstatus;           /* without SD */
     uint64_t f[32];
     uint8_t priv;
+    /* May an FP instruction go the short way? By its rm field: FS is dirty and the host is in that mode; [8]: FS is dirty */
+    uint8_t fp_fast[9];
 
     /* exception being raised by a helper */
     uint32_t exc_cause;
@@ -93,7 +95,8 @@ struct RISCVCPU {
     Machine *machine;
     const CPUModel *model;
     unsigned index;
-    uint64_t resetvec;
+    uint64_t start_pc;          /* pc after reset: the model's resetvec or what a loader asked for */
+    bool has_time;              /* the board has a time source */
     ClockTimer *stimer;         /* stimecmp */
 
     /* Dirty-log barrier (softmmu/dirty-log.h): see cpus.c */
@@ -111,6 +114,7 @@ struct RISCVCPU {
     _Atomic bool throttle_due;
     _Atomic int tid;
     struct CPUList *list;
+    const struct AccelOps *accel;
 
     /* state that only travels (vmstate.c) */
     struct CPUWire *wire;
@@ -185,6 +189,8 @@ bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa);
 /** Drops translations: all, or those of one page. Hart thread or paused. */
 void riscv_tlb_flush(RISCVCPU *cpu);
 void riscv_tlb_flush_page(RISCVCPU *cpu, uint64_t va);
+/** A new generation of decoded blocks: each is compared with memory before its next use (fence.i). */
+void riscv_fetch_flush(RISCVCPU *cpu);
 /** Drops every fast write path. */
 void riscv_tlb_drop_writes(RISCVCPU *cpu);
 /** Data mode index (MODE_*) for a privilege under the current mstatus. */

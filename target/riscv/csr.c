@@ -104,7 +104,7 @@ static bool read_user_counter(RISCVCPU *cpu, unsigned n, uint64_t *v)
         break;
     case 1:
         *v = riscv_cpu_time(cpu);
-        break;
+        return cpu->has_time;
     case 2:
         *v = read_instret(cpu);
         break;
@@ -123,7 +123,7 @@ static bool fp_on(const RISCVCPU *cpu)
 
 static bool stimecmp_allowed(const RISCVCPU *cpu)
 {
-    if (!cpu->model->sstc) {
+    if (!cpu->model->sstc || !cpu->has_time) {
         return false;
     }
     return cpu->priv == PRV_M || ((cpu->mcounteren & 2) && (cpu->menvcfg & MENVCFG_STCE));
@@ -342,6 +342,7 @@ static void write_fp(RISCVCPU *cpu, unsigned csr, uint64_t v)
         cpu->frm = (csr == CSR_FCSR ? v >> 5 : v) & 7;
     }
     cpu->mstatus |= MSTATUS_FS;
+    fpu_update_fast(cpu);
 }
 
 static void write_satp(RISCVCPU *cpu, uint64_t v)

@@ -393,6 +393,7 @@ static void decode32(uint32_t b, const CPUModel *m, Decoded *d)
         break;
     case 0x0f:
         d->op = decode_misc_mem(b, m);
+        d->imm = b >> 20;       /* FENCE: predecessor and successor sets */
         break;
     case 0x13:
         decode_op_imm(b, m, d);

@@ -69,6 +69,18 @@ static inline unsigned fpu_host_rm(unsigned frm)
     return frm <= RM_RUP ? frm : RM_RNE;
 }
 
+/** Recomputes fp_fast after FS or frm changed. */
+static inline void fpu_update_fast(RISCVCPU *cpu)
+{
+    bool dirty = (cpu->mstatus & MSTATUS_FS) == MSTATUS_FS;
+
+    memset(cpu->fp_fast, 0, sizeof(cpu->fp_fast));
+    if (dirty && cpu->frm <= RM_RUP) {
+        cpu->fp_fast[cpu->frm] = cpu->fp_fast[RM_DYN] = 1;
+    }
+    cpu->fp_fast[8] = dirty;
+}
+
 /** Guest code follows: load frm, no flags. */
 static inline void fpu_enter(RISCVCPU *cpu)
 {

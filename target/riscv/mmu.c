@@ -220,6 +220,14 @@ restart:;
 
 /* ---- TLB ---- */
 
+void riscv_fetch_flush(RISCVCPU *cpu)
+{
+    for (unsigned p = 0; p < 4; p++) {
+        cpu->gens[p] = ++cpu->gen_counter;
+    }
+    cpu->gen = cpu->gens[cpu->priv];
+}
+
 void riscv_tlb_flush(RISCVCPU *cpu)
 {
     for (unsigned m = 0; m < CACHE_MODES; m++) {
@@ -232,15 +240,12 @@ void riscv_tlb_flush(RISCVCPU *cpu)
         }
         tlb->gen_r++;
     }
-    for (unsigned p = 0; p < 4; p++) {
-        cpu->gens[p] = ++cpu->gen_counter;
-    }
     for (unsigned half = 0; half < 2; half++) {
         cpu->super_lo[half] = UINT64_MAX;
         cpu->super_hi[half] = 0;
     }
-    cpu->gen = cpu->gens[cpu->priv];
     cpu->region = NULL;
+    riscv_fetch_flush(cpu);
     riscv_tlb_drop_writes(cpu);
 }
 
@@ -272,10 +277,7 @@ void riscv_tlb_flush_page(RISCVCPU *cpu, uint64_t va)
 
         e->tag_r = e->tag_w = e->tag_x = 0;
     }
-    for (unsigned p = 0; p < 4; p++) {
-        cpu->gens[p] = ++cpu->gen_counter;
-    }
-    cpu->gen = cpu->gens[cpu->priv];
+    riscv_fetch_flush(cpu);
 }
 
 static void note_superpage(RISCVCPU *cpu, uint64_t va, uint64_t size)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Traps in and out: exceptions, interrupts, mret, sret. Hart thread; called by the interpreter. */
 #include "target/riscv/cpu.h"
+#include "target/riscv/fpu.h"
 
 void riscv_cpu_mode_changed(RISCVCPU *cpu)
 {
     cpu->tlb = &cpu->tlbs[riscv_data_mode(cpu)];
     cpu->gen = cpu->gens[cpu->priv];
+    fpu_update_fast(cpu);
 }
 
 static uint64_t vector(uint64_t tvec, uint64_t cause)

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vCPU threads: start, pause, resume, kick, throttle, and the barrier of the
+ * dirty log. What a vCPU does while it runs is the accelerator's business
+ * (accel/accel.h), what it is, target/riscv's. Called by vl, run state,
+ * devices (interrupt lines), monitors and the migration thread.
+ */
+#include "softmmu/cpus.h"
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "accel/accel.h"
+#include "softmmu/config.h"
+#include "target/riscv/cpu.h"
+#include "util/error.h"
+
+#define CPUS_MAX 8
+#define THROTTLE_SLICE_MS 10
+
+struct CPUList {
+    /* set once */
+    Machine *machine;
+    CPUModel *model;
+    const AccelOps *accel;
+    unsigned count;
+    RISCVCPU *cpus[CPUS_MAX];
+
+    _Atomic uint64_t write_epoch;   /* see cpus_write_barrier */
+    _Atomic int throttle_pct;
+    GMutex throttle_lock;           /* protects throttle_source */
+    GSource *throttle_source;
+};
+
+/* ---- the vCPU thread ---- */
+
+/* Waits while paused or in WFI without work. False: the thread is to end. Says "stopped" once asked. */
+static bool vcpu_wait(RISCVCPU *cpu)
+{
+    bool go_on;
+
+    g_mutex_lock(&cpu->lock);
+    while (!cpu->quit &&
+           (cpu->stop || (atomic_load(&cpu->halted) && !riscv_cpu_has_work(cpu)))) {
+        if (cpu->stop && !cpu->stopped) {
+            cpu->stopped = true;
+            g_cond_broadcast(&cpu->stopped_cond);
+        }
+        g_cond_wait(&cpu->wake, &cpu->lock);
+    }
+    go_on = !cpu->quit;
+    g_mutex_unlock(&cpu->lock);
+    if (go_on) {
+        atomic_store(&cpu->halted, false);
+    }
+    return go_on;
+}
+
+/* The forced sleep of auto-converge; a pause request ends it early. */
+static void vcpu_throttle(RISCVCPU *cpu)
+{
+    int pct = atomic_load(&cpu->list->throttle_pct);
+    gint64 until;
+
+    if (!atomic_exchange(&cpu->throttle_due, false) || pct <= 0) {
+        return;
+    }
+    until = g_get_monotonic_time() + (gint64)THROTTLE_SLICE_MS * 1000 * pct / (100 - pct);
+    g_mutex_lock(&cpu->lock);
+    while (!cpu->stop && !cpu->quit && g_cond_wait_until(&cpu->wake, &cpu->lock, until)) {
+        /* woken for something that can wait */
+    }
+    g_mutex_unlock(&cpu->lock);
+}
+
+/*
+ * One vCPU. Owns: its RISCVCPU while it runs. Waits on: cpu->wake (paused,
+ * in WFI, throttled) and, inside the accelerator, the BQL for MMIO. Ends
+ * when: cpus_free sets quit. Never holds the BQL here.
+ */
+static void *vcpu_loop(void *opaque)
+{
+    RISCVCPU *cpu = opaque;
+
+    atomic_store(&cpu->tid, (int)syscall(SYS_gettid));
+    for (;;) {
+        /* clear first: a request that comes after this is seen by run(), one before it below */
+        atomic_store(&cpu->pending, 0);
+        if (!vcpu_wait(cpu)) {
+            return NULL;
+        }
+        vcpu_throttle(cpu);
+        riscv_cpu_enter_guest(cpu);
+        int irq = riscv_cpu_pending_irq(cpu);
+
+        if (irq >= 0) {
+            riscv_cpu_trap(cpu, CAUSE_INTERRUPT | (uint64_t)irq, 0);
+        }
+        cpu->accel->run(cpu);
+        riscv_cpu_leave_guest(cpu);
+    }
+}
+
+/* ---- creation ---- */
+
+static void vcpu_free(RISCVCPU *cpu)
+{
+    if (!cpu) {
+        return;
+    }
+    if (cpu->thread) {
+        g_mutex_lock(&cpu->lock);
+        cpu->quit = true;
+        g_mutex_unlock(&cpu->lock);
+        riscv_cpu_kick(cpu);
+        g_thread_join(cpu->thread);
+    }
+    if (cpu->wire) {
+        riscv_cpu_vmstate_unregister(cpu);
+    }
+    if (cpu->interp) {
+        cpu->accel->destroy(cpu);
+    }
+    if (cpu->stimer) {
+        clock_timer_free(cpu->stimer);
+    }
+    g_mutex_clear(&cpu->lock);
+    g_cond_clear(&cpu->wake);
+    g_cond_clear(&cpu->stopped_cond);
+    g_aligned_free(cpu->tlbs);
+    g_aligned_free(cpu);
+}
+
+static RISCVCPU *vcpu_new(CPUList *list, unsigned index, GError **errp)
+{
+    Machine *machine = list->machine;
+    RISCVCPU *cpu = g_aligned_alloc0(1, sizeof(RISCVCPU), 64);
+
+    g_mutex_init(&cpu->lock);
+    g_cond_init(&cpu->wake);
+    g_cond_init(&cpu->stopped_cond);
+    cpu->machine = machine;
+    cpu->model = list->model;
+    cpu->list = list;
+    cpu->accel = list->accel;
+    cpu->index = index;
+    cpu->start_pc = list->model->resetvec;
+    cpu->has_time = !machine->config || !g_str_equal(machine->config->machine_name, "none");
+    cpu->write_epoch = &list->write_epoch;
+    cpu->tlbs = g_aligned_alloc0(CACHE_MODES, sizeof(TLB), 64);
+    cpu->stimer = clock_timer_new(machine->clock, riscv_cpu_stimer_fired, cpu);
+    cpu->stop = true;
+    riscv_cpu_reset(cpu);
+    if (!list->accel->init(cpu, errp)) {
+        vcpu_free(cpu);
+        return NULL;
+    }
+    if (machine->vmstate) {
+        riscv_cpu_vmstate_register(cpu);
+    }
+    return cpu;
+}
+
+CPUList *cpus_new(Machine *machine, const char *model, unsigned count, GError **errp)
+{
+    StreamDialect dialect = machine->vmstate ? vmstate_dialect(machine->vmstate)
+                                             : DIALECT_QEMU_10_0;
+    CPUList *list = g_new0(CPUList, 1);
+
+    g_mutex_init(&list->throttle_lock);
+    list->machine = machine;
+    list->accel = &accel_interp_ops;
+    if (count < 1 || count > CPUS_MAX) {
+        error_setg(errp,
+                   "Invalid SMP CPUs %u. The max CPUs supported by machine 'virt' is %u", count,
+                   CPUS_MAX);
+        cpus_free(list);
+        return NULL;
+    }
+    list->model = cpu_model_parse(model, dialect, errp);
+    if (!list->model) {
+        cpus_free(list);
+        return NULL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        list->cpus[i] = vcpu_new(list, i, errp);
+        if (!list->cpus[i]) {
+            cpus_free(list);
+            return NULL;
+        }
+        list->count = i + 1;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        g_autofree char *name = g_strdup_printf("CPU %u", i);
+
+        list->cpus[i]->thread = g_thread_new(name, vcpu_loop, list->cpus[i]);
+    }
+    return list;
+}
+
+void cpus_free(CPUList *list)
+{
+    if (!list) {
+        return;
+    }
+    cpus_throttle_set(list, 0);
+    for (unsigned i = 0; i < list->count; i++) {
+        vcpu_free(list->cpus[i]);
+    }
+    cpu_model_free(list->model);
+    g_mutex_clear(&list->throttle_lock);
+    g_free(list);
+}
+
+unsigned cpus_count(const CPUList *list)
+{
+    return list->count;
+}
+
+RISCVCPU *cpus_get(const CPUList *list, unsigned i)
+{
+    return i < list->count ? list->cpus[i] : NULL;
+}
+
+/* ---- running and pausing ---- */
+
+void cpus_resume_all(CPUList *list)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        RISCVCPU *cpu = list->cpus[i];
+
+        g_mutex_lock(&cpu->lock);
+        cpu->stop = false;
+        cpu->stopped = false;
+        g_cond_broadcast(&cpu->wake);
+        g_mutex_unlock(&cpu->lock);
+    }
+}
+
+void cpus_pause_all(CPUList *list)
+{
+    bool held = bql_locked(list->machine->loop);
+
+    for (unsigned i = 0; i < list->count; i++) {
+        RISCVCPU *cpu = list->cpus[i];
+
+        g_mutex_lock(&cpu->lock);
+        cpu->stop = true;
+        g_mutex_unlock(&cpu->lock);
+        riscv_cpu_kick(cpu);
+    }
+    if (held) {
+        bql_unlock(list->machine->loop);    /* a vCPU may need it to finish its MMIO access */
+    }
+    for (unsigned i = 0; i < list->count; i++) {
+        RISCVCPU *cpu = list->cpus[i];
+
+        g_mutex_lock(&cpu->lock);
+        while (cpu->stop && !cpu->stopped) {
+            g_cond_wait(&cpu->stopped_cond, &cpu->lock);
+        }
+        g_mutex_unlock(&cpu->lock);
+    }
+    if (held) {
+        bql_lock(list->machine->loop);
+    }
+}
+
+void cpus_reset_all(CPUList *list)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        riscv_cpu_reset(list->cpus[i]);
+        list->accel->flush(list->cpus[i]);
+    }
+}
+
+void cpu_set_irq(CPUList *list, unsigned i, int irq, bool level)
+{
+    if (i < list->count) {
+        riscv_cpu_set_line(list->cpus[i], irq, level);
+    }
+}
+
+bool cpu_get_irq(const CPUList *list, unsigned i, int irq)
+{
+    return i < list->count && (riscv_cpu_mip(list->cpus[i]) >> irq) & 1;
+}
+
+/*
+ * A vCPU that is outside guest code (in_exec 0) looks at the epoch when it
+ * enters (riscv_cpu_enter_guest: store in_exec, then load the epoch; here:
+ * store the epoch, then load in_exec; all seq_cst, so one of the two sees the
+ * other). One that is inside leaves at the next block boundary because
+ * pending is set, and has then dropped its write path or will on entry.
+ */
+void cpus_write_barrier(void *opaque)
+{
+    CPUList *list = opaque;
+    uint64_t epoch = atomic_fetch_add(&list->write_epoch, 1) + 1;
+
+    for (unsigned i = 0; i < list->count; i++) {
+        if (atomic_load(&list->cpus[i]->in_exec)) {
+            atomic_store(&list->cpus[i]->pending, 1);
+        }
+    }
+    for (unsigned i = 0; i < list->count; i++) {
+        RISCVCPU *cpu = list->cpus[i];
+
+        for (unsigned spins = 0;
+             atomic_load(&cpu->in_exec) && atomic_load(&cpu->seen_epoch) < epoch; spins++) {
+            if (spins < 64) {
+                sched_yield();
+            } else {
+                g_usleep(20);
+            }
+        }
+    }
+}
+
+void cpus_flush_tlb_all(CPUList *list)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        list->accel->flush(list->cpus[i]);
+    }
+}
+
+/* ---- throttling ---- */
+
+static gboolean throttle_tick(gpointer opaque)
+{
+    CPUList *list = opaque;
+
+    for (unsigned i = 0; i < list->count; i++) {
+        atomic_store(&list->cpus[i]->throttle_due, true);
+        atomic_store(&list->cpus[i]->pending, 1);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+void cpus_throttle_set(CPUList *list, int pct)
+{
+    pct = CLAMP(pct, 0, 99);
+    g_mutex_lock(&list->throttle_lock);
+    if (pct != atomic_load(&list->throttle_pct)) {
+        atomic_store(&list->throttle_pct, pct);
+        if (list->throttle_source) {
+            g_source_destroy(list->throttle_source);
+            g_clear_pointer(&list->throttle_source, g_source_unref);
+        }
+        if (pct) {
+            /* a slice of running and the sleep that belongs to it */
+            list->throttle_source = g_timeout_source_new(THROTTLE_SLICE_MS * 100 / (100 - pct));
+            g_source_set_callback(list->throttle_source, throttle_tick, list, NULL);
+            g_source_attach(list->throttle_source, main_loop_context(list->machine->loop));
+        }
+    }
+    g_mutex_unlock(&list->throttle_lock);
+}
+
+int cpus_throttle_get(const CPUList *list)
+{
+    return atomic_load(&list->throttle_pct);
+}
+
+/* ---- for monitors and the board ---- */
+
+int cpu_thread_id(const CPUList *list, unsigned i)
+{
+    while (!atomic_load(&list->cpus[i]->tid)) {
+        sched_yield();      /* the thread is about to say */
+    }
+    return atomic_load(&list->cpus[i]->tid);
+}
+
+bool cpu_halted(const CPUList *list, unsigned i)
+{
+    return atomic_load(&list->cpus[i]->halted);
+}
+
+uint64_t cpu_pc(const CPUList *list, unsigned i)
+{
+    return list->cpus[i]->pc;
+}
+
+char *cpu_dump(const CPUList *list, unsigned i)
+{
+    return riscv_cpu_dump(list->cpus[i]);
+}
+
+bool cpu_translate(const CPUList *list, unsigned i, uint64_t va, uint64_t *pa)
+{
+    return riscv_mem_translate_debug(list->cpus[i], va, pa);
+}
+
+void cpu_get_gregs(const CPUList *list, unsigned i, uint64_t regs[33])
+{
+    memcpy(regs, list->cpus[i]->x, 32 * sizeof(uint64_t));
+    regs[32] = list->cpus[i]->pc;
+}
+
+void cpu_set_resetvec(CPUList *list, unsigned i, uint64_t addr)
+{
+    if (i < list->count) {
+        list->cpus[i]->start_pc = addr;
+        list->cpus[i]->pc = addr;
+    }
+}
+
+const char *cpus_isa_string(const CPUList *list)
+{
+    return list->model->isa;
+}
+
+char **cpus_isa_extensions(const CPUList *list)
+{
+    return g_strdupv(list->model->isa_extensions);
+}
+
+const char *cpus_mmu_type(const CPUList *list)
+{
+    return list->model->mmu_type;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The interpreter on a tiny machine: RAM, one MMIO word that ends the test, real vCPU threads. */
+#include "softmmu/machine.h"
+#include "target/riscv/cpu.h"
+
+#define RAM_BASE 0x80000000ULL
+#define DONE_BASE 0x100000ULL
+
+typedef struct Rig {
+    Machine machine;
+    GMutex lock;
+    GCond cond;
+    bool done;
+    uint64_t value;
+    uint8_t *ram;
+} Rig;
+
+static MemTxResult done_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    *value = 0x1234567890abcdefULL;
+    return MEMTX_OK;
+}
+
+static MemTxResult done_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    Rig *rig = opaque;
+
+    g_mutex_lock(&rig->lock);
+    rig->done = true;
+    rig->value = value;
+    g_cond_signal(&rig->cond);
+    g_mutex_unlock(&rig->lock);
+    return MEMTX_OK;
+}
+
+static const MemoryRegionOps done_ops = {done_read, done_write};
+
+static void barrier(void *opaque)
+{
+    Rig *rig = opaque;
+
+    if (rig->machine.cpus) {
+        cpus_write_barrier(rig->machine.cpus);
+    }
+}
+
+static Rig *rig_new(unsigned harts)
+{
+    Rig *rig = g_new0(Rig, 1);
+    Machine *m = &rig->machine;
+    GError *err = NULL;
+
+    m->loop = main_loop_new();
+    m->clock = virtual_clock_new(m->loop);
+    m->ram = ram_list_new();
+    RAMBlock *block = ram_list_add(m->ram, "ram", 1 << 20, NULL, &err);
+    g_assert_no_error(err);
+    block->guest_addr = RAM_BASE;
+    m->dirty = dirty_log_new(m->ram, barrier, rig);
+    m->as = address_space_new(m->loop, m->dirty);
+    g_assert_true(address_space_add_ram(m->as, "ram", RAM_BASE, block, &err));
+    g_assert_true(address_space_add_io(m->as, "done", DONE_BASE, 0x1000, &done_ops, rig, &err));
+    rig->ram = block->host;
+    m->cpus = cpus_new(m, "rv64,resetvec=0x80000000", harts, &err);
+    g_assert_no_error(err);
+    return rig;
+}
+
+static void rig_free(Rig *rig)
+{
+    Machine *m = &rig->machine;
+
+    cpus_pause_all(m->cpus);
+    cpus_free(m->cpus);
+    m->cpus = NULL;
+    address_space_free(m->as);
+    dirty_log_free(m->dirty);
+    ram_list_free(m->ram);
+    virtual_clock_free(m->clock);
+    main_loop_free(m->loop);
+    g_free(rig);
+}
+
+/* Runs until the guest stores to the done word; the stored value. */
+static uint64_t rig_run(Rig *rig, const uint32_t *code, size_t n)
+{
+    gint64 until = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+
+    memcpy(rig->ram, code, n * 4);
+    rig->done = false;
+    cpus_resume_all(rig->machine.cpus);
+    g_mutex_lock(&rig->lock);
+    while (!rig->done && g_cond_wait_until(&rig->cond, &rig->lock, until)) {
+    }
+    g_assert_true(rig->done);
+    g_mutex_unlock(&rig->lock);
+    cpus_pause_all(rig->machine.cpus);
+    return rig->value;
+}
+
+#define FINISH(reg) 0x001002b7, 0x0002b023 | (reg) << 20, 0x0000006f /* lui t0,0x100; sd reg; j . */
+
+static void test_loop(void)
+{
+    static const uint32_t code[] = {
+        0x00000513,     /* li a0, 0 */
+        0x3e800593,     /* li a1, 1000 */
+        0x00b50533,     /* 1: add a0, a0, a1 */
+        0xfff58593,     /* addi a1, a1, -1 */
+        0xfe059ce3,     /* bnez a1, 1b */
+        FINISH(10),
+    };
+    Rig *rig = rig_new(1);
+
+    g_assert_cmpuint(rig_run(rig, code, G_N_ELEMENTS(code)), ==, 500500);
+    g_assert_cmpuint(cpus_get(rig->machine.cpus, 0)->instret, >=, 3004);
+    rig_free(rig);
+}
+
+static void test_trap(void)
+{
+    static const uint32_t code[] = {
+        0x00000297,     /* auipc t0, 0 */
+        0x01428293,     /* addi t0, t0, 20: handler */
+        0x30529073,     /* csrw mtvec, t0 */
+        0x00000000,     /* illegal */
+        0x0000006f,
+        0x34202573,     /* handler: csrr a0, mcause */
+        0x341025f3,     /* csrr a1, mepc */
+        0x00859593,     /* slli a1, a1, 8 */
+        0x00b50533,     /* add a0, a0, a1 */
+        FINISH(10),
+    };
+    Rig *rig = rig_new(1);
+
+    g_assert_cmphex(rig_run(rig, code, G_N_ELEMENTS(code)), ==, (RAM_BASE + 12) << 8 | 2);
+    rig_free(rig);
+}
+
+static void test_mmio_and_misaligned(void)
+{
+    static const uint32_t code[] = {
+        0x00100337,     /* lui t1, 0x100 */
+        0x00033503,     /* ld a0, 0(t1) */
+        0x80001437,     /* lui s0, 0x80001: sign-extended, so clear the top */
+        0x02041413,     /* slli s0, s0, 32 */
+        0x02045413,     /* srli s0, s0, 32 */
+        0xfea43ea3,     /* sd a0, -3(s0): crosses the page */
+        0xffd43583,     /* ld a1, -3(s0) */
+        0xffb44603,     /* lbu a2, -5(s0): 0 */
+        0x00c58533,     /* add a0, a1, a2 */
+        FINISH(10),
+    };
+    Rig *rig = rig_new(1);
+
+    g_assert_cmphex(rig_run(rig, code, G_N_ELEMENTS(code)), ==, 0x1234567890abcdefULL);
+    rig_free(rig);
+}
+
+/* Two harts add to one word atomically; the first waits for the second's flag. */
+static void test_two_harts(void)
+{
+    static const uint32_t code[] = {
+        0xf14024f3,     /* csrr s1, mhartid */
+        0x80001437,     /* lui s0, 0x80001 */
+        0x02041413, 0x02045413,
+        0x000105b7,     /* lui a1, 0x10: 65536 times */
+        0x00100613,     /* li a2, 1 */
+        0x00c4302f,     /* 1: amoadd.d zero, a2, (s0) */
+        0xfff58593,     /* addi a1, a1, -1 */
+        0xfe059ce3,     /* bnez a1, 1b */
+        0x00840913,     /* addi s2, s0, 8 */
+        0x00c9302f,     /* amoadd.d zero, a2, (s2): finished */
+        0x00049a63,     /* bnez s1, 2f (+20) */
+        0x00093503,     /* 3: ld a0, 0(s2) */
+        0xffe50513,     /* addi a0, a0, -2 */
+        0xfe051ce3,     /* bnez a0, 3b */
+        0x0080006f,     /* j 4f */
+        0x0000006f,     /* 2: j . */
+        0x00043503,     /* 4: ld a0, 0(s0) */
+        FINISH(10),
+    };
+    Rig *rig = rig_new(2);
+
+    g_assert_cmpuint(rig_run(rig, code, G_N_ELEMENTS(code)), ==, 131072);
+    rig_free(rig);
+}
+
+/* Every page the guest writes after a sync is in the next one. */
+static void test_dirty_log(void)
+{
+    static const uint32_t code[] = {
+        0x80001437,     /* lui s0, 0x80001 */
+        0x02041413, 0x02045413,
+        0x00148493,     /* 1: addi s1, s1, 1 */
+        0x00943023,     /* sd s1, 0(s0) */
+        0xff9ff06f,     /* j 1b */
+    };
+    Rig *rig = rig_new(1);
+    uint64_t bits[4] = {0};
+    uint64_t *maps[] = {bits};
+    volatile uint64_t *word = (volatile uint64_t *)(rig->ram + 0x1000);
+
+    memcpy(rig->ram, code, sizeof(code));
+    dirty_log_start(rig->machine.dirty);
+    cpus_resume_all(rig->machine.cpus);
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t seen = *word;
+
+        for (unsigned k = 0; *word == seen && k < 100000; k++) {
+            g_usleep(10);
+        }
+        g_assert_cmpuint(*word, !=, seen);      /* the guest has stored since */
+        memset(bits, 0, sizeof(bits));
+        dirty_log_sync(rig->machine.dirty, maps);
+        g_assert_cmphex(bits[0] & 2, ==, 2);
+    }
+    cpus_pause_all(rig->machine.cpus);
+    dirty_log_stop(rig->machine.dirty);
+    rig_free(rig);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/interp/loop", test_loop);
+    g_test_add_func("/interp/trap", test_trap);
+    g_test_add_func("/interp/mmio-and-misaligned", test_mmio_and_misaligned);
+    g_test_add_func("/interp/two-harts", test_two_harts);
+    g_test_add_func("/interp/dirty-log", test_dirty_log);
+    return g_test_run();
+}
