@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Runs a fuzz target without libFuzzer: over every file of the corpus folder
+ * and over seeded random mutations of them, so that each build, also gcc's,
+ * proves that old findings stay fixed.
+ *
+ *   replay-NAME CORPUS [MUTATIONS [SEED]]
+ */
+#include <glib.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void mutate(GRand *rand, GByteArray *a)
+{
+    for (int n = g_rand_int_range(rand, 1, 6); n > 0 && a->len > 0; n--) {
+        guint at = g_rand_int_range(rand, 0, a->len);
+        switch (g_rand_int_range(rand, 0, 5)) {
+        case 0:
+            a->data[at] ^= 1U << g_rand_int_range(rand, 0, 8);
+            break;
+        case 1:
+            a->data[at] = (guint8)g_rand_int(rand);
+            break;
+        case 2:
+            g_byte_array_set_size(a, at);
+            break;
+        case 3:
+            g_byte_array_remove_range(a, at, MIN(a->len - at, 1 + g_rand_int(rand) % 16));
+            break;
+        default: {
+            guint len = MIN(a->len - at, 1 + g_rand_int(rand) % 64);
+            g_autofree guint8 *copy = g_memdup2(a->data + at, len);
+            g_byte_array_append(a, copy, len);
+        }
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    long mutations = argc > 2 ? strtol(argv[2], NULL, 0) : 3000;
+    guint32 seed = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GDir) dir = argc > 1 ? g_dir_open(argv[1], 0, &err) : NULL;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    const char *name;
+
+    if (!dir) {
+        fprintf(stderr, "%s\n", err ? err->message : "usage: replay CORPUS [MUTATIONS [SEED]]");
+        return 2;
+    }
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(argv[1], name, NULL);
+        char *data;
+        gsize len;
+        if (g_file_get_contents(path, &data, &len, NULL)) {
+            g_ptr_array_add(files, g_bytes_new_take(data, len));
+            LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+        }
+    }
+    for (long i = 0; i < mutations && files->len; i++) {
+        gsize len;
+        const guint8 *data =
+            g_bytes_get_data(g_ptr_array_index(files, i % files->len), &len);
+        GByteArray *a = g_byte_array_append(g_byte_array_new(), data, len);
+        mutate(rand, a);
+        LLVMFuzzerTestOneInput(a->data ? a->data : (const guint8 *)"", a->len);
+        g_byte_array_unref(a);
+    }
+    printf("%u seeds, %ld mutations (seed %u)\n", files->len, mutations, seed);
+    return files->len ? 0 : 1;
+}
