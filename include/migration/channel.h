@@ -43,6 +43,13 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* shor
 void channel_shutdown(Channel *c);
 bool channel_close(Channel *c, GError **errp);  /* frees c whatever it returns */
 
+/**
+ * hook(opaque, true) before a read or write of c has to wait for the peer and
+ * hook(opaque, false) when it need not any more, both on the waiting thread:
+ * to let go of a lock meanwhile. Set before another thread uses c.
+ */
+void channel_set_wait_hook(Channel *c, void (*hook)(void *opaque, bool waiting), void *opaque);
+
 /* Parsed address: from a URI or from QMP "channels". */
 typedef struct ChannelAddress {
     enum { CHANNEL_TCP, CHANNEL_UNIX, CHANNEL_FD, CHANNEL_EXEC, CHANNEL_FILE } kind;

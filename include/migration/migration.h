@@ -29,6 +29,12 @@ bool migration_set_global(Migration *m, const char *name, const char *value, GEr
  */
 bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GError **errp);
 
+/**
+ * cont (true) and stop (false) while the machine waits for its migration
+ * decide what happens when it has come. True if it is waiting. Main thread, BQL.
+ */
+bool migration_incoming_set_autostart(Migration *m, bool autostart);
+
 /** True while an outgoing migration is in a running state (monitor checks, quit). */
 bool migration_is_active(const Migration *m);
 /** Stops it for process exit: like migrate_cancel, waits. BQL held, dropped while waiting. */

@@ -18,6 +18,8 @@ struct Channel {
     bool is_socket;         /* both directions are one socket */
     bool seekable;
     bool return_path;
+    void (*wait_hook)(void *opaque, bool waiting);     /* NULL: none */
+    void *wait_opaque;
     /* any thread, atomic */
     int shut;
 };

@@ -116,6 +116,25 @@ static const char *channel_noun(const Channel *c)
     return c->is_socket ? "socket" : c->seekable ? "file" : "pipe";
 }
 
+/* channel_wait with the owner's hook around it. */
+static bool channel_wait_hooked(Channel *c, int fd, short events, GError **errp)
+{
+    if (c->wait_hook) {
+        c->wait_hook(c->wait_opaque, true);
+    }
+    bool ok = channel_wait(fd, events, c->wake_fd, errp);
+    if (c->wait_hook) {
+        c->wait_hook(c->wait_opaque, false);
+    }
+    return ok;
+}
+
+void channel_set_wait_hook(Channel *c, void (*hook)(void *opaque, bool waiting), void *opaque)
+{
+    c->wait_hook = hook;
+    c->wait_opaque = opaque;
+}
+
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
 {
     struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = MIN(iovcnt, IOV_MAX) };
@@ -143,7 +162,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             }
             return -1;
         }
-        if (!channel_wait(c->wfd, POLLOUT, c->wake_fd, errp)) {
+        if (!channel_wait_hooked(c, c->wfd, POLLOUT, errp)) {
             error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
             return -1;
         }
@@ -171,7 +190,7 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
             error_setg_errno(errp, errno, "Unable to read from %s", channel_noun(c));
             return -1;
         }
-        if (!channel_wait(c->rfd, POLLIN, c->wake_fd, errp)) {
+        if (!channel_wait_hooked(c, c->rfd, POLLIN, errp)) {
             error_prepend(errp, "Unable to read from %s: ", channel_noun(c));
             return -1;
         }

@@ -350,6 +350,8 @@ static const struct {
     { "send-section-footer", offsetof(MigrationProps, send_section_footer) },
     { "send-switchover-start", offsetof(MigrationProps, send_switchover_start) },
     { "decompress-error-check", offsetof(MigrationProps, decompress_error_check) },
+    { "x-xbzrle-bulk-rule", offsetof(MigrationProps, xbzrle_bulk_rule) },
+    { "suppress-vmdesc", offsetof(MigrationProps, suppress_vmdesc) },
 };
 
 static bool set_prop(MigrationOptions *o, const char *name, const char *value, bool *found,
@@ -505,6 +507,7 @@ MigrationOptions *migration_options_new(StreamDialect dialect)
     o->props = (MigrationProps){
         .store_global_state = true, .send_configuration = true, .send_section_footer = true,
         .send_switchover_start = dialect == DIALECT_QEMU_10_0, .decompress_error_check = true,
+        .xbzrle_bulk_rule = true,
         .clear_bitmap_shift = 18,
     };
     for (size_t i = 0; i < migration_parameter_count; i++) {

@@ -29,6 +29,8 @@ typedef struct MigrationProps {
     bool send_section_footer;
     bool send_switchover_start;
     bool decompress_error_check;
+    bool xbzrle_bulk_rule;      /* x-xbzrle-bulk-rule: XBZRLE only after the bulk stage; off to measure it */
+    bool suppress_vmdesc;       /* -M suppress-vmdesc: no JSON description is written or looked for */
     uint8_t clear_bitmap_shift;
 } MigrationProps;
 

@@ -16,7 +16,7 @@
  *                          +------------ done ------> completed <---+ done
  *
  *   any of the running ones:  fail -> failed     cancel -> cancelling
- *   cancelling:  wound-up -> cancelled     fail -> cancelled     done -> completed
+ *   cancelling:  fail -> cancelled     done -> completed
  *
  * Incoming:  none --start--> setup --begin--> active --done--> completed,
  *            setup and active: fail -> failed
@@ -72,7 +72,6 @@ static const struct {
     { OUT, D7 | D10, S(ACTIVE), E(CANCEL), S(CANCELLING) },
     { OUT, D7 | D10, S(PRE_SWITCHOVER), E(CANCEL), S(CANCELLING) },
     { OUT, D7 | D10, S(DEVICE), E(CANCEL), S(CANCELLING) },
-    { OUT, D7 | D10, S(CANCELLING), E(WOUND_UP), S(CANCELLED) },
 
     { OUT | IN, D7 | D10, S(SETUP), E(FAIL), S(FAILED) },
     { OUT | IN, D7 | D10, S(ACTIVE), E(FAIL), S(FAILED) },
@@ -84,7 +83,7 @@ static const struct {
 static const char *const event_names[MIGRATION_EVENT__MAX] = {
     [E(START)] = "start",           [E(BEGIN)] = "begin",   [E(PAUSE)] = "pause",
     [E(CONTINUE)] = "continue",     [E(DONE)] = "done",     [E(CANCEL)] = "cancel",
-    [E(SWITCHOVER)] = "switchover", [E(FAIL)] = "fail",     [E(WOUND_UP)] = "wound-up",
+    [E(SWITCHOVER)] = "switchover", [E(FAIL)] = "fail",
 };
 
 const char *migration_event_name(MigrationEvent event)

@@ -23,8 +23,7 @@ typedef enum MigrationEvent {
     MIGRATION_EVENT_SWITCHOVER, /* the guest is stopped, the rest and device state follow */
     MIGRATION_EVENT_DONE,       /* the other side has the guest */
     MIGRATION_EVENT_CANCEL,     /* migrate_cancel */
-    MIGRATION_EVENT_WOUND_UP,   /* a cancelled migration has let go of everything */
-    MIGRATION_EVENT_FAIL,       /* an error ended it */
+    MIGRATION_EVENT_FAIL,       /* an error ended it, or the cancel did; everything is let go of */
     MIGRATION_EVENT__MAX,
 } MigrationEvent;
 

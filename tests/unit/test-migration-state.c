@@ -34,8 +34,6 @@ static int expected(MigrationSide side, StreamDialect dialect, int from, Migrati
                    ? MIGRATION_STATUS_COMPLETED : -1;
     case MIGRATION_EVENT_CANCEL:
         return out && (bit & running) ? MIGRATION_STATUS_CANCELLING : -1;
-    case MIGRATION_EVENT_WOUND_UP:
-        return out && (bit & SET(CANCELLING)) ? MIGRATION_STATUS_CANCELLED : -1;
     case MIGRATION_EVENT_FAIL:
         if (out && (bit & SET(CANCELLING))) {
             return MIGRATION_STATUS_CANCELLED;

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loading one stream, apart from listening, threads and starting the guest:
+ * what incoming.c does between accept and the end, and what the fuzz target
+ * and the in-process tests call with a stream in memory.
+ */
+#ifndef MIGRATION_INCOMING_H
+#define MIGRATION_INCOMING_H
+
+#include "migration/channel.h"
+#include "migration/control/options.h"
+#include "migration/ram.h"
+#include "migration/stream.h"
+
+/** State of one load; the loading thread's. */
+typedef struct IncomingLoad {
+    struct Migration *m;
+    MigrationCaps caps;
+    StreamReader *r;
+    Channel *channel;           /* NULL when reading from memory */
+    Channel *return_path;       /* the same, once the source has opened it */
+    RamLoader *ram;
+    GHashTable *sections;       /* id -> SectionBinding */
+    bool bql_wanted;            /* a device is loading: hold the BQL except while waiting */
+    char doing[320];            /* what an error message names first */
+} IncomingLoad;
+
+void incoming_load_init(IncomingLoad *l, struct Migration *m, MigrationCaps caps, StreamReader *r,
+                        Channel *channel);
+/** Frees what init made; r and channel are the caller's. */
+void incoming_load_clear(IncomingLoad *l);
+/** Header to description. Not under the BQL, which it takes. Error: what, offset, cause. */
+bool incoming_load_stream(IncomingLoad *l, GError **errp);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What migration.c, the two stories and the monitor commands share. The
+ * owner of everything here is the Migration object of migration.c.
+ */
+#ifndef MIGRATION_PRIVATE_H
+#define MIGRATION_PRIVATE_H
+
+#include "migration/channel.h"
+#include "migration/control/options.h"
+#include "migration/control/state.h"
+#include "migration/migration.h"
+#include "migration/ram.h"
+#include "migration/vmstate.h"
+#include "qapi/qapi-types.h"
+#include "softmmu/machine.h"
+#include "softmmu/runstate.h"
+
+typedef struct Outgoing Outgoing;
+typedef struct Incoming Incoming;
+
+/** Section "timer" (spec machine-virt 2.3). */
+typedef struct TimerSection {
+    Machine *machine;
+    int64_t cpu_ticks_offset;
+    int64_t cpu_clock_offset;   /* virtual clock, ns */
+} TimerSection;
+
+/** Section "globalstate" (spec migration-stream 2.7); both layouts are 104 bytes. */
+typedef struct GlobalState {
+    bool send;                  /* store-global-state */
+    RunState run_state;         /* to send: before the switchover stopped the machine */
+    bool received;
+    RunState received_state;
+    /* on the wire */
+    uint32_t size;
+    uint8_t text_7_2[100];
+    uint8_t text_10_0[32];
+    uint8_t has_vm_was_suspended, vm_was_suspended;
+} GlobalState;
+
+struct Migration {
+    /* set once */
+    Machine *machine;
+    MigrationOptions *options;
+    /* main thread, BQL */
+    Outgoing *outgoing;         /* running or last; NULL before the first */
+    Incoming *incoming;         /* running or last; NULL unless -incoming */
+    bool incoming_deferred;     /* -incoming defer, and no migrate-incoming yet */
+    bool incoming_machine;      /* started with -incoming */
+    bool incoming_autostart;
+    /* sections: written by the story that runs, under BQL */
+    TimerSection timer;
+    GlobalState global_state;
+    /* own locks; the outgoing one lives on from one migration to the next */
+    MigrationState out_state, in_state;
+};
+
+/* ---- sections.c ---- */
+
+void migration_register_sections(Migration *m);
+/** Before a save: the run state that globalstate tells. BQL. */
+void migration_sections_prepare_save(Migration *m, RunState before);
+/** Before a load: nothing received yet. BQL. */
+void migration_sections_prepare_load(Migration *m);
+/** The run state that was received; running if the stream had none. */
+RunState migration_sections_received(const Migration *m);
+
+/* ---- outgoing.c ---- */
+
+/** What query-migrate needs; a copy. */
+typedef struct OutgoingView {
+    MigrationStatus status;
+    MigrationCaps caps;
+    int64_t total_ms, setup_ms, downtime_ms, expected_downtime_ms;
+    bool has_ram;
+    RamStats ram;
+    uint64_t ram_total_bytes;
+    uint64_t transferred_bytes;     /* by the dialect's rule */
+    double mbps;
+    uint64_t precopy_bytes, downtime_bytes;
+    int throttle_percent;
+    uint64_t pass_pages;            /* pages of this pass, for progress */
+    bool accepted_unknown;          /* completed without the destination's word */
+    char *reason;                   /* of the last decision; owned by the view */
+    char *error;                    /* of a failed one; owned by the view */
+} OutgoingView;
+
+/**
+ * Starts a migration to addr (taken). Main thread, BQL; the state is set up
+ * already. False if it could not begin: it has failed then, with errp.
+ */
+bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp);
+/** Cancels if it runs. Main thread, BQL. */
+void outgoing_cancel(Outgoing *o);
+/** migrate-continue. False if it is not in state. Main thread, BQL. */
+bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp);
+/** xbzrle-cache-size changed. Main thread. */
+bool outgoing_set_cache_size(Outgoing *o, uint64_t bytes, GError **errp);
+/** A parameter changed that the thread may be sleeping on. */
+void outgoing_kick(Outgoing *o);
+void outgoing_view(Outgoing *o, OutgoingView *v);
+void outgoing_view_clear(OutgoingView *v);
+/** Host thread id of the migration thread, 0 if it is gone. */
+int outgoing_thread_id(Outgoing *o);
+/** Waits for the thread; it must be ending. BQL held, dropped while waiting. */
+void outgoing_free(Outgoing *o);
+
+/* ---- incoming.c ---- */
+
+/** Listens and starts the incoming thread. Main thread, BQL. False if it cannot listen: as if never asked. */
+bool incoming_start(Migration *m, const char *uri, bool exit_on_error, GError **errp);
+/** Address for query-migrate while it waits, or NULL; caller frees. */
+char *incoming_address(Incoming *in);
+/** Why it failed, or NULL; caller frees. */
+char *incoming_error(Incoming *in);
+int incoming_thread_id(Incoming *in);
+/** Ends and joins the thread. BQL held, dropped while waiting. */
+void incoming_free(Incoming *in);
+
+/* ---- configuration.c (spec 1.5) ---- */
+
+/** Header and configuration block. */
+void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);
+/** Reads and checks both; texts of 1.5. */
+bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp);
+
+/* ---- migration.c ---- */
+
+/** Starts an outgoing migration as "migrate" does: all checks. Main thread, BQL. */
+bool migration_start(Migration *m, const char *uri, GError **errp);
+void migration_cancel(Migration *m);
+/** migrate-incoming. */
+bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp);
+/** Resolver of fd: names, for channel_connect and channel_listen. */
+FdResolver migration_fd_resolver(Migration *m);
+/** The dialect we write, from the registry. */
+StreamDialect migration_dialect(const Migration *m);
+/** Event MIGRATION_PASS if wanted. */
+void migration_emit_pass(Migration *m, uint64_t pass);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Migration object: what the machine and the monitors hold. Owns the
+ * options and at most one outgoing and one incoming migration; checks what
+ * may begin when. The stories themselves are outgoing.c and incoming.c.
+ */
+#include "migration/migration.h"
+#include <string.h>
+#include "migration/migration-private.h"
+#include "monitor/monitor.h"
+#include "qapi/qapi-events.h"
+#include "softmmu/config.h"
+#include "util/error.h"
+
+static bool wants_events(Migration *m)
+{
+    return m->machine->monitors &&
+           (migration_options_caps(m->options) & MIGRATION_CAP(EVENTS));
+}
+
+static void state_changed(void *opaque, MigrationStatus from, MigrationStatus to)
+{
+    Migration *m = opaque;
+
+    if (wants_events(m)) {
+        qapi_event_send_migration(m->machine->monitors, to);
+    }
+}
+
+void migration_emit_pass(Migration *m, uint64_t pass)
+{
+    if (wants_events(m)) {
+        qapi_event_send_migration_pass(m->machine->monitors, pass);
+    }
+}
+
+StreamDialect migration_dialect(const Migration *m)
+{
+    return vmstate_dialect(m->machine->vmstate);
+}
+
+static int take_fd(void *opaque, const char *name, GError **errp)
+{
+    Machine *machine = opaque;
+
+    if (!machine->fds) {
+        error_setg(errp, "File descriptor named '%s' has not been found", name);
+        return -1;
+    }
+    return fds_take_named(machine->fds, name, errp);
+}
+
+FdResolver migration_fd_resolver(Migration *m)
+{
+    return (FdResolver){ take_fd, m->machine };
+}
+
+Migration *migration_new(struct Machine *machine)
+{
+    Migration *m = g_new0(Migration, 1);
+    StreamDialect dialect = vmstate_dialect(machine->vmstate);
+
+    m->machine = machine;
+    m->options = migration_options_new(dialect);
+    migration_state_init(&m->out_state, MIGRATION_OUTGOING, dialect, state_changed, m);
+    migration_state_init(&m->in_state, MIGRATION_INCOMING, dialect, state_changed, m);
+    migration_register_sections(m);
+    return m;
+}
+
+void migration_free(Migration *m)
+{
+    if (!m) {
+        return;
+    }
+    migration_cancel(m);
+    outgoing_free(m->outgoing);
+    incoming_free(m->incoming);
+    vmstate_unregister(m->machine->vmstate, "globalstate", 0);
+    vmstate_unregister(m->machine->vmstate, "timer", 0);
+    migration_state_clear(&m->out_state);
+    migration_state_clear(&m->in_state);
+    migration_options_free(m->options);
+    g_free(m);
+}
+
+bool migration_set_global(Migration *m, const char *name, const char *value, GError **errp)
+{
+    return migration_options_set_global(m->options, name, value, errp);
+}
+
+bool migration_is_active(const Migration *m)
+{
+    return migration_status_is_running(migration_state_get(&m->out_state));
+}
+
+/* ---- outgoing ---- */
+
+static bool check_may_start(Migration *m, GError **errp)
+{
+    RunState state = runstate_get(m->machine->runstate);
+
+    if (migration_is_active(m)) {
+        error_setg(errp, "There's a migration process in progress");
+        return false;
+    }
+    if (state == RUN_STATE_INMIGRATE) {
+        error_setg(errp, "Guest is waiting for an incoming migration");
+        return false;
+    }
+    if (state == RUN_STATE_POSTMIGRATE) {
+        error_setg(errp, "Can't migrate the vm that was paused due to previous migration");
+        return false;
+    }
+    return true;
+}
+
+/* What can be known without opening it; fd: is looked at when it is open. */
+static bool check_transport(Migration *m, const ChannelAddress *addr, GError **errp)
+{
+    bool mapped = migration_options_caps(m->options) &
+                  (MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
+
+    if (mapped && addr->kind != CHANNEL_FILE && addr->kind != CHANNEL_FD) {
+        error_setg(errp, "Migration requires seekable transport (e.g. file)");
+        return false;
+    }
+    return true;
+}
+
+bool migration_start(Migration *m, const char *uri, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!check_may_start(m, errp)) {
+        return false;
+    }
+    ChannelAddress *addr = channel_address_parse(uri, errp);
+    if (!addr) {
+        return false;
+    }
+    if (!check_transport(m, addr, errp)) {
+        channel_address_free(addr);
+        return false;
+    }
+    outgoing_free(g_steal_pointer(&m->outgoing));
+    if (!migration_state_move(&m->out_state, MIGRATION_EVENT_START, errp)) {
+        channel_address_free(addr);
+        return false;
+    }
+    if (!outgoing_start(m, addr, &err)) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+        return false;
+    }
+    return true;
+}
+
+void migration_cancel(Migration *m)
+{
+    if (m->outgoing) {
+        outgoing_cancel(m->outgoing);
+    }
+}
+
+void migration_shutdown(Migration *m)
+{
+    migration_cancel(m);
+    outgoing_free(g_steal_pointer(&m->outgoing));
+    incoming_free(g_steal_pointer(&m->incoming));
+}
+
+/* ---- incoming ---- */
+
+bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GError **errp)
+{
+    m->incoming_machine = true;
+    m->incoming_autostart = autostart;
+    if (g_str_equal(uri, "defer")) {
+        m->incoming_deferred = true;
+        return true;
+    }
+    return incoming_start(m, uri, true, errp);
+}
+
+bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp)
+{
+    if (!m->incoming_machine) {
+        error_setg(errp, "'-incoming' was not specified on the command line");
+        return false;
+    }
+    if (!m->incoming_deferred) {
+        error_setg(errp, "The incoming migration has already been started");
+        return false;
+    }
+    if (!incoming_start(m, uri, exit_on_error, errp)) {
+        return false;
+    }
+    m->incoming_deferred = false;
+    return true;
+}
+
+bool migration_incoming_set_autostart(Migration *m, bool autostart)
+{
+    if (runstate_get(m->machine->runstate) != RUN_STATE_INMIGRATE) {
+        return false;
+    }
+    m->incoming_autostart = autostart;
+    return true;
+}

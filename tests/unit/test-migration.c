@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whole migrations between two tiny machines in this process: the two
+ * stories, the order of events (spec 5.1), what reaches the other side, and
+ * that the guest is the source's again whatever goes wrong.
+ */
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "../tiny-machine/tiny-machine.h"
+#include "util/error.h"
+
+#define PAGE TARGET_PAGE_SIZE
+#define PATIENCE_US (20 * G_USEC_PER_SEC)
+
+typedef struct Fixture {
+    TinyMachine *src, *dst;
+    char *dir, *unix_uri, *file_uri;
+} Fixture;
+
+static void fill(TinyMachine *t)
+{
+    guint32 seed = 1;
+
+    for (size_t i = 0; i < ram_list_count(t->machine.ram); i++) {
+        RAMBlock *b = ram_list_get(t->machine.ram, i);
+        for (uint64_t page = 0; page < ram_block_pages(b); page++) {
+            for (int j = 0; page % 3 && j < 64; j++) {
+                seed = seed * 1664525 + 1013904223;
+                b->host[page * PAGE + seed % PAGE] = seed >> 24;
+            }
+        }
+    }
+}
+
+static void set_up_with(Fixture *f, StreamDialect dialect, uint64_t pages)
+{
+    f->dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
+    f->unix_uri = g_strdup_printf("unix:%s/sock", f->dir);
+    f->file_uri = g_strdup_printf("file:%s/file", f->dir);
+    f->src = tiny_machine_new("none", dialect, pages, 3);
+    f->dst = tiny_machine_new("none", dialect, pages, 3);
+    fill(f->src);
+    virtual_clock_set_ns(f->src->machine.clock, 123456789);
+    migration_options_set_global(f->src->machine.migration->options, "events", "on", NULL);
+    migration_options_set_global(f->dst->machine.migration->options, "events", "on", NULL);
+}
+
+static void set_up(Fixture *f, gconstpointer dialect)
+{
+    set_up_with(f, GPOINTER_TO_INT(dialect), 300);
+}
+
+static void tear_down(Fixture *f, gconstpointer unused)
+{
+    tiny_machine_free(f->src);
+    tiny_machine_free(f->dst);
+    g_autofree char *sock = g_build_filename(f->dir, "sock", NULL);
+    g_autofree char *file = g_build_filename(f->dir, "file", NULL);
+    g_unlink(sock);
+    g_unlink(file);
+    g_rmdir(f->dir);
+    g_free(f->dir);
+    g_free(f->unix_uri);
+    g_free(f->file_uri);
+}
+
+static void set_cap(TinyMachine *t, const char *cap)
+{
+    g_assert_true(migration_options_set_global(t->machine.migration->options, cap, "on", NULL));
+}
+
+static void set_param(TinyMachine *t, const char *name, const char *value)
+{
+    g_assert_true(migration_options_set_parameter_text(t->machine.migration->options, name, value,
+                                                       NULL));
+}
+
+static void listen_on(TinyMachine *t, const char *uri)
+{
+    g_autoptr(GError) err = NULL;
+
+    tiny_lock(t);
+    if (runstate_get(t->machine.runstate) != RUN_STATE_INMIGRATE) {
+        runstate_set(t->machine.runstate, RUN_STATE_INMIGRATE, &err);
+    }
+    migration_incoming_start(t->machine.migration, "defer", true, &err);
+    migration_incoming(t->machine.migration, uri, false, &err);
+    tiny_unlock(t);
+    g_assert_no_error(err);
+}
+
+static void start(TinyMachine *t, const char *uri)
+{
+    g_autoptr(GError) err = NULL;
+
+    tiny_lock(t);
+    migration_start(t->machine.migration, uri, &err);
+    tiny_unlock(t);
+    g_assert_no_error(err);
+}
+
+static void wait_for(MigrationState *s, MigrationStatus status)
+{
+    int64_t until = g_get_monotonic_time() + PATIENCE_US;
+
+    while (migration_state_get(s) != status) {
+        if (g_get_monotonic_time() > until) {
+            g_error("still '%s' instead of '%s'", MigrationStatus_str(migration_state_get(s)),
+                    MigrationStatus_str(status));
+        }
+        g_usleep(500);
+    }
+}
+
+static void wait_out(Fixture *f, MigrationStatus status)
+{
+    wait_for(&f->src->machine.migration->out_state, status);
+}
+
+static void wait_in(Fixture *f, MigrationStatus status)
+{
+    wait_for(&f->dst->machine.migration->in_state, status);
+}
+
+static void assert_same_ram(Fixture *f)
+{
+    for (size_t i = 0; i < ram_list_count(f->src->machine.ram); i++) {
+        RAMBlock *a = ram_list_get(f->src->machine.ram, i);
+        RAMBlock *b = ram_list_get(f->dst->machine.ram, i);
+        g_assert_cmpmem(a->host, a->used_length, b->host, b->used_length);
+    }
+}
+
+static void assert_events(TinyMachine *t, const char *want)
+{
+    g_autofree char *got = tiny_events(t);
+    g_assert_cmpstr(got, ==, want);
+}
+
+static char *out_error(Fixture *f)
+{
+    OutgoingView v;
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    char *text = g_strdup(v.error);
+    outgoing_view_clear(&v);
+    return text;
+}
+
+static void assert_run_state(TinyMachine *t, RunState want)
+{
+    g_assert_cmpstr(RunState_str(runstate_get(t->machine.runstate)), ==, RunState_str(want));
+}
+
+/* ---- what works ---- */
+
+/* The captured order of a stopped guest, and everything that has to arrive. */
+static void test_stopped(Fixture *f, gconstpointer dialect)
+{
+    bool d10 = GPOINTER_TO_INT(dialect) == DIALECT_QEMU_10_0;
+
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_events(f->src, d10 ? "MIGRATION:setup PASS:1 MIGRATION:active MIGRATION:device PASS:2 "
+                                "MIGRATION:completed"
+                              : "MIGRATION:setup PASS:1 MIGRATION:active PASS:2 "
+                                "MIGRATION:completed");
+    assert_events(f->dst, "MIGRATION:setup MIGRATION:active MIGRATION:completed");
+    assert_same_ram(f);
+    g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), ==, 123456789);
+    assert_run_state(f->src, RUN_STATE_POSTMIGRATE);
+    assert_run_state(f->dst, RUN_STATE_PRELAUNCH);
+
+    g_autoptr(GError) err = NULL;
+    tiny_lock(f->src);
+    g_assert_false(migration_start(f->src->machine.migration, f->unix_uri, &err));
+    tiny_unlock(f->src);
+    g_assert_cmpstr(err->message, ==,
+                    "Can't migrate the vm that was paused due to previous migration");
+}
+
+static void start_guest(TinyMachine *t)
+{
+    tiny_lock(t);
+    g_assert_true(vm_start(t->machine.runstate, NULL));
+    tiny_unlock(t);
+}
+
+static void test_running(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "return-path");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 STOP PASS:3 "
+                          "MIGRATION:completed");
+    assert_events(f->dst, "MIGRATION:setup MIGRATION:active RESUME MIGRATION:completed");
+    assert_run_state(f->dst, RUN_STATE_RUNNING);
+    g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), >=,
+                    virtual_clock_get_ns(f->src->machine.clock));
+    assert_same_ram(f);
+    /* The destination fails in its last step: libvirt lets the source go on. */
+    start_guest(f->src);
+}
+
+static void do_continue(Fixture *f)
+{
+    g_autoptr(GError) err = NULL;
+
+    tiny_lock(f->src);
+    g_assert_false(outgoing_continue(f->src->machine.migration->outgoing, MIGRATION_STATUS_ACTIVE,
+                                     &err));
+    g_assert_cmpstr(err->message, ==, "Migration not in expected state: pre-switchover");
+    g_assert_true(outgoing_continue(f->src->machine.migration->outgoing,
+                                    MIGRATION_STATUS_PRE_SWITCHOVER, NULL));
+    tiny_unlock(f->src);
+}
+
+static void test_pause(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "pause-before-switchover");
+    set_cap(f->src, "return-path");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_PRE_SWITCHOVER);
+    assert_run_state(f->src, RUN_STATE_FINISH_MIGRATE);
+    tiny_write(f->src, "ram", 7 * PAGE + 5, "late", 4);     /* the final look comes after continue */
+    do_continue(f);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 STOP "
+                          "MIGRATION:pre-switchover MIGRATION:device PASS:3 MIGRATION:completed");
+    assert_same_ram(f);
+}
+
+static void test_xbzrle(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "xbzrle");
+    set_param(f->src, "max-bandwidth", "3M");
+    set_param(f->src, "downtime-limit", "0");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    for (int i = 0; i < 200; i++) {
+        tiny_write(f->src, "ram", (i % 40) * PAGE + i, "x", 1);
+        g_usleep(5000);
+        if (i == 150) {
+            set_param(f->src, "downtime-limit", "300");
+        }
+    }
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    OutgoingView v;
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    g_assert_cmpuint(v.ram.xbzrle_pages, >, 0);
+    outgoing_view_clear(&v);
+}
+
+static void through_file(Fixture *f, const char *cap)
+{
+    if (cap) {
+        set_cap(f->src, cap);
+        set_cap(f->dst, cap);
+    }
+    start(f->src, f->file_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    listen_on(f->dst, f->file_uri);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_same_ram(f);
+}
+
+static void test_file(Fixture *f, gconstpointer unused)
+{
+    through_file(f, NULL);
+}
+
+static void test_mapped_ram(Fixture *f, gconstpointer unused)
+{
+    through_file(f, "mapped-ram");
+}
+
+static void test_fixed_ram(Fixture *f, gconstpointer unused)
+{
+    through_file(f, "fixed-ram");
+}
+
+static void test_exec(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *out = g_strdup_printf("exec:cat > %s/file", f->dir);
+    g_autofree char *in = g_strdup_printf("exec:cat %s/file", f->dir);
+
+    start(f->src, out);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    listen_on(f->dst, in);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_same_ram(f);
+}
+
+/* ---- what fails, and who is told why ---- */
+
+static void assert_source_unharmed(Fixture *f, RunState before)
+{
+    assert_run_state(f->src, before);
+    g_assert_false(dirty_log_enabled(f->src->machine.dirty));
+}
+
+static void refused(Fixture *f, const char *reason)
+{
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_in(f, MIGRATION_STATUS_FAILED);
+    wait_out(f, MIGRATION_STATUS_FAILED);
+    g_autofree char *theirs = incoming_error(f->dst->machine.migration->incoming);
+    g_autofree char *ours = out_error(f);
+    g_assert_nonnull(strstr(theirs, reason));
+    g_assert_true(g_str_has_prefix(ours, "the destination refused the migration: "));
+    g_assert_nonnull(strstr(ours, reason));
+    assert_source_unharmed(f, RUN_STATE_PRELAUNCH);
+}
+
+static void test_refused_machine(Fixture *f, gconstpointer unused)
+{
+    set_cap(f->src, "return-path");
+    f->dst->config.machine_name = "virt";
+    refused(f, "Machine type received is 'none' and local is 'virt'");
+}
+
+static void test_refused_device(Fixture *f, gconstpointer unused)
+{
+    set_cap(f->src, "return-path");
+    vmstate_unregister(f->dst->machine.vmstate, "timer", 0);
+    refused(f, "Unknown savevm section or instance 'timer' 0.");
+}
+
+/* Without a return path the source learns it as long as it is still sending. */
+static void test_refused_without_return_path(Fixture *f, gconstpointer unused)
+{
+    set_param(f->src, "max-bandwidth", "100k");
+    f->dst->config.machine_name = "virt";
+    refused(f, "Machine type received is 'none' and local is 'virt'");
+}
+
+static void test_connect_refused(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *want = g_strdup_printf("Failed to connect to '%s/sock': "
+                                            "No such file or directory", f->dir);
+    for (int i = 0; i < 10; i++) {
+        start(f->src, f->unix_uri);
+        wait_out(f, MIGRATION_STATUS_FAILED);
+        g_autofree char *got = out_error(f);
+        g_assert_cmpstr(got, ==, want);
+        assert_source_unharmed(f, RUN_STATE_PRELAUNCH);
+    }
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+}
+
+static void test_exec_fails(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    start(f->src, "exec:cat > /dev/null; exit 3");
+    wait_out(f, MIGRATION_STATUS_FAILED);
+    g_autofree char *got = out_error(f);
+    g_assert_nonnull(strstr(got, "exited with status 3"));
+    assert_source_unharmed(f, RUN_STATE_RUNNING);
+    assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 STOP PASS:3 RESUME "
+                          "MIGRATION:failed");
+}
+
+static void test_needs_seekable(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) err = NULL;
+
+    set_cap(f->src, "mapped-ram");
+    tiny_lock(f->src);
+    g_assert_false(migration_start(f->src->machine.migration, f->unix_uri, &err));
+    tiny_unlock(f->src);
+    g_assert_cmpstr(err->message, ==, "Migration requires seekable transport (e.g. file)");
+}
+
+/* ---- cancel ---- */
+
+/* A peer that accepts and then never reads. */
+static int deaf_peer(Fixture *f)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    g_strlcpy(a.sun_path, f->unix_uri + strlen("unix:"), sizeof(a.sun_path));
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&a, sizeof(a)), ==, 0);
+    g_assert_cmpint(listen(fd, 100), ==, 0);
+    return fd;
+}
+
+static void cancel(Fixture *f)
+{
+    int64_t begin = g_get_monotonic_time();
+
+    tiny_lock(f->src);
+    migration_cancel(f->src->machine.migration);
+    tiny_unlock(f->src);
+    wait_out(f, MIGRATION_STATUS_CANCELLED);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, 2 * G_USEC_PER_SEC);
+}
+
+static void test_cancel_blocked(Fixture *f, gconstpointer unused)
+{
+    int fd = deaf_peer(f);
+
+    start_guest(f->src);
+    for (int i = 0; i < 10; i++) {
+        start(f->src, f->unix_uri);
+        g_usleep(i * 3000);     /* in setup, in a pass, in a blocked write */
+        cancel(f);
+        assert_source_unharmed(f, RUN_STATE_RUNNING);
+    }
+    close(fd);
+    g_autofree char *sock = g_build_filename(f->dir, "sock", NULL);
+    g_unlink(sock);
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_same_ram(f);
+}
+
+static void test_cancel_while_paused(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "pause-before-switchover");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_PRE_SWITCHOVER);
+    cancel(f);
+    assert_source_unharmed(f, RUN_STATE_RUNNING);
+    assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 STOP "
+                          "MIGRATION:pre-switchover MIGRATION:cancelling RESUME "
+                          "MIGRATION:cancelled");
+    wait_in(f, MIGRATION_STATUS_FAILED);
+}
+
+/* The destination has everything and says nothing: the source still has the guest. */
+static void test_cancel_before_verdict(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *uri = g_strdup("exec:cat > /dev/null; sleep 100");
+
+    start_guest(f->src);
+    set_cap(f->src, "return-path");
+    start(f->src, uri);
+    while (runstate_get(f->src->machine.runstate) != RUN_STATE_FINISH_MIGRATE) {
+        g_usleep(1000);
+    }
+    g_usleep(100000);
+    cancel(f);
+    assert_source_unharmed(f, RUN_STATE_RUNNING);
+}
+
+static void test_rate_limit(Fixture *f, gconstpointer unused)
+{
+    set_param(f->src, "max-bandwidth", "500k");     /* 200 pages of 4 KiB: 1.6 s */
+    listen_on(f->dst, f->unix_uri);
+    int64_t begin = g_get_monotonic_time();
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    int64_t ms = (g_get_monotonic_time() - begin) / 1000;
+    OutgoingView v;
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    int64_t want = v.ram.normal_pages * 4096 * 1000 / (500 << 10);
+    outgoing_view_clear(&v);
+    g_assert_cmpint(ms, >, want / 2);
+    g_assert_cmpint(ms, <, want * 2 + 500);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(name, dialect, fn) \
+    g_test_add("/migration/" name, Fixture, GINT_TO_POINTER(dialect), set_up, fn, tear_down)
+    ADD("stopped/7.2", DIALECT_QEMU_7_2, test_stopped);
+    ADD("stopped/10.0", DIALECT_QEMU_10_0, test_stopped);
+    ADD("running", DIALECT_QEMU_7_2, test_running);
+    ADD("pause-before-switchover", DIALECT_QEMU_7_2, test_pause);
+    ADD("xbzrle", DIALECT_QEMU_7_2, test_xbzrle);
+    ADD("file", DIALECT_QEMU_10_0, test_file);
+    ADD("mapped-ram", DIALECT_QEMU_10_0, test_mapped_ram);
+    ADD("fixed-ram", DIALECT_QEMU_10_0, test_fixed_ram);
+    ADD("exec", DIALECT_QEMU_7_2, test_exec);
+    ADD("refused/machine", DIALECT_QEMU_7_2, test_refused_machine);
+    ADD("refused/device", DIALECT_QEMU_10_0, test_refused_device);
+    ADD("refused/without-return-path", DIALECT_QEMU_7_2, test_refused_without_return_path);
+    ADD("connect-refused", DIALECT_QEMU_7_2, test_connect_refused);
+    ADD("exec-fails", DIALECT_QEMU_7_2, test_exec_fails);
+    ADD("needs-seekable", DIALECT_QEMU_10_0, test_needs_seekable);
+    ADD("cancel/blocked", DIALECT_QEMU_7_2, test_cancel_blocked);
+    ADD("cancel/paused", DIALECT_QEMU_7_2, test_cancel_while_paused);
+    ADD("cancel/before-verdict", DIALECT_QEMU_10_0, test_cancel_before_verdict);
+    ADD("rate-limit", DIALECT_QEMU_7_2, test_rate_limit);
+    return g_test_run();
+}
