@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Schema in, C code and manual out: qapi-gen.py [-d DEPFILE] SCHEMA OUTDIR
+"""Schema in, C code and manual out: qapi-gen.py [-d DEPFILE] [-i DIR] SCHEMA OUTDIR
 
+DIR is how generated files include each other (qapi).
 With OUTDIR '-' the schema is only checked. Mistakes go to stderr as
 "FILE:LINE: message" and end the program with status 1.
 """
@@ -26,9 +27,13 @@ OUTPUTS = {
 
 
 def main(argv):
-    depfile = None
-    if argv[:1] == ['-d']:
-        depfile, argv = argv[1], argv[2:]
+    depfile, incdir = None, 'qapi'
+    while argv[:1] in (['-d'], ['-i']):
+        if argv[0] == '-d':
+            depfile = argv[1]
+        else:
+            incdir = argv[1]
+        argv = argv[2:]
     if len(argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
@@ -41,7 +46,7 @@ def main(argv):
         return 0
     for name, gen in OUTPUTS.items():
         with open(os.path.join(argv[1], name), 'w', encoding='utf-8') as f:
-            f.write(gen(schema))
+            f.write(gen(schema).replace('"qapi/qapi-', f'"{incdir}/qapi-'))
     if depfile:
         inputs = sorted({os.path.abspath(i[1].rsplit(':', 1)[0]) for i in schema.items})
         with open(depfile, 'w', encoding='utf-8') as f:

@@ -27,6 +27,7 @@ void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *da
 typedef struct HMPMonitor HMPMonitor;
 typedef struct HMPArgs HMPArgs;
 
+struct Machine *hmp_machine(const HMPMonitor *mon);
 void monitor_printf(HMPMonitor *mon, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void monitor_puts(HMPMonitor *mon, const char *text);
 /** "Error: <desc>\n" and frees err; no-op if err is NULL. */

@@ -1,0 +1,134 @@
+HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
+HXCOMM What "info" can show; the form is that of hmp-commands.hx.
+
+    {
+        .name       = "version",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the version of QEMU",
+        .cmd        = hmp_info_version,
+    },
+SDOC
+Shows the QEMU version whose interface is followed and this program's own.
+EDOC
+
+    {
+        .name       = "status",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the current VM status (running|paused)",
+        .cmd        = hmp_info_status,
+    },
+SDOC
+Shows whether the guest runs, and if not why.
+EDOC
+
+    {
+        .name       = "name",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the current VM name",
+        .cmd        = hmp_info_name,
+    },
+SDOC
+Shows the name given with `-name`.
+EDOC
+
+    {
+        .name       = "uuid",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the current VM UUID",
+        .cmd        = hmp_info_uuid,
+    },
+SDOC
+Shows the UUID given with `-uuid`.
+EDOC
+
+    {
+        .name       = "cpus",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show infos for each CPU",
+        .cmd        = hmp_info_cpus,
+    },
+SDOC
+Shows the CPUs, the thread of each, and which one is the current (`cpu`).
+EDOC
+
+    {
+        .name       = "registers",
+        .args_type  = "cpustate_all:-a,vcpu:i?",
+        .params     = "[-a|vcpu]",
+        .help       = "show the cpu registers (-a: show register info for all cpus; vcpu: specific vCPU to query; show the current CPU's registers if no argument is specified)",
+        .cmd        = hmp_info_registers,
+    },
+SDOC
+Shows the registers of the current CPU, of the one that is named, or of all.
+EDOC
+
+    {
+        .name       = "mtree",
+        .args_type  = "flatview:-f",
+        .params     = "[-f]",
+        .help       = "show memory tree (-f: dump flat view for address spaces)",
+        .cmd        = hmp_info_mtree,
+    },
+SDOC
+Shows what is at which physical address.
+EDOC
+
+    {
+        .name       = "ramblock",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Display system ramblock information",
+        .cmd        = hmp_info_ramblock,
+    },
+SDOC
+Shows the RAM blocks: the memory that a migration carries.
+EDOC
+
+    {
+        .name       = "memory_size_summary",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the amount of initially allocated and present hotpluggable (if enabled) memory in bytes.",
+        .cmd        = hmp_info_memory_size_summary,
+    },
+SDOC
+Shows how much RAM the guest has.
+EDOC
+
+    {
+        .name       = "chardev",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the character devices",
+        .cmd        = hmp_info_chardev,
+    },
+SDOC
+Shows the character devices.
+EDOC
+
+    {
+        .name       = "history",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the command line history",
+        .cmd        = hmp_info_history,
+    },
+SDOC
+Shows the lines entered in this session.
+EDOC
+
+    {
+        .name       = "kvm",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show KVM information",
+        .cmd        = hmp_info_kvm,
+    },
+SDOC
+Shows whether KVM is used: it is not, CPUs are software here.
+EDOC

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of monitor/ share: the set of sessions and how a kind of session is plugged in. */
+#ifndef MONITOR_INTERNAL_H
+#define MONITOR_INTERNAL_H
+
+#include "monitor/monitor.h"
+
+typedef struct Session Session;
+
+/** What QMP and HMP implement; every member is required. Main thread, BQL. */
+typedef struct SessionOps {
+    const char *kind;                               /* "control" or "readline" */
+    size_t (*can_read)(Session *s);
+    void (*read)(Session *s, const uint8_t *buf, size_t len);
+    void (*opened)(Session *s);                     /* a peer is there: greet */
+    void (*closed)(Session *s);                     /* the peer went away: forget it */
+    void (*event)(Session *s, const char *name, struct json_object *event);
+    void (*free)(Session *s);
+} SessionOps;
+
+/** Head of QMPSession and HMPMonitor. */
+struct Session {
+    const SessionOps *ops;
+    Monitors *monitors;
+    Chardev *chr;
+    bool is_open;
+};
+
+struct Monitors {
+    /* set once */
+    struct Machine *machine;
+    GThread *main_thread;
+    /* main thread */
+    GPtrArray *sessions;        /* Session*, owned */
+    Session *current;           /* whose command runs now: getfd, add-fd */
+    /* protected by lock */
+    GMutex lock;
+    GQueue events;              /* struct json_object*, oldest first */
+};
+
+Session *qmp_session_new(Monitors *monitors, Chardev *chr, bool pretty);
+Session *hmp_session_new(Monitors *monitors, Chardev *chr);
+
+struct QMPCapabilityList;
+/** qmp_capabilities for the session that runs it (NULL or not QMP: an error). */
+bool qmp_session_negotiate(Session *s, struct QMPCapabilityList *enable, GError **errp);
+
+/** The fd that came with the running command; -1 with QEMU's error. */
+int monitors_take_fd(Monitors *monitors, GError **errp);
+/** query-version's package text: "Ferry <version>". */
+const char *monitor_package(void);
+
+#define MONITOR_QEMU_MAJOR 7
+#define MONITOR_QEMU_MINOR 2
+#define MONITOR_QEMU_MICRO 22
+
+#endif

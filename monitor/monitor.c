@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The set of monitor sessions and the way of events into them. Events may
+ * come from any thread: they are queued with their time stamp and written on
+ * the main thread, in the order in which they were emitted. Called by vl
+ * (monitor_add) and by the generated event functions.
+ */
+#include "monitor/internal.h"
+
+#include <json-c/json.h>
+
+#include "config-host.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+
+const char *monitor_package(void)
+{
+    return "Ferry " FERRY_VERSION;
+}
+
+static size_t session_can_read(void *opaque)
+{
+    Session *s = opaque;
+    return s->ops->can_read(s);
+}
+
+static void session_read(void *opaque, const uint8_t *buf, size_t len)
+{
+    Session *s = opaque;
+    s->ops->read(s, buf, len);
+}
+
+static void session_open(Session *s)
+{
+    if (!s->is_open) {
+        s->is_open = true;
+        s->ops->opened(s);
+    }
+}
+
+static void session_event(void *opaque, ChardevEvent event)
+{
+    Session *s = opaque;
+    if (event == CHARDEV_OPENED) {
+        session_open(s);
+    } else if (event == CHARDEV_CLOSED && s->is_open) {
+        s->is_open = false;
+        s->ops->closed(s);
+    }
+}
+
+static const ChardevFrontend session_frontend = {
+    .can_read = session_can_read, .read = session_read, .event = session_event,
+};
+
+bool monitor_add(Monitors *monitors, Chardev *chr, bool control, bool pretty, GError **errp)
+{
+    Session *s = control ? qmp_session_new(monitors, chr, pretty) : hmp_session_new(monitors, chr);
+    if (!chardev_attach(chr, &session_frontend, s, errp)) {
+        s->ops->free(s);
+        return false;
+    }
+    g_ptr_array_add(monitors->sessions, s);
+    if (chardev_is_connected(chr)) {
+        session_open(s);
+    }
+    return true;
+}
+
+/* ---- events ---- */
+
+/* Writes out what is queued. Main thread, BQL. */
+static void flush_events(void *opaque)
+{
+    Monitors *monitors = opaque;
+    for (;;) {
+        g_mutex_lock(&monitors->lock);
+        struct json_object *event = g_queue_pop_head(&monitors->events);
+        g_mutex_unlock(&monitors->lock);
+        if (!event) {
+            return;
+        }
+        const char *name = json_object_get_string(json_object_object_get(event, "event"));
+        for (guint i = 0; i < monitors->sessions->len; i++) {
+            Session *s = g_ptr_array_index(monitors->sessions, i);
+            s->ops->event(s, name, event);
+        }
+        json_object_put(event);
+    }
+}
+
+void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *data)
+{
+    if (!monitors) {    /* a test without monitors, or the end of the process */
+        json_object_put(data);
+        return;
+    }
+    int64_t now_us = g_get_real_time();
+    struct json_object *stamp = json_object_new_object(), *event = json_object_new_object();
+    json_object_object_add(stamp, "seconds", json_object_new_int64(now_us / G_USEC_PER_SEC));
+    json_object_object_add(stamp, "microseconds", json_object_new_int64(now_us % G_USEC_PER_SEC));
+    json_object_object_add(event, "timestamp", stamp);
+    json_object_object_add(event, "event", json_object_new_string(name));
+    if (data) {
+        json_object_object_add(event, "data", data);
+    }
+    g_mutex_lock(&monitors->lock);
+    g_queue_push_tail(&monitors->events, event);
+    g_mutex_unlock(&monitors->lock);
+    if (g_thread_self() == monitors->main_thread) {
+        flush_events(monitors);     /* so that RESUME comes before cont's return */
+    } else {
+        main_loop_post(monitors->machine->loop, flush_events, monitors);
+    }
+}
+
+/* ---- fds of the running command ---- */
+
+int monitors_take_fd(Monitors *monitors, GError **errp)
+{
+    int fd = monitors->current ? chardev_take_fd(monitors->current->chr) : -1;
+    if (fd < 0) {
+        error_setg(errp, "No file descriptor supplied via SCM_RIGHTS");
+    }
+    return fd;
+}
+
+/* ---- life ---- */
+
+Monitors *monitors_new(struct Machine *machine)
+{
+    Monitors *monitors = g_new0(Monitors, 1);
+    monitors->machine = machine;
+    monitors->main_thread = g_thread_self();
+    monitors->sessions = g_ptr_array_new();
+    g_mutex_init(&monitors->lock);
+    g_queue_init(&monitors->events);
+    return monitors;
+}
+
+void monitors_free(Monitors *monitors)
+{
+    if (!monitors) {
+        return;
+    }
+    flush_events(monitors);
+    for (guint i = 0; i < monitors->sessions->len; i++) {
+        Session *s = g_ptr_array_index(monitors->sessions, i);
+        chardev_detach(s->chr, s);
+        s->ops->free(s);
+    }
+    g_ptr_array_free(monitors->sessions, TRUE);
+    g_mutex_clear(&monitors->lock);
+    g_free(monitors);
+}

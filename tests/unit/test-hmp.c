@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The human monitor's argument parser and line editor; messages are QEMU 7.2's. */
+#include <string.h>
+
+#include "monitor/hmp-internal.h"
+
+static HMPFormat fmt = { 'x', 4 };
+
+static HMPArgs *parse(const char *types, const char *text, GError **errp)
+{
+    HMPCommand cmd = { .name = "cmd|c", .args_type = types };
+    return hmp_args_parse(&cmd, text, &fmt, errp);
+}
+
+static void test_good(void)
+{
+    HMPArgs *a = parse("detach:-d,xbzrle:-x,uri:s", "-d -x \"tcp:a b\\\"\"", NULL);
+    g_assert_true(hmp_arg_flag(a, "detach"));
+    g_assert_true(hmp_arg_flag(a, "xbzrle"));
+    g_assert_cmpstr(hmp_arg_str(a, "uri"), ==, "tcp:a b\"");
+    hmp_args_free(a);
+
+    a = parse("detach:-d,xbzrle:-x,uri:s", "-dx u", NULL);
+    g_assert_true(hmp_arg_flag(a, "detach") && hmp_arg_flag(a, "xbzrle"));
+    hmp_args_free(a);
+
+    a = parse("val:l,size:i,filename:s", "0x10*2 (1+2)*3 /tmp/x", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "val", 0), ==, 32);
+    g_assert_cmpint(hmp_arg_int(a, "size", 0), ==, 9);
+    g_assert_cmpstr(hmp_arg_str(a, "filename"), ==, "/tmp/x");
+    hmp_args_free(a);
+
+    a = parse("v:o", "64k", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "v", 0), ==, 65536);
+    hmp_args_free(a);
+    a = parse("v:o", "256", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "v", 0), ==, 256 << 20);
+    hmp_args_free(a);
+    a = parse("v:M", "3", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "v", 0), ==, 3 << 20);
+    hmp_args_free(a);
+    a = parse("name:s,state:b", "xbzrle on", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "state", 0), ==, 1);
+    hmp_args_free(a);
+    a = parse("text:S?", "  a b  c", NULL);
+    g_assert_cmpstr(hmp_arg_str(a, "text"), ==, "a b  c");
+    hmp_args_free(a);
+    a = parse("index:i?", "", NULL);
+    g_assert_false(hmp_arg_has(a, "index"));
+    g_assert_cmpint(hmp_arg_int(a, "index", -7), ==, -7);
+    hmp_args_free(a);
+}
+
+static void test_format(void)
+{
+    HMPArgs *a = parse("fmt:/,addr:l", "/4xg 0x1000", NULL);
+    g_assert_cmpint(hmp_arg_int(a, "count", 0), ==, 4);
+    g_assert_cmpint(hmp_arg_int(a, "format", 0), ==, 'x');
+    g_assert_cmpint(hmp_arg_int(a, "size", 0), ==, 8);
+    hmp_args_free(a);
+    a = parse("fmt:/,addr:l", "0x2000", NULL);     /* the last format stays */
+    g_assert_cmpint(hmp_arg_int(a, "count", 0), ==, 1);
+    g_assert_cmpint(hmp_arg_int(a, "size", 0), ==, 8);
+    hmp_args_free(a);
+}
+
+static void test_bad(void)
+{
+    static const struct { const char *types, *text, *want; } rows[] = {
+        { "", "x", "cmd|c: extraneous characters at the end of line" },
+        { "d:-d,uri:s", "", "cmd|c: string expected" },
+        { "d:-d,uri:s", "-d", "cmd|c: string expected" },
+        { "d:-d,uri:s", "-z x", "cmd|c: unsupported option -z" },
+        { "name:s,state:b", "xbzrle foo", "Expected 'on' or 'off'" },
+        { "f:F", "", "cmd|c: filename expected" },
+        { "f:B", "", "cmd|c: block device name expected" },
+        { "v:l", "", "unexpected end of expression" },
+        { "v:l", "foo", "invalid char 'f' in expression" },
+        { "v:l", "(1+2", "')' expected" },
+        { "v:l", "5/0", "division by zero" },
+        { "v:l", "5%0", "division by zero" },
+        { "v:l", "$pc", "unknown register" },
+        { "v:l", "1 2", "cmd|c: extraneous characters at the end of line" },
+        { "v:i", "0x123456789", "integer is for 32-bit values" },
+        { "v:M", "-1", "enter a positive value" },
+        { "v:o", "1x", "invalid size" },
+        { "v:o", "-1", "invalid size" },
+        { "fmt:/,addr:l", "/4s 0", "invalid char in format: 's'" },
+        { "s:s", "\"abc", "unterminated string\ncmd|c: string expected" },
+        { "s:s", "\"a\\q\"", "unsupported escape code: '\\q'\ncmd|c: string expected" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) err = NULL;
+        g_assert_null(parse(rows[i].types, rows[i].text, &err));
+        g_assert_cmpstr(err->message, ==, rows[i].want);
+    }
+}
+
+static void test_expressions(void)
+{
+    static const struct { const char *text; int64_t want; } rows[] = {
+        { "1+2*3", 7 }, { "(1+2)*3", 9 }, { "-1", -1 }, { "~0", -1 }, { "010", 8 }, { "'A'", 65 },
+        { "10 / 3", 3 }, { "10 % 3", 1 }, { "6&3", 2 }, { "6|3", 7 }, { "6^3", 5 }, { "1 -1", 0 },
+        { "0x7fffffffffffffff+1", INT64_MIN }, { "-0x8000000000000000/-1", INT64_MIN },
+        { "18446744073709551615", -1 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *p = rows[i].text;
+        int64_t v;
+        g_assert_true(hmp_expression(&p, false, &v, NULL));
+        g_assert_cmpint(v, ==, rows[i].want);
+        g_assert_cmpstr(p, ==, "");
+    }
+    g_autofree char *deep = g_strnfill(100000, '(');
+    const char *p = deep;
+    int64_t v;
+    g_assert_false(hmp_expression(&p, false, &v, NULL));
+}
+
+/* ---- the editor ---- */
+
+typedef struct Screen {
+    GString *out;
+    GString *lines;     /* lines entered, each with '\n' */
+} Screen;
+
+static void on_write(void *opaque, const char *text, size_t len)
+{
+    g_string_append_len(((Screen *)opaque)->out, text, (gssize)len);
+}
+
+static void on_line(void *opaque, const char *line)
+{
+    g_string_append_printf(((Screen *)opaque)->lines, "%s\n", line);
+}
+
+static GPtrArray *on_complete(void *opaque, const char *text, size_t *word_start)
+{
+    static const char *const words[] = { "migrate", "migrate_cancel", "stop" };
+    GPtrArray *out = g_ptr_array_new_with_free_func(g_free);
+    (void)opaque;
+    *word_start = 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (g_str_has_prefix(words[i], text)) {
+            g_ptr_array_add(out, g_strdup(words[i]));
+        }
+    }
+    return out;
+}
+
+static const LineEditorOps ops = { on_write, on_line, on_complete };
+
+/* Types keys and compares the lines that came out. */
+static void check_keys(const char *keys, const char *want)
+{
+    Screen s = { g_string_new(NULL), g_string_new(NULL) };
+    LineEditor *e = line_editor_new(&ops, &s, "> ");
+    line_editor_start(e);
+    for (const char *k = keys; *k; k++) {
+        line_editor_byte(e, (uint8_t)*k);
+    }
+    g_assert_cmpstr(s.lines->str, ==, want);
+    line_editor_free(e);
+    g_string_free(s.out, TRUE);
+    g_string_free(s.lines, TRUE);
+}
+
+static void test_editor(void)
+{
+    check_keys("stop\r", "stop\n");
+    check_keys("stop\r\ncont\n", "stop\ncont\n");          /* CR LF once */
+    check_keys("\r\r", "\n\n");
+    check_keys("stpo\b\bop\r", "stop\n");
+    check_keys("top\001s\r", "stop\n");                     /* Ctrl-A */
+    check_keys("sxtop\001\006\004\005!\r", "stop!\n");      /* Ctrl-A F D E */
+    check_keys("stp\033[Do\r", "stop\n");                   /* left */
+    check_keys("xstop\033[H\033[3~\r", "stop\n");           /* home, delete */
+    check_keys("one two\027three\r", "one three\n");        /* Ctrl-W */
+    check_keys("junk\025stop\r", "stop\n");                 /* Ctrl-U */
+    check_keys("abcd\002\002\013\r", "ab\n");               /* Ctrl-K */
+    check_keys("abcd\002\002\013x\031\r", "abxcd\n");       /* and back: Ctrl-Y */
+    check_keys("one two\033b\033d2\r", "one 2\n");
+    check_keys("junk\003stop\r", "stop\n");                 /* Ctrl-C */
+    check_keys("a\rb\r\033[A\033[A\r", "a\nb\na\n");        /* history */
+    check_keys("a\rb\rc\033[A\033[B\r", "a\nb\nc\n");       /* what was typed comes back */
+    check_keys("stop\rcont\r\022st\r", "stop\ncont\nstop\n");   /* Ctrl-R */
+    check_keys("st\t\r", "stop \n");                        /* one candidate */
+    check_keys("mi\t_c\t\r", "migrate_cancel \n");          /* common prefix, then one */
+    check_keys("zz\t\r", "zz\n");
+    check_keys("\303\251\033[D\303\240\033[C\b\r", "\303\240\n");   /* UTF-8 is deleted whole */
+}
+
+static void test_editor_limits(void)
+{
+    Screen s = { g_string_new(NULL), g_string_new(NULL) };
+    LineEditor *e = line_editor_new(&ops, &s, "> ");
+    for (int i = 0; i < 100000; i++) {
+        line_editor_byte(e, 'x');
+    }
+    line_editor_byte(e, '\r');
+    g_assert_cmpuint(s.lines->len, ==, 4097);
+    for (int i = 0; i < 500; i++) {
+        g_autofree char *line = g_strdup_printf("line %d\r", i);
+        for (const char *k = line; *k; k++) {
+            line_editor_byte(e, (uint8_t)*k);
+        }
+    }
+    g_assert_cmpuint(line_editor_history(e)->len, ==, 100);
+    for (int i = 0; i < 200000; i++) {      /* anything goes */
+        line_editor_byte(e, (uint8_t)g_test_rand_int());
+    }
+    line_editor_free(e);
+    g_string_free(s.out, TRUE);
+    g_string_free(s.lines, TRUE);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hmp/args/good", test_good);
+    g_test_add_func("/hmp/args/format", test_format);
+    g_test_add_func("/hmp/args/bad", test_bad);
+    g_test_add_func("/hmp/args/expressions", test_expressions);
+    g_test_add_func("/hmp/editor/keys", test_editor);
+    g_test_add_func("/hmp/editor/limits", test_editor_limits);
+    return g_test_run();
+}
