@@ -4,11 +4,14 @@
  * listing of devices, orderly destruction; and the machine "none". Called by
  * vl while the machine is built.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include "hw/block-backend.h"
 #include "hw/core/board.h"
 #include "hw/core/device.h"
+#include "hw/rng-backend.h"
 
 typedef struct BoardCleanup {
     void (*free_fn)(void *opaque);
@@ -56,6 +59,11 @@ size_t board_device_count(const Board *board)
 const BoardDevice *board_device(const Board *board, size_t i)
 {
     return i < board->devices->len ? g_ptr_array_index(board->devices, i) : NULL;
+}
+
+BlockBackends *board_blocks(const Board *board)
+{
+    return board->blocks;
 }
 
 const char *board_global(Board *board, const char *driver, const char *property)
@@ -205,6 +213,16 @@ static bool create_user_devices(Board *board, GError **errp)
     return true;
 }
 
+static bool backends_init(Board *board, GError **errp)
+{
+    board->blocks = block_backends_new(board->machine, errp);
+    if (!board->blocks) {
+        return false;
+    }
+    board->rngs = rng_backends_new(board->machine, errp);
+    return board->rngs != NULL;
+}
+
 Board *board_new(Machine *machine, GError **errp)
 {
     Board *board = g_new0(Board, 1);
@@ -215,7 +233,7 @@ Board *board_new(Machine *machine, GError **errp)
     board->cleanups = g_ptr_array_new_with_free_func(g_free);
     board->serial_buses = g_ptr_array_new();
     board->roms = rom_list_new(machine);
-    if (!(none ? none_init(board, errp) : virt_init(board, errp)) ||
+    if (!backends_init(board, errp) || !(none ? none_init(board, errp) : virt_init(board, errp)) ||
         !create_user_devices(board, errp)) {
         board_free(board);
         return NULL;
@@ -233,6 +251,8 @@ void board_free(Board *board)
 
         c->free_fn(c->opaque);
     }
+    block_backends_free(board->blocks);
+    rng_backends_free(board->rngs);
     rom_list_free(board->roms);
     g_ptr_array_unref(board->cleanups);
     g_ptr_array_unref(board->devices);

@@ -10,10 +10,31 @@
 #include <string.h>
 #include "hw/core/device.h"
 
+#define VIRTIO_PROPS                                                                   \
+    { "indirect_desc", "bool" }, { "event_idx", "bool" }, { "notify_on_empty", "bool" }, \
+    { "any_layout", "bool" }
+
 static const DevicePropInfo loader_props[] = {
     { "addr", "uint64" }, { "data", "uint64" }, { "data-len", "uint8" }, { "data-be", "bool" },
     { "cpu-num", "uint32" }, { "force-raw", "bool" }, { "file", "str" }, { NULL, NULL },
 };
+
+static const DevicePropInfo virtio_blk_props[] = {
+    { "drive", "str" }, { "serial", "str" }, { "write-cache", "OnOffAuto" },
+    { "config-wce", "bool" }, { "logical_block_size", "size" }, { "physical_block_size", "size" },
+    { "num-queues", "uint16" }, { "queue-size", "uint16" }, { "share-rw", "bool" },
+    { "discard", "bool" }, { "write-zeroes", "bool" }, { "bootindex", "int32" }, VIRTIO_PROPS,
+    { NULL, NULL },
+};
+
+
+static const DevicePropInfo virtio_rng_props[] = {
+    { "rng", "link<rng-backend>" }, { "max-bytes", "uint64" }, { "period", "uint32" },
+    VIRTIO_PROPS, { NULL, NULL },
+};
+
+
+
 
 static const DevicePropInfo virtio_mmio_props[] = {
     { "force-legacy", "bool" }, { NULL, NULL },
@@ -23,6 +44,8 @@ static const DevicePropInfo no_props[] = { { NULL, NULL } };
 
 static const DeviceType types[] = {
     { { "loader", NULL, "Generic Loader" }, loader_props, true, loader_device_create },
+    { { "virtio-blk-device", "virtio-bus", NULL }, virtio_blk_props, true, virtio_blk_create },
+    { { "virtio-rng-device", "virtio-bus", NULL }, virtio_rng_props, true, virtio_rng_create },
     { { "virtio-mmio", "System", NULL }, virtio_mmio_props, false, NULL },
     { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL },
     { { "serial-mm", "System", NULL }, no_props, false, NULL },

@@ -18,6 +18,7 @@
 #include "hw/pci/gpex.h"
 #include "hw/riscv/virt.h"
 #include "hw/rtc/goldfish.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "softmmu/runstate.h"
 
 const MemMapEntry virt_memmap[] = {
@@ -98,6 +99,11 @@ static void plic_output(void *opaque, unsigned context, bool level)
 static IRQLine plic_line(VirtMachine *vm, unsigned n)
 {
     return (IRQLine){ plic_set_irq, vm->plic, n };
+}
+
+static IRQLine virtio_line(void *opaque, unsigned n)
+{
+    return plic_line(opaque, VIRTIO_IRQ + n);
 }
 
 static bool map_io(VirtMachine *vm, const char *name, unsigned where, const MemoryRegionOps *ops,
@@ -302,6 +308,10 @@ bool virt_init(Board *board, GError **errp)
         return false;
     }
     create_flash(vm);
+    if (!virtio_slots_new(board, virt_memmap[VIRT_VIRTIO].base, virt_memmap[VIRT_VIRTIO].size,
+                          VIRTIO_COUNT, virtio_line, vm, errp)) {
+        return false;
+    }
     machine_add_reset_handler(board->machine->runstate, virt_reset, vm);
     runstate_add_notifier(board->machine->runstate, virt_run_state_changed, vm);
     return load_images(board, errp);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio devices behind a virtio-mmio slot: queues, life, stream. A guest's
+ * ring can hold anything: what makes no sense marks the device broken until
+ * the guest resets it. Everything here runs under the BQL.
+ */
+#ifndef HW_VIRTIO_VIRTIO_H
+#define HW_VIRTIO_VIRTIO_H
+
+#include <sys/uio.h>
+#include "hw/core/board.h"
+
+#define VIRTIO_QUEUES_MAX 64        /* any of our devices */
+#define VIRTIO_QUEUES_WIRE 1024     /* entries of the per-queue arrays in the stream */
+#define VIRTQUEUE_SIZE_MAX 1024
+#define VIRTIO_CONFIG_MAX 64
+#define VIRTIO_LEGACY_ALIGN 4096
+
+enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4, VIRTIO_ID_BALLOON = 5 };
+enum {
+    VIRTIO_STATUS_DRIVER_OK = 0x04, VIRTIO_STATUS_FEATURES_OK = 0x08,
+    VIRTIO_STATUS_NEEDS_RESET = 0x40,
+};
+
+#define FEATURE(bit) (1ULL << (bit))
+enum {
+    VIRTIO_F_NOTIFY_ON_EMPTY = 24, VIRTIO_F_ANY_LAYOUT = 27, VIRTIO_RING_F_INDIRECT_DESC = 28,
+    VIRTIO_RING_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32,
+};
+
+typedef struct VirtIODevice VirtIODevice;
+typedef struct VirtQueue VirtQueue;
+typedef struct VirtIOSlot VirtIOSlot;
+
+/** One request of the guest: what the device reads (out) and what it fills (in). */
+typedef struct VirtQueueElement {
+    uint32_t index;
+    unsigned out_num, in_num;
+    uint64_t out_bytes, in_bytes;
+    struct iovec *out_sg, *in_sg;   /* into guest RAM */
+    uint64_t *in_addr;              /* guest addresses of in_sg, for the dirty log */
+} VirtQueueElement;
+
+struct VirtQueue {
+    VirtIODevice *dev;
+    unsigned n;
+    void (*handle)(VirtIODevice *dev, VirtQueue *vq);   /* guest kicked, VM running */
+    uint32_t default_num;       /* size before the driver chooses; what 7.2 calls num_default */
+    uint32_t num, align;
+    uint64_t desc, avail, used;
+    uint16_t last_avail_idx, used_idx, signalled_used;
+    bool signalled_used_valid;
+    uint32_t inuse;             /* popped and not yet pushed */
+};
+
+/** A kind of device. NULL members are skipped. */
+typedef struct VirtIODeviceOps {
+    const char *name;           /* of the section: "virtio-blk" */
+    const char *driver;         /* "virtio-blk-device" */
+    uint16_t id;
+    uint32_t config_bytes;
+    uint64_t legacy_features;   /* offered by legacy slots only */
+    const VMStateDescription *vmsd;
+    void (*get_config)(VirtIODevice *dev, uint8_t *config);
+    void (*set_config)(VirtIODevice *dev, const uint8_t *config);
+    void (*set_status)(VirtIODevice *dev, uint8_t status);
+    void (*reset)(VirtIODevice *dev);
+    /** VM stopped (finish everything in flight) or about to run. */
+    void (*run_state)(VirtIODevice *dev, bool running);
+    /** The device's own part of the stream (spec 2.11). */
+    bool (*save)(VirtIODevice *dev, StreamWriter *w, GError **errp);
+    bool (*load)(VirtIODevice *dev, StreamReader *r, GError **errp);
+    bool (*post_load)(VirtIODevice *dev, GError **errp);
+    void (*free)(VirtIODevice *dev);
+} VirtIODeviceOps;
+
+/** First member of every device. */
+struct VirtIODevice {
+    const VirtIODeviceOps *ops;
+    Machine *machine;
+    VirtIOSlot *slot;
+    char *id;                   /* -device id= or NULL */
+    uint64_t host_features, guest_features;
+    uint8_t status, isr;
+    uint16_t queue_sel;
+    bool running;               /* VM runs */
+    bool broken, started;
+    uint32_t config_generation;
+    unsigned queue_count;
+    VirtQueue queues[VIRTIO_QUEUES_MAX];
+};
+
+/* ---- making one (virtio.c) ---- */
+
+/**
+ * Common part of a device: size bytes, ops, the feature bits it adds to the
+ * transport's. opts: event_idx=, indirect_desc= and the like. NULL with errp.
+ */
+VirtIODevice *virtio_new(Board *board, size_t size, const VirtIODeviceOps *ops, Opts *opts,
+                         uint64_t features, GError **errp);
+/** Adds the next queue; default_num as QEMU 7.2 has it. */
+VirtQueue *virtio_add_queue(VirtIODevice *dev, uint32_t default_num,
+                            void (*handle)(VirtIODevice *dev, VirtQueue *vq));
+/** Puts the device into the slot bus= names or the highest free one, registers its section. */
+bool virtio_plug(Board *board, VirtIODevice *dev, Opts *opts, GError **errp);
+void virtio_free(VirtIODevice *dev);
+
+void virtio_reset(VirtIODevice *dev);
+void virtio_set_status(VirtIODevice *dev, uint8_t status);
+/** Bits the host does not offer are dropped. */
+void virtio_set_features(VirtIODevice *dev, uint64_t features);
+void virtio_run_state(VirtIODevice *dev, bool running);
+static inline bool virtio_has(const VirtIODevice *dev, unsigned feature)
+{
+    return dev->guest_features >> feature & 1;
+}
+/** Reads the whole config space; config_bytes bytes. */
+void virtio_get_config(VirtIODevice *dev, uint8_t config[VIRTIO_CONFIG_MAX]);
+/** The config changed: tells the guest. */
+void virtio_config_changed(VirtIODevice *dev);
+/** Writes a message to stderr and stops the device until the guest resets it. */
+void virtio_error(VirtIODevice *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+/** Completes legacy ring addresses from desc, num, align. */
+void virtqueue_update_legacy(VirtQueue *vq);
+
+/* ---- rings (virtqueue.c) ---- */
+
+bool virtqueue_ready(const VirtQueue *vq);
+/** True if the guest offered nothing. */
+bool virtqueue_empty(VirtQueue *vq);
+/** Next request, or NULL: none, or the ring is broken. Free with virtqueue_element_free or push. */
+VirtQueueElement *virtqueue_pop(VirtQueue *vq);
+/** Takes back the last popped element as if it had not been popped, and frees it. */
+void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem);
+/** Returns elem with len bytes written to its in part, frees it. Makes the data visible, not yet an interrupt. */
+void virtqueue_push(VirtQueue *vq, VirtQueueElement *elem, uint32_t len);
+/** Interrupt, unless the guest asked for none. */
+void virtqueue_notify(VirtQueue *vq);
+void virtqueue_element_free(VirtQueueElement *elem);
+/** used->idx of the guest's ring; false (device broken) if it is not in RAM. */
+bool virtqueue_read_used_idx(VirtQueue *vq, uint16_t *idx);
+bool virtqueue_read_avail_idx(VirtQueue *vq, uint16_t *idx);
+
+/** Copies between a scatter list, from byte offset on, and buf; returns bytes copied (clipped). */
+size_t iov_read(const struct iovec *iov, unsigned n, uint64_t offset, void *buf, size_t len);
+size_t iov_write(const struct iovec *iov, unsigned n, uint64_t offset, const void *buf, size_t len);
+
+/* ---- stream (virtio-vmstate.c) ---- */
+
+/** The one field of every virtio section: VMSTATE_VIRTIO_FIELDS in its description. */
+extern const VMStateField virtio_vmstate_fields[];
+#define VIRTIO_VMSTATE(_var, _name, _version)                                             \
+    static const VMStateDescription _var = { .name = (_name), .version_id = (_version),   \
+        .minimum_version_id = (_version), .fields = virtio_vmstate_fields }
+
+#endif

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Split rings (virtio 1.x 2.7, and legacy). Devices pop and push requests.
+ * Rings and buffers must be RAM: a ring that points elsewhere marks the
+ * device broken; it can never reach a device register or the host.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include "hw/virtio/virtio-mmio.h"
+
+#define DESC_BYTES 16
+enum { DESC_F_NEXT = 1, DESC_F_WRITE = 2, DESC_F_INDIRECT = 4 };
+#define AVAIL_F_NO_INTERRUPT 1
+
+typedef struct VRingDesc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+} VRingDesc;
+
+/* ---- guest memory: RAM only ---- */
+
+static uint8_t *guest_ram(const VirtIODevice *dev, uint64_t addr, uint64_t len, bool write)
+{
+    AddressSpace *as = dev->machine->as;
+    const MemoryRegion *region = address_space_lookup(as, addr);
+    uint64_t part = len;
+    uint8_t *host;
+
+    if (!region || !region->block || (write && (region->readonly || region->block->readonly))) {
+        return NULL;
+    }
+    host = address_space_map_ram(as, addr, &part);
+    return host && part == len ? host : NULL;
+}
+
+static bool ring_load16(VirtQueue *vq, uint64_t addr, uint16_t *value)
+{
+    const uint8_t *host = guest_ram(vq->dev, addr, 2, false);
+    uint16_t raw;
+
+    if (!host) {
+        virtio_error(vq->dev, "queue %u: ring address 0x%" PRIx64 " is not RAM", vq->n, addr);
+        return false;
+    }
+    memcpy(&raw, host, 2);
+    *value = GUINT16_FROM_LE(raw);
+    return true;
+}
+
+static bool ring_store(VirtQueue *vq, uint64_t addr, const void *bytes, size_t len)
+{
+    uint8_t *host = guest_ram(vq->dev, addr, len, true);
+
+    if (!host) {
+        virtio_error(vq->dev, "queue %u: ring address 0x%" PRIx64 " is not writable RAM", vq->n,
+                     addr);
+        return false;
+    }
+    memcpy(host, bytes, len);
+    address_space_mark_dirty(vq->dev->machine->as, addr, len);
+    return true;
+}
+
+static bool ring_store16(VirtQueue *vq, uint64_t addr, uint16_t value)
+{
+    uint16_t raw = GUINT16_TO_LE(value);
+
+    return ring_store(vq, addr, &raw, 2);
+}
+
+bool virtqueue_ready(const VirtQueue *vq)
+{
+    return vq->num && vq->desc && vq->avail && vq->used && !vq->dev->broken;
+}
+
+bool virtqueue_read_avail_idx(VirtQueue *vq, uint16_t *idx)
+{
+    return ring_load16(vq, vq->avail + 2, idx);
+}
+
+bool virtqueue_read_used_idx(VirtQueue *vq, uint16_t *idx)
+{
+    return ring_load16(vq, vq->used + 2, idx);
+}
+
+/* Requests waiting, or -1 after an error. */
+static int virtqueue_heads(VirtQueue *vq)
+{
+    uint16_t avail, heads;
+
+    if (!virtqueue_read_avail_idx(vq, &avail)) {
+        return -1;
+    }
+    heads = avail - vq->last_avail_idx;
+    if (heads > vq->num) {
+        virtio_error(vq->dev, "Guest moved used index from %u to %u", vq->last_avail_idx, avail);
+        return -1;
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the entries are read after the index */
+    return heads;
+}
+
+bool virtqueue_empty(VirtQueue *vq)
+{
+    return !virtqueue_ready(vq) || virtqueue_heads(vq) <= 0;
+}
+
+/* ---- pop ---- */
+
+typedef struct ChainParse {
+    VirtQueue *vq;
+    unsigned out_num, in_num;
+    uint64_t out_bytes, in_bytes;
+    struct iovec sg[VIRTQUEUE_SIZE_MAX];    /* out, then in */
+    uint64_t addr[VIRTQUEUE_SIZE_MAX];
+} ChainParse;
+
+static bool chain_add(ChainParse *p, const VRingDesc *desc)
+{
+    VirtIODevice *dev = p->vq->dev;
+    bool write = desc->flags & DESC_F_WRITE;
+    unsigned n = p->out_num + p->in_num;
+    uint8_t *host;
+
+    if (!write && p->in_num) {
+        virtio_error(dev, "Incorrect order for descriptors");
+        return false;
+    }
+    if (n == VIRTQUEUE_SIZE_MAX) {
+        virtio_error(dev, "too many write descriptors in queue %u", p->vq->n);
+        return false;
+    }
+    if (desc->len == 0) {
+        virtio_error(dev, "virtio: zero sized buffers are not allowed");
+        return false;
+    }
+    host = guest_ram(dev, desc->addr, desc->len, write);
+    if (!host) {
+        virtio_error(dev, "virtio: bogus descriptor or out of resources (0x%" PRIx64 "+0x%x)",
+                     desc->addr, desc->len);
+        return false;
+    }
+    p->sg[n] = (struct iovec){ host, desc->len };
+    p->addr[n] = desc->addr;
+    if (write) {
+        p->in_num++;
+        p->in_bytes += desc->len;
+    } else {
+        p->out_num++;
+        p->out_bytes += desc->len;
+    }
+    return true;
+}
+
+static bool desc_read(VirtQueue *vq, uint64_t table, uint32_t i, VRingDesc *desc)
+{
+    const uint8_t *host = guest_ram(vq->dev, table + (uint64_t)i * DESC_BYTES, DESC_BYTES, false);
+
+    if (!host) {
+        virtio_error(vq->dev, "queue %u: descriptor table 0x%" PRIx64 " is not RAM", vq->n, table);
+        return false;
+    }
+    memcpy(desc, host, DESC_BYTES);
+    desc->addr = GUINT64_FROM_LE(desc->addr);
+    desc->len = GUINT32_FROM_LE(desc->len);
+    desc->flags = GUINT16_FROM_LE(desc->flags);
+    desc->next = GUINT16_FROM_LE(desc->next);
+    return true;
+}
+
+/* If the head is an indirect descriptor, moves on to its table. */
+static bool chain_indirect(VirtQueue *vq, VRingDesc *desc, uint64_t *table, uint32_t *max)
+{
+    if (!(desc->flags & DESC_F_INDIRECT)) {
+        return true;
+    }
+    if (desc->len == 0 || desc->len % DESC_BYTES) {
+        virtio_error(vq->dev, "Invalid size for indirect buffer table");
+        return false;
+    }
+    *table = desc->addr;
+    *max = desc->len / DESC_BYTES;
+    return desc_read(vq, *table, 0, desc);
+}
+
+static bool chain_parse(ChainParse *p, uint16_t head)
+{
+    VirtQueue *vq = p->vq;
+    uint64_t table = vq->desc;
+    uint32_t max = vq->num, seen = 0;
+    VRingDesc desc;
+
+    if (!desc_read(vq, table, head, &desc) || !chain_indirect(vq, &desc, &table, &max)) {
+        return false;
+    }
+    for (;;) {
+        if (desc.flags & DESC_F_INDIRECT) {
+            virtio_error(vq->dev, "nested indirect descriptor in queue %u", vq->n);
+            return false;
+        }
+        if (!chain_add(p, &desc)) {
+            return false;
+        }
+        if (!(desc.flags & DESC_F_NEXT)) {
+            return true;
+        }
+        if (++seen >= max) {
+            virtio_error(vq->dev, "Looped descriptor");
+            return false;
+        }
+        if (desc.next >= max) {
+            virtio_error(vq->dev, "Desc next is %u", desc.next);
+            return false;
+        }
+        if (!desc_read(vq, table, desc.next, &desc)) {
+            return false;
+        }
+    }
+}
+
+static VirtQueueElement *element_from_chain(const ChainParse *p, uint16_t head)
+{
+    unsigned n = p->out_num + p->in_num;
+    VirtQueueElement *elem = g_new0(VirtQueueElement, 1);
+
+    elem->index = head;
+    elem->out_num = p->out_num;
+    elem->in_num = p->in_num;
+    elem->out_bytes = p->out_bytes;
+    elem->in_bytes = p->in_bytes;
+    elem->out_sg = g_memdup2(p->sg, n * sizeof(*p->sg));
+    elem->in_sg = elem->out_sg + p->out_num;
+    elem->in_addr = g_memdup2(p->addr + p->out_num, p->in_num * sizeof(*p->addr));
+    return elem;
+}
+
+void virtqueue_element_free(VirtQueueElement *elem)
+{
+    g_free(elem->out_sg);
+    g_free(elem->in_addr);
+    g_free(elem);
+}
+
+static bool virtqueue_event_idx(const VirtQueue *vq)
+{
+    return virtio_has(vq->dev, VIRTIO_RING_F_EVENT_IDX);
+}
+
+VirtQueueElement *virtqueue_pop(VirtQueue *vq)
+{
+    ChainParse chain; /* 24 KiB; its arrays are filled as far as counted */
+    uint16_t head;
+
+    if (virtqueue_empty(vq)) {
+        return NULL;
+    }
+    if (!ring_load16(vq, vq->avail + 4 + 2ULL * (vq->last_avail_idx % vq->num), &head)) {
+        return NULL;
+    }
+    if (head >= vq->num) {
+        virtio_error(vq->dev, "Guest says index %u is available", head);
+        return NULL;
+    }
+    if (vq->inuse >= vq->num) {
+        virtio_error(vq->dev, "Virtqueue size exceeded");
+        return NULL;
+    }
+    chain.vq = vq;
+    chain.out_num = chain.in_num = 0;
+    chain.out_bytes = chain.in_bytes = 0;
+    if (!chain_parse(&chain, head)) {
+        return NULL;
+    }
+    vq->last_avail_idx++;
+    vq->inuse++;
+    if (virtqueue_event_idx(vq) &&
+        !ring_store16(vq, vq->used + 4 + 8ULL * vq->num, vq->last_avail_idx)) {
+        return NULL;
+    }
+    return element_from_chain(&chain, head);
+}
+
+void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem)
+{
+    vq->last_avail_idx--;
+    vq->inuse--;
+    virtqueue_element_free(elem);
+}
+
+/* ---- push ---- */
+
+static void element_mark_dirty(VirtQueue *vq, const VirtQueueElement *elem, uint64_t len)
+{
+    for (unsigned i = 0; i < elem->in_num && len; i++) {
+        uint64_t part = MIN(len, elem->in_sg[i].iov_len);
+
+        address_space_mark_dirty(vq->dev->machine->as, elem->in_addr[i], part);
+        len -= part;
+    }
+}
+
+void virtqueue_push(VirtQueue *vq, VirtQueueElement *elem, uint32_t len)
+{
+    uint32_t entry[2] = { GUINT32_TO_LE(elem->index), GUINT32_TO_LE(len) };
+
+    /* A device may have written more than it reports (a failed read): all of it is logged. */
+    element_mark_dirty(vq, elem, elem->in_bytes);
+    virtqueue_element_free(elem);
+    vq->inuse--;
+    if (!virtqueue_ready(vq) ||
+        !ring_store(vq, vq->used + 4 + 8ULL * (vq->used_idx % vq->num), entry, sizeof(entry))) {
+        return;
+    }
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* the entry is there before the index says so */
+    vq->used_idx++;
+    if ((uint16_t)(vq->used_idx - vq->signalled_used) > vq->num) {
+        vq->signalled_used_valid = false; /* went round without an interrupt */
+    }
+    ring_store16(vq, vq->used + 2, vq->used_idx);
+}
+
+static bool virtqueue_should_notify(VirtQueue *vq)
+{
+    uint16_t old = vq->signalled_used, event, flags;
+    bool valid = vq->signalled_used_valid;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* used->idx is visible before used_event is read */
+    if (virtio_has(vq->dev, VIRTIO_F_NOTIFY_ON_EMPTY) && !vq->inuse && virtqueue_empty(vq)) {
+        return true;
+    }
+    if (!virtqueue_event_idx(vq)) {
+        return ring_load16(vq, vq->avail, &flags) && !(flags & AVAIL_F_NO_INTERRUPT);
+    }
+    if (!ring_load16(vq, vq->avail + 4 + 2ULL * vq->num, &event)) {
+        return false;
+    }
+    vq->signalled_used = vq->used_idx;
+    vq->signalled_used_valid = true;
+    return !valid || (uint16_t)(vq->used_idx - event - 1) < (uint16_t)(vq->used_idx - old);
+}
+
+void virtqueue_notify(VirtQueue *vq)
+{
+    if (virtqueue_ready(vq) && virtqueue_should_notify(vq)) {
+        virtio_slot_interrupt(vq->dev->slot, 1);
+    }
+}
+
+/* ---- scatter lists ---- */
+
+size_t iov_read(const struct iovec *iov, unsigned n, uint64_t offset, void *buf, size_t len)
+{
+    size_t done = 0;
+
+    for (unsigned i = 0; i < n && done < len; i++) {
+        size_t part;
+
+        if (offset >= iov[i].iov_len) {
+            offset -= iov[i].iov_len;
+            continue;
+        }
+        part = MIN(len - done, iov[i].iov_len - offset);
+        memcpy((uint8_t *)buf + done, (const uint8_t *)iov[i].iov_base + offset, part);
+        done += part;
+        offset = 0;
+    }
+    return done;
+}
+
+size_t iov_write(const struct iovec *iov, unsigned n, uint64_t offset, const void *buf, size_t len)
+{
+    size_t done = 0;
+
+    for (unsigned i = 0; i < n && done < len; i++) {
+        size_t part;
+
+        if (offset >= iov[i].iov_len) {
+            offset -= iov[i].iov_len;
+            continue;
+        }
+        part = MIN(len - done, iov[i].iov_len - offset);
+        memcpy((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buf + done, part);
+        done += part;
+        offset = 0;
+    }
+    return done;
+}
