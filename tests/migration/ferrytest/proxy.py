@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A wire between two processes that can be cut, stalled, slowed and listened to."""
+import os
+import select
+import socket
+import threading
+import time
+
+
+class Proxy:
+    """Listens on a unix socket; passes each connection on to another address.
+
+    One thread, which owns the sockets and ends with close(). The switches below may be set at any
+    time from outside: they are plain values it looks at between two reads.
+    """
+
+    def __init__(self, bench, target, capture=None):
+        """`target`: a path, or (host, port). `capture`: a file for what goes towards it."""
+        self.path = bench.path('proxy-%d.sock' % id(self))
+        self.target = target
+        self.cut_after = None  # bytes towards the target, then both sides are closed
+        self.stalled = False  # nothing passes
+        self.rate = None  # bytes per second
+        self.passed = 0
+        self.broken = False
+        self._capture = open(capture, 'wb') if capture else None
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(4)
+        self._stop_read, self._stop_write = os.pipe()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+        bench.at_end(self.close)
+
+    @property
+    def uri(self):
+        return 'unix:' + self.path
+
+    def close(self):
+        if self._thread:
+            os.write(self._stop_write, b'x')
+            self._thread.join(10)
+            self._thread = None
+            self._listener.close()
+            os.close(self._stop_read)
+            os.close(self._stop_write)
+            if self._capture:
+                self._capture.close()
+
+    def _connect(self):
+        if isinstance(self.target, str):
+            out = socket.socket(socket.AF_UNIX)
+            out.connect(self.target)
+            return out
+        return socket.create_connection(self.target)
+
+    def _loop(self):
+        peers = {}  # socket -> (other, towards the target?)
+        try:
+            while True:
+                ready = self._wait(peers)
+                if self._stop_read in ready:
+                    return
+                for s in ready:
+                    if s is self._listener:
+                        inner, _ = self._listener.accept()
+                        try:
+                            outer = self._connect()
+                        except OSError:
+                            inner.close()
+                            continue
+                        peers[inner] = (outer, True)
+                        peers[outer] = (inner, False)
+                    elif s in peers and not self._pass_on(s, *peers[s]):
+                        self._drop(peers, s)
+        finally:
+            for s in list(peers):
+                s.close()
+
+    def _wait(self, peers):
+        watched = [self._stop_read, self._listener] + ([] if self.stalled else list(peers))
+        return select.select(watched, [], [], 0.02)[0]
+
+    def _pass_on(self, source, to, forward):
+        """Move what there is; False when the connection is over."""
+        limit = 65536
+        if forward and self.cut_after is not None:
+            limit = min(limit, self.cut_after - self.passed)
+            if limit <= 0:
+                self.broken = True
+                return False
+        try:
+            data = source.recv(limit)
+            if not data:
+                return False
+            to.sendall(data)
+        except OSError:
+            return False
+        if forward:
+            self.passed += len(data)
+            if self._capture:
+                self._capture.write(data)
+                self._capture.flush()
+            if self.rate:
+                time.sleep(len(data) / self.rate)
+        return True
+
+    @staticmethod
+    def _drop(peers, s):
+        other = peers.pop(s)[0]
+        peers.pop(other, None)
+        s.close()
+        other.close()

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A migration is cancelled, or fails, in every state; the guest runs on and can be moved after."""
+import socket
+
+from ferrytest import channels, emulators
+from ferrytest.guest import Bare
+from ferrytest.move import (Journey, Move, force_passes, last_status, statuses, wait_alive,
+                            wait_migration)
+from ferrytest.process import VM
+from ferrytest.proxy import Proxy
+from ferrytest.qmp import QMPError
+from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
+
+EMULATOR = emulators.subject()
+
+
+def start(bench, harts=2, mode='checker', **options):
+    vm = VM(bench, 'source', EMULATOR, Bare(mode, harts=harts, size='2M', **options))
+    vm.set_capabilities(events=True)
+    journey = Journey()
+    journey.vms.append(vm)
+    wait_alive(vm)
+    return vm, journey
+
+
+def runs_on(vm, journey):
+    """The guest is running, works, and has noticed nothing."""
+    check_equal(vm.status(), 'running', 'run state after the migration ended')
+    lines = len(vm.console.statuses())
+    vm.console.wait_statuses(lines + 2)
+    journey.check()
+
+
+def slow(vm):
+    vm.set_parameters(max_bandwidth=1 << 20, downtime_limit=1)
+
+
+def normal(vm):
+    vm.set_parameters(max_bandwidth=0, downtime_limit=300)
+
+
+def move_on(bench, vm, journey, number=''):
+    """And now for real."""
+    normal(vm)
+    return Move(bench, EMULATOR, vm.guest, channels.Unix(bench), source=vm, journey=journey,
+                names=('source', 'destination' + str(number))).run()
+
+
+def destination(bench, name, guest, channel, caps=None):
+    vm = VM(bench, name, EMULATOR, guest, incoming='defer', paused=True)
+    vm.set_capabilities(events=True, **(caps or {}))
+    vm.command('migrate-incoming', uri=channel.incoming)
+    return vm
+
+
+def cancel_active(bench, xbzrle=False):
+    vm, journey = start(bench)
+    if xbzrle:
+        vm.set_capabilities(xbzrle=True)
+    channel = channels.Unix(bench)
+    other = destination(bench, 'first', vm.guest, channel)
+    slow(vm)
+    vm.command('migrate', uri=channel.outgoing)
+    wait_migration(vm, ['active'])
+    wait_until(lambda: vm.migration()['ram']['transferred'] > 100000, 20, 'some progress')
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    check_equal(statuses(vm.qmp.poll_events()), ['setup', 'active', 'cancelling', 'cancelled'],
+                'states')
+    # A broken-off stream ends the destination with a message and a failure.
+    check(other.wait_exit() != 0, 'the destination ended as if all had been well')
+    check(other.stderr().strip(), 'the destination says nothing about the stream that broke off')
+    runs_on(vm, journey)
+    if xbzrle:
+        vm.set_capabilities(xbzrle=False)
+    move_on(bench, vm, journey)
+
+
+def cancel_setup(bench):
+    """Nobody accepts the connection's data: cancel while the source is at its very beginning."""
+    vm, journey = start(bench)
+    path = bench.path('silent.sock')
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+    bench.at_end(listener.close)
+    vm.command('migrate', uri='unix:' + path)
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def cancel_exec(bench):
+    """A command that never reads."""
+    vm, journey = start(bench)
+    vm.command('migrate', uri='exec:sleep 1000')
+    wait_migration(vm, ['active', 'setup'])
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def cancel_stalled(bench):
+    """The link stands still and the source's thread waits for it: cancel still works."""
+    vm, journey = start(bench)
+    channel = channels.Unix(bench)
+    destination(bench, 'first', vm.guest, channel)
+    proxy = Proxy(bench, channel.incoming[5:])
+    proxy.stalled = True
+    vm.command('migrate', uri=proxy.uri)
+    wait_until(lambda: vm.migration().get('ram', {}).get('transferred', 0) > 0, 20, 'some progress')
+    runs_on(vm, journey)
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def cancel_before_switchover(bench):
+    """In pre-switchover the guest is stopped; cancelling lets it go on."""
+    vm, journey = start(bench)
+    channel = channels.Unix(bench)
+    caps = {'pause_before_switchover': True}
+    other = destination(bench, 'first', vm.guest, channel, caps)
+    vm.set_capabilities(**caps)
+    vm.command('migrate', uri=channel.outgoing)
+    wait_migration(vm, ['pre-switchover'])
+    check(vm.status() != 'running', 'the guest runs in pre-switchover')
+    lines = vm.console.text()
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    wait_until(lambda: vm.status() == 'running', 5, 'the guest to run again')
+    check(vm.console.text().startswith(lines), 'console')
+    check(other.wait_exit() != 0, 'the destination ended as if all had been well')
+    runs_on(vm, journey)
+    vm.set_capabilities(pause_before_switchover=False)
+    move_on(bench, vm, journey)
+
+
+def continue_after_pause(bench):
+    """pause-before-switchover, a wrong migrate-continue, then the right one."""
+    vm, journey = start(bench)
+    move = Move(bench, EMULATOR, vm.guest, channels.Unix(bench), source=vm, journey=journey,
+                caps={'pause_before_switchover': True})
+
+    def during(source, _destination):
+        wait_migration(source, ['pre-switchover'])
+        try:
+            source.command('migrate-continue', state='active')
+            raise Failed('migrate-continue accepted a state that is not the current one')
+        except QMPError as error:
+            check('not in expected state' in error.desc, 'text: %s', error.desc)
+        check_equal(source.migration()['status'], 'pre-switchover', 'state')
+        source.command('migrate-continue', state='pre-switchover')
+
+    move.during = during
+    move.run()
+    states = statuses(vm.qmp.poll_events())
+    check_equal(states, ['setup', 'active', 'pre-switchover', 'device', 'completed'], 'states')
+
+
+def cancel_nothing(bench):
+    """With no migration going on it does nothing, and says so by saying nothing."""
+    vm, journey = start(bench)
+    check_equal(vm.command('migrate_cancel'), {}, 'answer')
+    check_equal(vm.hmp('migrate_cancel'), '', 'answer')
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def cancel_while_paused(bench):
+    """A stopped guest stays stopped."""
+    vm, journey = start(bench)
+    vm.command('stop')
+    slow(vm)
+    channel = channels.Unix(bench)
+    destination(bench, 'first', vm.guest, channel)
+    vm.command('migrate', uri=channel.outgoing)
+    wait_migration(vm, ['active'])
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    check_equal(vm.status(), 'paused', 'run state')
+    vm.command('cont')
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def second_refused(bench):
+    """Only one at a time; what must not change during it is refused, too."""
+    vm, journey = start(bench)
+    slow(vm)
+    channel = channels.Unix(bench)
+    destination(bench, 'first', vm.guest, channel)
+    vm.command('migrate', uri=channel.outgoing)
+    wait_migration(vm, ['active'])
+    for call in (lambda: vm.command('migrate', uri='tcp:127.0.0.1:1'),
+                 lambda: vm.set_capabilities(xbzrle=True)):
+        try:
+            call()
+            raise Failed('accepted during a migration')
+        except QMPError as error:
+            check("There's a migration process in progress" in error.desc, 'text: %s', error.desc)
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def ten_failures(bench):
+    """Failed and cancelled in turn, ten times, then it works."""
+    vm, journey = start(bench)
+    for turn in range(10):
+        if turn % 2:
+            vm.command('migrate', uri='unix:' + bench.path('nobody.sock'))
+            info = wait_migration(vm, ['failed'])
+            check('nobody.sock' in info.get('error-desc', '')
+                  or 'No such file' in info.get('error-desc', ''), 'error-desc: %s', info)
+        else:
+            slow(vm)
+            channel = channels.Unix(bench)
+            other = destination(bench, 'first%d' % turn, vm.guest, channel)
+            vm.command('migrate', uri=channel.outgoing)
+            wait_migration(vm, ['active'])
+            if turn % 4:
+                other.kill()
+                wait_migration(vm, ['failed'])
+            else:
+                vm.command('migrate_cancel')
+                wait_migration(vm, ['cancelled'])
+        runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
+def forgiven(call):
+    """QEMU answers some connection errors at once, others through query-migrate: both are fine."""
+    try:
+        call()
+    except QMPError:
+        pass
+
+
+def connect_refused(bench, uri, cause):
+    def run(bench):
+        vm, journey = start(bench, harts=1)
+        forgiven(lambda: vm.command('migrate', uri=uri))
+        info = wait_migration(vm, ['failed'])
+        check(cause in info.get('error-desc', ''), 'error-desc names no cause: %s', info)
+        runs_on(vm, journey)
+        move_on(bench, vm, journey)
+    return run
+
+
+CASES = [
+    Case('cancel while active', cancel_active),
+    Case('cancel while active, delta on', lambda b: cancel_active(b, True)),
+    Case('cancel in setup', cancel_setup),
+    Case('cancel an exec that never reads', cancel_exec),
+    Case('cancel on a stalled link', cancel_stalled),
+    Case('cancel in pre-switchover', cancel_before_switchover),
+    Case('pause before switchover, then continue', continue_after_pause),
+    Case('cancel without a migration', cancel_nothing),
+    Case('cancel with the guest stopped', cancel_while_paused),
+    Case('a second migration is refused', second_refused),
+    Case('ten failed or cancelled migrations, then one that works', ten_failures, timeout=120),
+    Case('connection refused', connect_refused(None, 'tcp:127.0.0.1:1', 'Connection refused')),
+    Case('no such socket', connect_refused(None, 'unix:/nonexistent/socket', 'No such file')),
+    Case('no such descriptor', connect_refused(None, 'fd:nobody', 'nobody')),
+]
+
+if __name__ == '__main__':
+    main(CASES)

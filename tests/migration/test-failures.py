@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One side dies, the link breaks or stands still, the two sides do not fit: a clear message on the
+side where it happened, the source's guest unharmed, and never two running guests."""
+import signal
+import time
+
+from ferrytest import channels, emulators
+from ferrytest.guest import Bare, BareNone
+from ferrytest.move import Journey, Move, compare_ram, wait_alive, wait_loaded, wait_migration
+from ferrytest.process import VM
+from ferrytest.proxy import Proxy
+from ferrytest.qmp import QMPClosed
+from ferrytest.tap import Case, check, check_equal, main, wait_until
+
+EMULATOR = emulators.subject()
+
+
+class Pair:
+    """A source with a living guest and a destination that waits behind a proxy."""
+
+    def __init__(self, bench, guest=None, dst_guest=None, dst_emulator=None, caps=None,
+                 memory=32, harts=2, paused=False, **proxy):
+        self.bench = bench
+        self.guest = guest or Bare('checker', harts=harts, size='2M', memory=memory)
+        self.journey = Journey()
+        self.source = VM(bench, 'source', EMULATOR, self.guest)
+        self.journey.vms.append(self.source)
+        self.source.set_capabilities(events=True, **(caps or {}))
+        if self.guest.mode != 'none':
+            wait_alive(self.source)
+        self.channel = channels.Unix(bench)
+        self.destination = VM(bench, 'destination', dst_emulator or EMULATOR,
+                              dst_guest or self.guest, incoming='defer', paused=paused)
+        self.destination.set_capabilities(events=True, **(caps or {}))
+        self.destination.command('migrate-incoming', uri=self.channel.incoming)
+        self.proxy = Proxy(bench, self.channel.incoming[5:], **proxy)
+
+    def migrate(self):
+        self.source.command('migrate', uri=self.proxy.uri)
+
+    def source_unharmed(self):
+        check_equal(self.source.status(), 'running', 'run state of the source')
+        if self.guest.mode == 'none':
+            return
+        lines = len(self.source.console.statuses())
+        self.source.console.wait_statuses(lines + 2)
+        self.journey.check()
+
+    def works_later(self):
+        """The same source can still be moved."""
+        self.source.set_parameters(max_bandwidth=0, downtime_limit=1000)
+        Move(self.bench, EMULATOR, self.guest, channels.Unix(self.bench), source=self.source,
+             journey=self.journey, names=('source', 'later')).run()
+
+    def destination_refuses(self, *words):
+        """It ends with a failure and its message has all of the words."""
+        check(self.destination.wait_exit() == 1, 'the destination ended with status %s, not 1',
+              self.destination.process.returncode)
+        text = self.destination.stderr()
+        for word in words:
+            check(word in text, 'the destination\'s message lacks "%s": %s', word, text)
+
+
+def destination_killed(bench, how, after):
+    pair = Pair(bench)
+    pair.source.set_parameters(max_bandwidth=4 << 20, downtime_limit=1)
+    pair.migrate()
+    wait_until(lambda: pair.proxy.passed > after, 20, '%d bytes to pass' % after)
+    pair.destination.kill(how)
+    info = wait_migration(pair.source, ['failed'])
+    check(info.get('error-desc'), 'the source gives no reason: %s', info)
+    pair.source_unharmed()
+    pair.works_later()
+
+
+def source_killed(bench, after):
+    """The destination must not start the half of a guest."""
+    pair = Pair(bench)
+    pair.source.set_parameters(max_bandwidth=4 << 20, downtime_limit=1)
+    pair.migrate()
+    wait_until(lambda: pair.proxy.passed > after, 20, '%d bytes to pass' % after)
+    pair.source.kill()
+    check(pair.destination.wait_exit() == 1, 'exit status of the destination: %s',
+          pair.destination.process.returncode)
+    check(pair.destination.stderr().strip(), 'the destination says nothing')
+    check_equal(pair.destination.console.text(), '', 'console of the destination')
+
+
+def link_cut(bench, after, return_path=False):
+    pair = Pair(bench, caps={'return_path': True} if return_path else None)
+    pair.source.set_parameters(max_bandwidth=16 << 20, downtime_limit=1)
+    pair.proxy.cut_after = after
+    pair.migrate()
+    info = wait_migration(pair.source, ['failed'])
+    check(info.get('error-desc'), 'the source gives no reason: %s', info)
+    pair.destination_refuses()
+    check(pair.destination.stderr().strip(), 'the destination says nothing')
+    pair.source_unharmed()
+    pair.source.set_capabilities(return_path=False)
+    pair.works_later()
+
+
+def link_stalled(bench):
+    """Nothing passes for two seconds; the guest runs on meanwhile, then all arrives."""
+    pair = Pair(bench, paused=True)
+    pair.proxy.stalled = True
+    pair.migrate()
+    time.sleep(0.5)
+    pair.source_unharmed()
+    time.sleep(1.5)
+    check_equal(pair.source.migration()['status'], 'active', 'state on a stalled link')
+    pair.proxy.stalled = False
+    wait_migration(pair.source)
+    wait_loaded(pair.destination)
+    compare_ram(bench, pair.source, pair.destination)
+    pair.destination.command('cont')
+    pair.journey.prove(pair.destination)
+
+
+def mismatch(change, words, return_path=False, guest=None, dst_guest=None):
+    """The destination is another machine: it says so and the source's guest goes on."""
+    def run(bench):
+        caps = {'return_path': True} if return_path else None
+        pair = Pair(bench, caps=caps, guest=guest or Bare('checker', harts=1, size='2M'),
+                    dst_guest=dst_guest or change)
+        pair.source.command('migrate', uri=pair.proxy.uri)
+        pair.destination_refuses(*words)
+        if return_path:
+            info = wait_migration(pair.source, ['failed'])
+            check(info.get('error-desc'), 'the source gives no reason: %s', info)
+            pair.source_unharmed()
+        else:
+            # Without a return path a source may believe that all went well when the device state
+            # was refused; then its guest is stopped but not lost.
+            wait_migration(pair.source, ['failed', 'completed'])
+            if pair.source.status() == 'postmigrate':
+                pair.source.command('cont')
+            pair.source_unharmed()
+    return run
+
+
+def cont_after_completed(bench):
+    """A completed migration leaves the source stopped; `cont` is the user's decision, allowed."""
+    move = Move(bench, EMULATOR, Bare('checker', size='2M'), channels.Unix(bench)).run()
+    move.destination.kill()
+    move.source.command('cont')
+    check_equal(move.source.status(), 'running', 'run state')
+    lines = len(move.source.console.statuses())
+    move.source.console.wait_statuses(lines + 2)
+
+
+CASES = [
+    Case('destination killed at the start', lambda b: destination_killed(b, signal.SIGKILL, 0)),
+    Case('destination killed in RAM', lambda b: destination_killed(b, signal.SIGKILL, 1 << 20)),
+    Case('destination terminated', lambda b: destination_killed(b, signal.SIGTERM, 500000)),
+    Case('source killed in RAM', lambda b: source_killed(b, 1 << 20)),
+    Case('source killed at the start', lambda b: source_killed(b, 100)),
+    Case('link cut at byte 5', lambda b: link_cut(b, 5)),
+    Case('link cut in RAM', lambda b: link_cut(b, 600000)),
+    Case('link cut in RAM, return path', lambda b: link_cut(b, 600000, True)),
+    Case('link cut in a later pass', lambda b: link_cut(b, 12 << 20)),
+    Case('link stalled', link_stalled),
+    Case('RAM too small', mismatch(Bare('checker', size='2M', memory=16),
+                                   ['riscv_virt_board.ram', '0x2000000', '0x1000000'])),
+    Case('RAM too large', mismatch(Bare('checker', size='2M', memory=64),
+                                   ['riscv_virt_board.ram', '0x2000000', '0x4000000'])),
+    Case('RAM too small, return path', mismatch(Bare('checker', size='2M', memory=16),
+                                                ['riscv_virt_board.ram'], return_path=True)),
+    Case('another number of harts', mismatch(Bare('checker', size='2M', harts=2), [])),
+    Case('another number of harts, return path',
+         mismatch(Bare('checker', size='2M', harts=2), [], return_path=True)),
+    Case('another machine', mismatch(BareNone(), ['none', 'virt'])),
+    Case('another machine, return path', mismatch(BareNone(), ['none', 'virt'], return_path=True)),
+    Case('a completed source can be continued', cont_after_completed),
+]
+
+if __name__ == '__main__':
+    main(CASES)

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Saving to a file at fixed places (mapped-ram, fixed-ram): running and stopped guests, bounded
+size, holes, what the target must be."""
+import os
+
+from ferrytest import channels, emulators
+from ferrytest.guest import Bare, BareNone
+from ferrytest.move import (Journey, Move, compare_ram, force_passes, wait_alive, wait_loaded,
+                            wait_migration)
+from ferrytest.process import VM
+from ferrytest.qmp import QMPError
+from ferrytest.tap import Case, Failed, Skip, check, check_equal, main, wait_until
+
+EMULATOR = emulators.subject()
+BOARD_RAM = (32 << 20) * 2 + (60 << 10)  # both flash banks and the mask ROM
+
+
+def saved(layout, paused, harts=2, mode='checker', offset=False, passes=False):
+    def run(bench):
+        if layout == 'fixed_ram' and not EMULATOR.is_ferry:
+            raise Skip('only Ferry has fixed-ram')
+        guest = Bare(mode, harts=harts, size='2M', memory=32)
+        channel = channels.FileOffset(bench) if offset else channels.File(bench)
+        move = Move(bench, EMULATOR, guest, channel, caps={layout: True}, paused=paused)
+        if passes:
+            force_passes(move, passes=5)
+        move.run()
+        apparent = os.path.getsize(channel.path)
+        bound = (guest.memory << 20) + BOARD_RAM + (8 << 20) + channel.offset
+        check(apparent <= bound, 'the file has %d bytes, more than the bound %d', apparent, bound)
+        used = os.stat(channel.path).st_blocks * 512
+        touched = harts * (2 << 20) + (2 << 20)
+        check(used <= touched + (6 << 20), 'the file takes %d bytes on disk: zero pages are no '
+              'holes (the guest has written about %d)', used, touched)
+        if offset:
+            with open(channel.path, 'rb') as f:
+                check(f.read(22) == b'header of someone else', 'bytes before the offset were '
+                      'overwritten')
+    return run
+
+
+def page_becomes_zero(layout):
+    """A page that was saved and is zero at the end must be zero after the restore."""
+    def run(bench):
+        if layout == 'fixed_ram' and not EMULATOR.is_ferry:
+            raise Skip('only Ferry has fixed-ram')
+        guest = BareNone('idle', memory=16)
+        channel = channels.File(bench)
+        source = VM(bench, 'source', EMULATOR, guest, qtest=True)
+        source.set_capabilities(**{layout: True})
+        source.set_parameters(max_bandwidth=2 << 20, downtime_limit=1)
+        qtest = source.connect_qtest()
+        bench.at_end(qtest.close)
+        qtest.memset(0x400000, 0x800000, 0x5a)
+        source.command('migrate', uri=channel.outgoing)
+        wait_until(lambda: source.migration().get('ram', {}).get('normal', 0) > 700, 30,
+                   'pages to be written')
+        qtest.memset(0x400000, 0x100000, 0)
+        qtest.writeq(0x402008, 0x1122334455667788)
+        source.set_parameters(max_bandwidth=0, downtime_limit=1000)
+        wait_migration(source)
+        check_equal(qtest.readq(0x403000), 0, 'the source\'s own memory')
+        destination = VM(bench, 'destination', EMULATOR, guest, incoming='defer', paused=True)
+        destination.set_capabilities(**{layout: True})
+        destination.command('migrate-incoming', uri=channel.incoming)
+        wait_loaded(destination)
+        compare_ram(bench, source, destination)
+    return run
+
+
+def many_saves(bench):
+    """The same guest saved again and again: each file restores to where the guest was then."""
+    guest = Bare('checker', size='1M', memory=32)
+    source = VM(bench, 'source', EMULATOR, guest)
+    journey = Journey()
+    journey.vms.append(source)
+    wait_alive(source)
+    source.set_capabilities(mapped_ram=True)
+    for turn in range(3):
+        channel = channels.File(bench)
+        source.command('migrate', uri=channel.outgoing)
+        wait_migration(source)
+        restored = VM(bench, 'restored%d' % turn, EMULATOR, guest, incoming='defer', paused=True)
+        restored.set_capabilities(mapped_ram=True)
+        restored.command('migrate-incoming', uri=channel.incoming)
+        wait_loaded(restored)
+        compare_ram(bench, source, restored)
+        restored.command('cont')
+        theirs = Journey()
+        theirs.vms = list(journey.vms)
+        theirs.prove(restored)
+        restored.quit()
+        source.command('cont')
+        lines = len(source.console.statuses())
+        source.console.wait_statuses(lines + 2)
+        journey.check()
+
+
+def refused(uri, words, layout='mapped_ram'):
+    """A target that cannot hold pages at fixed places is refused by name."""
+    def run(bench):
+        if layout == 'fixed_ram' and not EMULATOR.is_ferry:
+            raise Skip('only Ferry has fixed-ram')
+        source = VM(bench, 'source', EMULATOR, Bare('checker', size='1M'))
+        wait_alive(source)
+        source.set_capabilities(**{layout: True})
+        target = uri.replace('DIR', bench.dir)
+        if 'fifo' in target:
+            os.mkfifo(bench.path('fifo'))
+        try:
+            source.command('migrate', uri=target)
+            text = wait_migration(source, ['failed']).get('error-desc', '')
+        except QMPError as error:
+            text = error.desc
+        for word in words:
+            check(word in text, 'message lacks "%s": %s', word, text)
+        check_equal(source.status(), 'running', 'run state')
+    return run
+
+
+def plain_restore_of_mapped(bench):
+    """The two sides disagree on the capability: a message, no crash, no guest."""
+    guest = Bare('checker', size='1M')
+    source = VM(bench, 'source', EMULATOR, guest)
+    wait_alive(source)
+    source.set_capabilities(mapped_ram=True)
+    channel = channels.File(bench)
+    source.command('migrate', uri=channel.outgoing)
+    wait_migration(source)
+    destination = VM(bench, 'destination', EMULATOR, guest, incoming=channel.incoming, qmp=False)
+    check_equal(destination.wait_exit(), 1, 'exit status of the destination')
+    check(destination.stderr().strip(), 'the destination says nothing')
+
+
+def damaged(bench):
+    """Truncated at places all over the file: never a crash, and a running guest only if nothing
+    that belongs to it is missing."""
+    guest = Bare('checker', size='1M', memory=16)
+    source = VM(bench, 'source', EMULATOR, guest)
+    wait_alive(source)
+    source.command('stop')
+    source.set_capabilities(mapped_ram=True)
+    channel = channels.File(bench)
+    source.command('migrate', uri=channel.outgoing)
+    wait_migration(source)
+    with open(channel.path, 'rb') as f:
+        whole = f.read()
+    for cut in (0, 3, 8, 17, 60, 200, 5000, len(whole) // 3, len(whole) - 30000):
+        path = bench.path('cut')
+        with open(path, 'wb') as f:
+            f.write(whole[:cut])
+        destination = VM(bench, 'destination%d' % cut, EMULATOR, guest, incoming='defer')
+        destination.set_capabilities(mapped_ram=True)
+        destination.qmp.raw(b'{"execute": "migrate-incoming", "arguments": {"uri": "file:%s"}}\n'
+                            % path.encode())
+        check_equal(destination.wait_exit(), 1, 'exit status with the file cut at %d' % cut)
+        check(destination.stderr().strip(), 'no message with the file cut at %d', cut)
+
+
+def cases():
+    for layout in ('mapped_ram', 'fixed_ram'):
+        for paused in (False, True):
+            word = 'stopped' if paused else 'running'
+            yield Case('%s, %s' % (layout, word), saved(layout, paused))
+            yield Case('%s, %s, offset' % (layout, word), saved(layout, paused, offset=True))
+        yield Case('%s, rewritten while saving' % layout, saved(layout, False, passes=True))
+        yield Case('%s, loadgen' % layout, saved(layout, False, mode='loadgen', passes=True))
+        yield Case('%s, a page becomes zero' % layout, page_becomes_zero(layout))
+        yield Case('%s to a socket is refused' % layout,
+                   refused('tcp:127.0.0.1:1', [], layout))
+        yield Case('%s to a pipe is refused' % layout, refused('exec:cat >/dev/null', [], layout))
+    yield Case('saved three times', many_saves)
+    yield Case('restored without the capability', plain_restore_of_mapped)
+    yield Case('damaged files', damaged)
+    yield Case('a folder that is not there', refused('file:/nonexistent/x', ['No such file']))
+
+
+if __name__ == '__main__':
+    main(list(cases()))
