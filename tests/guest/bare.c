@@ -192,7 +192,7 @@ static void parse_options(const char *args)
         {"sstc", offsetof(struct options, sstc)},     {"harts", offsetof(struct options, harts)},
     };
 
-    options = (struct options){.mode = MODE, .size = 4 << 20, .stride = 1 << 10, .step = 32,
+    options = (struct options){.mode = MODE, .size = HAVE_BOARD ? 4 << 20 : 1 << 20, .stride = 1 << 10, .step = 32,
                                .tick = 10, .print = 100, .regs = 1, .harts = MAX_HARTS};
     while (*args) {
         const char *value = guest_option(args, "mode");

@@ -10,6 +10,9 @@ from .tap import Failed, check
 STATUS = re.compile(r'^(loadgen|checker|idle): (gen=.*)$')
 BEAT = re.compile(r'^beat (\d+) up=([0-9.]+)$')
 
+# What a shell sends to a terminal besides text.
+ESCAPES = re.compile('\x1b\\[[0-9;]*[A-Za-z]')
+
 
 class Bare:
     """The bare-metal guest on -M virt: starts in milliseconds."""
@@ -115,7 +118,8 @@ class Console:
     def text(self):
         try:
             with open(self.path, 'rb') as f:
-                return f.read().decode('utf-8', 'replace').replace('\r\n', '\n')
+                text = f.read().decode('utf-8', 'replace').replace('\r\n', '\n')
+                return ESCAPES.sub('', text)
         except FileNotFoundError:
             return ''
 
