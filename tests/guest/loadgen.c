@@ -3,9 +3,11 @@
  * The load generator of the founding measurements, as a Linux program: one byte is incremented
  * every 1 KiB of a 16 MiB buffer, forever. Started by tests/guest/init (ferry=loadgen).
  *
- *   loadgen [size=16M] [stride=1K] [rate=0] [tick=1000]
+ *   loadgen [size=16M] [stride=1K] [rate=0] [tick=1000] [fill=0]
  *
- * rate is the number of increments per second, 0: as many as possible. Once per tick (ms) it prints
+ * rate is the number of increments per second, 0: as many as possible; fill is memory that is
+ * written once at the start, so that a migration has something to carry in its first pass. Once per
+ * tick (ms) it prints
  *
  *   loadgen: gen=ROUNDS ms=MONOTONIC bad=BAD
  *
@@ -30,7 +32,7 @@ static uint64_t now_ms(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t size = 16 << 20, stride = 1 << 10, rate = 0, tick = 1000;
+    uint64_t size = 16 << 20, stride = 1 << 10, rate = 0, tick = 1000, fill = 0;
     const char *v;
 
     for (int i = 1; i < argc; i++) {
@@ -42,6 +44,8 @@ int main(int argc, char **argv)
             rate = guest_number(v);
         } else if ((v = guest_option(argv[i], "tick"))) {
             tick = guest_number(v);
+        } else if ((v = guest_option(argv[i], "fill"))) {
+            fill = guest_number(v);
         } else {
             fprintf(stderr, "loadgen: unknown option %s\n", argv[i]);
             return 2;
@@ -56,6 +60,17 @@ int main(int argc, char **argv)
     if (buffer == MAP_FAILED) {
         perror("loadgen: mmap");
         return 1;
+    }
+    if (fill) {
+        unsigned char *ballast =
+            mmap(NULL, fill, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (ballast == MAP_FAILED) {
+            perror("loadgen: mmap");
+            return 1;
+        }
+        for (uint64_t offset = 0; offset < fill; offset += 4096) {
+            *(uint64_t *)(ballast + offset) = offset * 0x9e3779b97f4a7c15ull | 1;
+        }
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
 
