@@ -132,3 +132,47 @@ EDOC
 SDOC
 Shows whether KVM is used: it is not, CPUs are software here.
 EDOC
+
+    {
+        .name       = "migrate",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show migration status",
+        .cmd        = hmp_info_migrate,
+    },
+SDOC
+Shows where the current or last migration stands, with its statistics.
+EDOC
+
+    {
+        .name       = "migrate_capabilities",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show current migration capabilities",
+        .cmd        = hmp_info_migrate_capabilities,
+    },
+SDOC
+Lists the capabilities and whether they are on.
+EDOC
+
+    {
+        .name       = "migrate_parameters",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show current migration parameters",
+        .cmd        = hmp_info_migrate_parameters,
+    },
+SDOC
+Lists the parameters and their values.
+EDOC
+
+    {
+        .name       = "migrate_cache_size",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show current migration xbzrle cache size",
+        .cmd        = hmp_info_migrate_cache_size,
+    },
+SDOC
+Shows `xbzrle-cache-size`: the name this had until QEMU 5.2.
+EDOC

@@ -185,3 +185,147 @@ EDOC
 SDOC
 Closes a file descriptor kept with `getfd`.
 EDOC
+
+    {
+        .name       = "migrate",
+        .args_type  = "detach:-d,blk:-b,inc:-i,resume:-r,xbzrle:-x,uri:s",
+        .params     = "[-d] [-b] [-i] [-r] [-x] uri",
+        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)",
+        .cmd        = hmp_migrate,
+    },
+SDOC
+Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:COMMAND` or
+`file:PATH[,offset=N]`. Without `-d` the monitor shows a progress line until the migration has
+ended. `-x` switches the capability `xbzrle` on first. `-b`, `-i` and `-r` are refused: disks are
+not copied, and there is no postcopy to resume yet.
+EDOC
+
+    {
+        .name       = "migrate_cancel",
+        .args_type  = "",
+        .params     = "",
+        .help       = "cancel the current VM migration",
+        .cmd        = hmp_migrate_cancel,
+    },
+SDOC
+Cancels the outgoing migration. The guest goes on here; another migration may be started.
+EDOC
+
+    {
+        .name       = "migrate_continue",
+        .args_type  = "state:s",
+        .params     = "state",
+        .help       = "Continue migration from the given paused state",
+        .cmd        = hmp_migrate_continue,
+        .complete   = hmp_complete_migrate_state,
+    },
+SDOC
+Lets a migration go on that waits in *state*: `pre-switchover`, with the capability
+`pause-before-switchover`.
+EDOC
+
+    {
+        .name       = "migrate_incoming",
+        .args_type  = "uri:s",
+        .params     = "uri",
+        .help       = "Continue an incoming migration from an -incoming defer",
+        .cmd        = hmp_migrate_incoming,
+    },
+SDOC
+Begins to listen on *uri*, in a process started with `-incoming defer`.
+EDOC
+
+    {
+        .name       = "migrate_recover",
+        .args_type  = "uri:s",
+        .params     = "uri",
+        .help       = "Continue a paused incoming postcopy migration",
+        .cmd        = hmp_migrate_recover,
+    },
+SDOC
+Gives a paused incoming postcopy migration a new address. There is no postcopy yet: always an
+error.
+EDOC
+
+    {
+        .name       = "migrate_pause",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Pause an ongoing migration (postcopy-only)",
+        .cmd        = hmp_migrate_pause,
+    },
+SDOC
+Pauses a postcopy migration. There is no postcopy yet: always an error.
+EDOC
+
+    {
+        .name       = "migrate_start_postcopy",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Followup to a migration command to switch the migration to postcopy mode. The postcopy-ram capability must be set on both source and destination before the original migration command.",
+        .cmd        = hmp_migrate_start_postcopy,
+    },
+SDOC
+Switches a running migration to postcopy. There is no postcopy yet: always an error.
+EDOC
+
+    {
+        .name       = "migrate_set_capability",
+        .args_type  = "capability:s,state:b",
+        .params     = "capability state",
+        .help       = "Enable/Disable the usage of a capability for migration",
+        .cmd        = hmp_migrate_set_capability,
+        .complete   = hmp_complete_migrate_capability,
+    },
+SDOC
+Switches a capability `on` or `off`. `info migrate_capabilities` lists them. Not while a migration
+runs.
+EDOC
+
+    {
+        .name       = "migrate_set_parameter",
+        .args_type  = "parameter:s,value:s",
+        .params     = "parameter value",
+        .help       = "Set the parameter for migration",
+        .cmd        = hmp_migrate_set_parameter,
+        .complete   = hmp_complete_migrate_parameter,
+    },
+SDOC
+Sets a parameter. `info migrate_parameters` lists them. Bandwidths without suffix are in MiB per
+second, all other sizes in bytes; the suffixes k, M, G and T are understood. Bandwidth, downtime
+limit, throttling and cache size act at once on a running migration.
+EDOC
+
+    {
+        .name       = "migrate_set_cachesize|migrate_set_cache_size",
+        .args_type  = "value:s",
+        .params     = "value",
+        .help       = "set the size of the XBZRLE page cache (old name of the parameter xbzrle-cache-size)",
+        .cmd        = hmp_migrate_set_cache_size,
+    },
+SDOC
+Sets `xbzrle-cache-size`, in bytes or with a suffix (`256m`): the names this had in 2012 and in
+QEMU 1.2 to 5.2.
+EDOC
+
+    {
+        .name       = "migrate_set_speed",
+        .args_type  = "value:s",
+        .params     = "value",
+        .help       = "set maximum speed (in bytes) for migrations. Defaults to MB if no size suffix is specified, ie. B/K/M/G/T (old name of the parameter max-bandwidth)",
+        .cmd        = hmp_migrate_set_speed,
+    },
+SDOC
+Sets `max-bandwidth`: the name this had until QEMU 5.2.
+EDOC
+
+    {
+        .name       = "migrate_set_downtime",
+        .args_type  = "value:s",
+        .params     = "value",
+        .help       = "set maximum tolerated downtime (in seconds) for migrations (old name of the parameter downtime-limit)",
+        .cmd        = hmp_migrate_set_downtime,
+    },
+SDOC
+Sets `downtime-limit` in seconds, with a fraction: the name this had until QEMU 5.2.
+EDOC

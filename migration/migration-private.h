@@ -132,6 +132,11 @@ bool migration_start(Migration *m, const char *uri, GError **errp);
 void migration_cancel(Migration *m);
 /** migrate-incoming. */
 bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp);
+/**
+ * Parameters were set; before is what they were. Tells the running migration;
+ * false if it cannot follow (then the old cache size is back). Main thread.
+ */
+bool migration_parameters_changed(Migration *m, const MigrationParameters *before, GError **errp);
 /** Resolver of fd: names, for channel_connect and channel_listen. */
 FdResolver migration_fd_resolver(Migration *m);
 /** The dialect we write, from the registry. */

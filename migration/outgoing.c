@@ -54,6 +54,7 @@ struct Outgoing {
     RamSaver *saver;            /* the same */
     bool cancelled, continued, kicked;
     RamStats last_ram;          /* when there is no saver any more */
+    bool guest_ran;             /* when it started: else all is sent in "downtime" */
     bool has_ram;
     char *reason;               /* of the last decision */
     GError *error;              /* why it failed: the first cause */
@@ -686,6 +687,7 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
     o->ram_id = o->dialect == DIALECT_QEMU_7_2 ? SECTION_ID_RAM_7_2 : SECTION_ID_RAM_10_0;
     o->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     o->start_us = g_get_monotonic_time();
+    o->guest_ran = runstate_is_running(m->machine->runstate);
     o->expected_downtime_ms = migration_options_params(m->options).downtime_limit;
     g_mutex_init(&o->lock);
     g_cond_init(&o->wake);
@@ -774,7 +776,7 @@ int outgoing_thread_id(Outgoing *o)
 
 static double mbps_of(uint64_t bytes, int64_t us)
 {
-    return us > 0 ? bytes * 8.0 / us : -1;
+    return us > 0 ? bytes * 8.0 / us : 0;
 }
 
 void outgoing_view(Outgoing *o, OutgoingView *v)
@@ -797,9 +799,9 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     uint64_t bytes = __atomic_load_n(&o->bytes_now, __ATOMIC_RELAXED);
     v->transferred_bytes = o->dialect == DIALECT_QEMU_7_2 ? v->ram.transferred_bytes : bytes;
     v->mbps = v->status == MIGRATION_STATUS_COMPLETED ? mbps_of(bytes, end - o->start_us)
-              : o->bandwidth > 0 ? o->bandwidth * 8 / 1000 : -1;
-    v->precopy_bytes = o->stop_us ? o->bytes_at_stop : bytes;
-    v->downtime_bytes = o->stop_us ? bytes - o->bytes_at_stop : 0;
+              : o->bandwidth * 8 / 1000;
+    v->precopy_bytes = !o->guest_ran ? 0 : o->stop_us ? o->bytes_at_stop : bytes;
+    v->downtime_bytes = bytes - v->precopy_bytes;
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
     v->accepted_unknown = !cap(o, MIGRATION_CAP(RETURN_PATH));
     v->reason = g_strdup(o->reason);
