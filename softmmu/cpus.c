@@ -24,6 +24,9 @@ struct CPUList {
     const AccelOps *accel;
     unsigned count;
     RISCVCPU *cpus[CPUS_MAX];
+    CpuMtimecmpQuery *mtimecmp_query;
+    void *mtimecmp_opaque;
+    bool no_kick_timers;
 
     _Atomic uint64_t write_epoch;   /* see cpus_write_barrier */
     _Atomic int throttle_pct;
@@ -283,6 +286,27 @@ void cpu_set_irq(CPUList *list, unsigned i, int irq, bool level)
 bool cpu_get_irq(const CPUList *list, unsigned i, int irq)
 {
     return i < list->count && (riscv_cpu_mip(list->cpus[i]) >> irq) & 1;
+}
+
+void cpus_set_mtimecmp_query(CPUList *list, CpuMtimecmpQuery *fn, void *opaque)
+{
+    list->mtimecmp_query = fn;
+    list->mtimecmp_opaque = opaque;
+}
+
+bool cpus_query_mtimecmp(const CPUList *list, unsigned i, uint64_t *timecmp)
+{
+    return list->mtimecmp_query && list->mtimecmp_query(list->mtimecmp_opaque, i, timecmp);
+}
+
+void cpus_set_kick_timers(CPUList *list, bool on)
+{
+    list->no_kick_timers = !on;
+}
+
+bool cpus_kick_timers(const CPUList *list)
+{
+    return !list->no_kick_timers;
 }
 
 /*

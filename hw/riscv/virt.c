@@ -144,12 +144,24 @@ static bool rtc_offset(Board *board, int64_t *offset_ns, GError **errp)
     return true;
 }
 
+static bool query_mtimecmp(void *opaque, unsigned hart, uint64_t *timecmp)
+{
+    const CLINT *clint = opaque;
+
+    if (hart >= clint->harts) {
+        return false;
+    }
+    *timecmp = clint->timecmp[hart];
+    return true;
+}
+
 static bool create_interrupt_controllers(VirtMachine *vm, GError **errp)
 {
     Machine *machine = vm->board->machine;
     unsigned harts = cpus_count(machine->cpus);
 
     vm->clint = clint_new(machine->clock, machine->cpus, harts);
+    cpus_set_mtimecmp_query(machine->cpus, query_mtimecmp, vm->clint);
     vm->plic = plic_new(harts, plic_output, vm);
     vmstate_register(machine->vmstate, "riscv_mtimer", 0, &clint_vmstate, vm->clint);
     vmstate_register(machine->vmstate, "riscv_sifive_plic", 0, &plic_vmstate, vm->plic);

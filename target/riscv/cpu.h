@@ -162,6 +162,11 @@ bool riscv_csr_access(RISCVCPU *cpu, unsigned csr, int op, bool does_read, bool 
 /** Reading for dumps: no permission checks; false if it does not exist. */
 bool riscv_csr_peek(RISCVCPU *cpu, unsigned csr, uint64_t *value);
 
+/** Bits of menvcfg this model has. */
+uint64_t riscv_csr_menvcfg_mask(const RISCVCPU *cpu);
+/** Sets mcycle and minstret (after a load). */
+void riscv_csr_set_counters(RISCVCPU *cpu, uint64_t cycle, uint64_t instret);
+
 /* pmp.c */
 void riscv_pmp_recompute(RISCVCPU *cpu);
 void riscv_pmp_write_cfg(RISCVCPU *cpu, unsigned reg, uint64_t value);

@@ -79,6 +79,12 @@ static void write_countinhibit(RISCVCPU *cpu, uint64_t value)
     write_instret(cpu, instret);
 }
 
+void riscv_csr_set_counters(RISCVCPU *cpu, uint64_t cycle, uint64_t instret)
+{
+    write_cycle(cpu, cycle);
+    write_instret(cpu, instret);
+}
+
 static bool hpm_exists(const RISCVCPU *cpu, unsigned n)
 {
     return n < 3 || (cpu->model->pmu_mask >> n) & 1;
@@ -372,12 +378,17 @@ static void write_tvec(uint64_t *tvec, uint64_t v)
     }
 }
 
-static void write_menvcfg(RISCVCPU *cpu, uint64_t v)
+uint64_t riscv_csr_menvcfg_mask(const RISCVCPU *cpu)
 {
     const CPUModel *m = cpu->model;
-    uint64_t mask = ENVCFG_MASK | (m->sstc ? MENVCFG_STCE : 0) | (m->svadu ? MENVCFG_ADUE : 0) |
-                    (is_7_2(cpu) ? MENVCFG_PBMTE : 0);
 
+    return ENVCFG_MASK | (m->sstc ? MENVCFG_STCE : 0) | (m->svadu ? MENVCFG_ADUE : 0) |
+           (is_7_2(cpu) ? MENVCFG_PBMTE : 0);
+}
+
+static void write_menvcfg(RISCVCPU *cpu, uint64_t v)
+{
+    uint64_t mask = riscv_csr_menvcfg_mask(cpu);
     uint64_t changed = (cpu->menvcfg ^ v) & mask;
 
     cpu->menvcfg = (cpu->menvcfg & ~mask) | (v & mask);

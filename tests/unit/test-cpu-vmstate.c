@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* CPU device state: sizes of both dialects (spec machine-virt 2.1), round trips, refusals, timer rules. */
+#include <json-c/json.h>
+#include "softmmu/machine.h"
+#include "target/riscv/wire.h"
+
+#define T7 "rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=0"
+#define T10                                                                                       \
+    "rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,zicbom=off,zicbop=off,zicboz=off,"       \
+    "zawrs=off,zfa=off,zihintntl=off,svadu=off,svvptc=off,sv57=off,pmu-mask=0"
+
+static void no_barrier(void *opaque)
+{
+}
+
+static Machine *rig_new(const char *model, StreamDialect dialect)
+{
+    Machine *m = g_new0(Machine, 1);
+    GError *err = NULL;
+
+    m->loop = main_loop_new();
+    m->clock = virtual_clock_new(m->loop);
+    m->ram = ram_list_new();
+    m->dirty = dirty_log_new(m->ram, no_barrier, NULL);
+    m->as = address_space_new(m->loop, m->dirty);
+    m->vmstate = vmstate_registry_new();
+    vmstate_set_dialect(m->vmstate, dialect);
+    m->cpus = cpus_new(m, model, 1, &err);
+    g_assert_no_error(err);
+    return m;
+}
+
+static void rig_free(Machine *m)
+{
+    cpus_free(m->cpus);
+    vmstate_registry_free(m->vmstate);
+    address_space_free(m->as);
+    dirty_log_free(m->dirty);
+    ram_list_free(m->ram);
+    virtual_clock_free(m->clock);
+    main_loop_free(m->loop);
+    g_free(m);
+}
+
+static GByteArray *save(Machine *m)
+{
+    int d = vmstate_dialect(m->vmstate) == DIALECT_QEMU_10_0;
+    StreamWriter *w = stream_writer_new_memory();
+    GError *err = NULL;
+
+    g_assert_true(vmstate_save_body(w, riscv_cpu_vmsds[d], cpus_get(m->cpus, 0)->wire, NULL, &err));
+    g_assert_no_error(err);
+    GByteArray *bytes = stream_writer_take(w);
+    stream_writer_free(w);
+    return bytes;
+}
+
+static bool load(Machine *m, GByteArray *bytes, StreamDialect from, GError **errp)
+{
+    const VMStateDescription *vmsd = riscv_cpu_vmsds[from == DIALECT_QEMU_10_0];
+    StreamReader *r = stream_reader_new_memory(bytes->data, bytes->len);
+    bool ok = vmstate_load_body(r, vmsd, cpus_get(m->cpus, 0)->wire, vmsd->version_id, errp);
+
+    stream_reader_free(r);
+    return ok;
+}
+
+static void fill(RISCVCPU *cpu)
+{
+    for (unsigned i = 1; i < 32; i++) {
+        cpu->x[i] = 0x1111111111111111ULL * i;
+        cpu->f[i] = ~cpu->x[i];
+    }
+    cpu->pc = 0xffffffff80001234ULL;
+    cpu->priv = PRV_S;
+    cpu->mstatus |= MSTATUS_SIE | MSTATUS_FS;
+    cpu->frm = RM_RUP;
+    cpu->fflags = 0x15;
+    cpu->satp = 8ULL << 60 | 0x80100;
+    cpu->mie = 0x22a;
+    cpu->mideleg = 0x222;
+    cpu->medeleg = 0xb109;
+    cpu->mcounteren = 7;
+    cpu->load_res = 0x80001000;
+    cpu->load_val = 42;
+    cpu->pmpaddr[3] = 0x20000000;
+    cpu->pmpcfg[3] = 0x1f;
+    cpu->sscratch = 99;
+}
+
+static void check_equal(RISCVCPU *a, RISCVCPU *b)
+{
+    g_assert_cmpmem(a->x, sizeof(uint64_t) * 32, b->x, sizeof(uint64_t) * 32);
+    g_assert_cmpmem(a->f, sizeof(a->f), b->f, sizeof(b->f));
+    g_assert_cmphex(a->pc, ==, b->pc);
+    g_assert_cmpuint(a->priv, ==, b->priv);
+    g_assert_cmphex(a->mstatus, ==, b->mstatus);
+    g_assert_cmpuint(a->frm, ==, b->frm);
+    g_assert_cmphex(a->satp, ==, b->satp);
+    g_assert_cmphex(a->mie, ==, b->mie);
+    g_assert_cmphex(a->mideleg, ==, b->mideleg);
+    g_assert_cmphex(a->medeleg, ==, b->medeleg);
+    g_assert_cmphex(a->mcounteren, ==, b->mcounteren);
+    g_assert_cmphex(a->load_res, ==, b->load_res);
+    g_assert_cmphex(a->load_val, ==, b->load_val);
+    g_assert_cmpmem(a->pmpaddr, sizeof(a->pmpaddr), b->pmpaddr, sizeof(b->pmpaddr));
+    g_assert_cmpmem(a->pmpcfg, sizeof(a->pmpcfg), b->pmpcfg, sizeof(b->pmpcfg));
+    g_assert_cmphex(a->sscratch, ==, b->sscratch);
+}
+
+static void test_sizes(void)
+{
+    Machine *seven = rig_new(T7, DIALECT_QEMU_7_2), *ten = rig_new(T10, DIALECT_QEMU_10_0);
+    g_autoptr(GByteArray) a = save(seven);
+    g_autoptr(GByteArray) b = save(ten);
+
+    g_assert_cmpuint(a->len, ==, 2721);
+    g_assert_cmpuint(b->len, ==, 2709);
+    rig_free(seven);
+    rig_free(ten);
+}
+
+static void round_trip(StreamDialect from, StreamDialect to)
+{
+    Machine *a = rig_new(T7, from), *b = rig_new(T10, to);
+    GError *err = NULL;
+
+    fill(cpus_get(a->cpus, 0));
+    g_autoptr(GByteArray) bytes = save(a);
+    g_assert_true(load(b, bytes, from, &err));
+    g_assert_no_error(err);
+    check_equal(cpus_get(a->cpus, 0), cpus_get(b->cpus, 0));
+    g_assert_cmpint(vmstate_received_dialect(b->vmstate), ==, (int)from);
+    rig_free(a);
+    rig_free(b);
+}
+
+static void test_round_trips(void)
+{
+    round_trip(DIALECT_QEMU_7_2, DIALECT_QEMU_7_2);
+    round_trip(DIALECT_QEMU_7_2, DIALECT_QEMU_10_0);
+    round_trip(DIALECT_QEMU_10_0, DIALECT_QEMU_7_2);
+    round_trip(DIALECT_QEMU_10_0, DIALECT_QEMU_10_0);
+}
+
+static void refuse(size_t offset, uint8_t value, const char *text)
+{
+    Machine *a = rig_new(T10, DIALECT_QEMU_10_0);
+    GError *err = NULL;
+    g_autoptr(GByteArray) bytes = save(a);
+
+    bytes->data[offset] = value;
+    g_assert_false(load(a, bytes, DIALECT_QEMU_10_0, &err));
+    g_assert_nonnull(strstr(err->message, text));
+    g_error_free(err);
+    rig_free(a);
+}
+
+static void test_refusals(void)
+{
+    refuse(707, 1, "misa_mxl 1");
+    refuse(709, 0x34, "extension V");
+    refuse(727, 2, "priv 2");
+    refuse(728, 1, "extension H");
+    refuse(744, 1, "mhartid 1");        /* low byte of mhartid: offset 737 + 7 */
+    refuse(809, 0xa0, "Sv57");
+}
+
+/* A future stimecmp travels as cpu/timer in d10 and as a pending STIP in d7. */
+static void test_timers(void)
+{
+    Machine *a = rig_new(T7, DIALECT_QEMU_7_2);
+    RISCVCPU *cpu = cpus_get(a->cpus, 0);
+    CPUWire *w = cpu->wire;
+    GError *err = NULL;
+
+    cpu->menvcfg = MENVCFG_STCE;
+    cpu->stimecmp = 1000;
+    riscv_cpu_update_stimer(cpu);
+    g_assert_cmpint(clock_timer_expire_ns(cpu->stimer), ==, 100000);
+    g_assert_true(riscv_wire_pre_save(w, &err));
+    g_assert_cmphex(w->env.mip, ==, MIP_STIP);
+    g_assert_cmpuint(w->env.stimer, ==, 100000);
+    g_assert_true(riscv_wire_common_pre_save(w, &err));
+    g_assert_cmpuint(w->interrupt_request, ==, 2);
+    g_assert_cmphex(riscv_cpu_mip(cpu), ==, 0);         /* only the stream is kicked */
+    cpus_set_kick_timers(a->cpus, false);
+    g_assert_true(riscv_wire_pre_save(w, &err));
+    g_assert_cmphex(w->env.mip, ==, 0);
+    cpus_set_kick_timers(a->cpus, true);
+    vmstate_set_dialect(a->vmstate, DIALECT_QEMU_10_0);
+    g_autoptr(GByteArray) bytes = save(a);
+    Machine *b = rig_new(T10, DIALECT_QEMU_10_0);
+    g_assert_true(load(b, bytes, DIALECT_QEMU_10_0, &err));
+    g_assert_cmpint(clock_timer_expire_ns(cpus_get(b->cpus, 0)->stimer), ==, 100000);
+    g_assert_cmphex(riscv_cpu_mip(cpus_get(b->cpus, 0)), ==, 0);
+    rig_free(a);
+    rig_free(b);
+}
+
+static void test_fflags(void)
+{
+    Machine *a = rig_new(T10, DIALECT_QEMU_10_0), *b = rig_new(T10, DIALECT_QEMU_10_0);
+    GError *err = NULL;
+
+    cpus_get(a->cpus, 0)->fflags = 0x15;
+    struct json_object *ferry = vmstate_save_ferry(a->vmstate);
+    g_assert_true(vmstate_load_ferry(b->vmstate, ferry, &err));
+    g_assert_no_error(err);
+    g_assert_cmphex(cpus_get(b->cpus, 0)->fflags, ==, 0x15);
+    json_object_put(ferry);
+    ferry = json_tokener_parse("{\"fflags\": {\"0\": 32}}");
+    g_assert_false(vmstate_load_ferry(b->vmstate, ferry, &err));
+    g_clear_error(&err);
+    json_object_put(ferry);
+    rig_free(a);
+    rig_free(b);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/cpu-vmstate/sizes", test_sizes);
+    g_test_add_func("/cpu-vmstate/round-trips", test_round_trips);
+    g_test_add_func("/cpu-vmstate/refusals", test_refusals);
+    g_test_add_func("/cpu-vmstate/timers", test_timers);
+    g_test_add_func("/cpu-vmstate/fflags", test_fflags);
+    return g_test_run();
+}
