@@ -4,6 +4,7 @@
  * and its sizes, the replayed destination equals the source at the end.
  */
 #include <unistd.h>
+#include "migration/channel/channel-private.h"
 #include "ram-fixture.h"
 
 #define MIB (1ULL << 20)
@@ -12,11 +13,36 @@ static const BlockSpec blocks[] = {
     { "mrom", 16 }, { "riscv_virt_board.ram", 700 }, { "flash", 65 }, { "odd", 1 },
 };
 
+/*
+ * A channel that keeps what was written to it, when it was written: between
+ * putting a page and a flush the writer only points to it.
+ */
+typedef struct Capture {
+    Channel base;
+    GByteArray *bytes;
+} Capture;
+
+static ssize_t capture_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    Capture *capture = (Capture *)c;
+    ssize_t n = 0;
+
+    for (int i = 0; i < iovcnt; i++) {
+        g_byte_array_append(capture->bytes, iov[i].iov_base, (guint)iov[i].iov_len);
+        n += (ssize_t)iov[i].iov_len;
+    }
+    return n;
+}
+
+static const ChannelOps capture_ops = { .kind = "capture", .writev = capture_writev };
+
 typedef struct Trip {
     Side *from, *to;
     RamSaver *saver;
     RamLoader *loader;
     StreamWriter *w;
+    Capture capture;
+    unsigned payloads;      /* put, not yet delivered */
 } Trip;
 
 static void trip_start(Trip *t, const RamSaveOptions *opt)
@@ -26,7 +52,9 @@ static void trip_start(Trip *t, const RamSaveOptions *opt)
     t->saver = ram_saver_new(t->from->ram, t->from->log, opt, NULL);
     g_assert_nonnull(t->saver);
     t->loader = ram_loader_new(t->to->ram, t->to->log, &load);
-    t->w = stream_writer_new_memory();
+    t->capture = (Capture) { .base = { .ops = &capture_ops }, .bytes = g_byte_array_new() };
+    t->w = stream_writer_new(&t->capture.base);
+    t->payloads = 0;
 }
 
 static void trip_init(Trip *t, const RamSaveOptions *opt)
@@ -41,6 +69,7 @@ static void trip_end(Trip *t)
     ram_saver_free(t->saver);
     ram_loader_free(t->loader);
     stream_writer_free(t->w);
+    g_byte_array_unref(t->capture.bytes);
 }
 
 static void trip_clear(Trip *t)
@@ -50,31 +79,44 @@ static void trip_clear(Trip *t)
     side_free(t->to);
 }
 
-/* Hands over what was written since the last time: one payload. */
+/* Flushes and hands over what was written since the last time. */
 static void deliver(Trip *t)
 {
-    g_autoptr(GByteArray) bytes = stream_writer_take(t->w);
-    StreamReader *r = stream_reader_new_memory(bytes->data, bytes->len);
+    StreamReader *r;
     g_autoptr(GError) err = NULL;
 
-    if (!ram_load_payload(t->loader, r, 4, &err)) {
-        g_error("load: %s", err->message);
+    g_assert_true(stream_flush(t->w, NULL));
+    r = stream_reader_new_memory(t->capture.bytes->data, t->capture.bytes->len);
+    for (; t->payloads > 0; t->payloads--) {
+        if (!ram_load_payload(t->loader, r, 4, &err)) {
+            g_error("load: %s", err->message);
+        }
     }
-    g_assert_cmpuint(stream_reader_offset(r), ==, bytes->len);
+    g_assert_cmpuint(stream_reader_offset(r), ==, t->capture.bytes->len);
     stream_reader_free(r);
+    g_byte_array_set_size(t->capture.bytes, 0);
 }
 
 static void setup(Trip *t)
 {
     g_assert_true(ram_save_setup(t->saver, t->w, NULL));
+    t->payloads++;
     deliver(t);
 }
 
-static bool iterate(Trip *t, RamBudgetExhausted *exhausted, void *opaque)
+static bool iterate_only(Trip *t, RamBudgetExhausted *exhausted, void *opaque)
 {
     bool done;
 
     g_assert_true(ram_save_iterate(t->saver, t->w, exhausted, opaque, &done, NULL));
+    t->payloads++;
+    return done;
+}
+
+static bool iterate(Trip *t, RamBudgetExhausted *exhausted, void *opaque)
+{
+    bool done = iterate_only(t, exhausted, opaque);
+
     deliver(t);
     return done;
 }
@@ -88,6 +130,7 @@ static void run_pass(Trip *t)
 static void complete(Trip *t)
 {
     g_assert_true(ram_save_complete(t->saver, t->w, NULL));
+    t->payloads++;
     deliver(t);
     side_assert_equal(t->from, t->to);
 }
@@ -185,6 +228,7 @@ static void test_zero_pages_take_no_memory(void)
     setup(&t);
     run_pass(&t);
     g_assert_true(ram_save_complete(t.saver, t.w, NULL));
+    t.payloads++;
     deliver(&t);
     block = side_block(t.to, "riscv_virt_board.ram");
     g_assert_cmpint(lseek(block->fd, 0, SEEK_DATA), ==, -1);
@@ -287,7 +331,12 @@ static void random_migration(GRand *rng, unsigned steps)
     }
     setup(&t);
     for (unsigned step = 0; step < steps; step++) {
-        if (iterate(&t, disturb, &d) || g_rand_int_range(rng, 0, 10) == 0) {
+        bool done = iterate_only(&t, disturb, &d);
+
+        if (g_rand_boolean(rng)) {
+            deliver(&t);    /* else the writer goes on pointing to pages */
+        }
+        if (done || g_rand_int_range(rng, 0, 10) == 0) {
             for (int i = g_rand_int_range(rng, 0, 60); i > 0; i--) {
                 random_write(rng, t.from);
             }
@@ -309,6 +358,71 @@ static void test_random(void)
     }
 }
 
+/* ---- threads: a guest that writes all the while, somebody who resizes ---- */
+
+typedef struct Guest {
+    Side *side;
+    RamSaver *saver;
+    uint32_t seed;
+    int stop;               /* atomic */
+} Guest;
+
+static gpointer guest_thread(gpointer opaque)
+{
+    Guest *g = opaque;
+    g_autoptr(GRand) rng = g_rand_new_with_seed(g->seed);
+
+    while (!__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE)) {
+        random_write(rng, g->side);
+    }
+    return NULL;
+}
+
+static gpointer resize_thread(gpointer opaque)
+{
+    Guest *g = opaque;
+    g_autoptr(GRand) rng = g_rand_new_with_seed(g->seed);
+    RamStats st;
+
+    while (!__atomic_load_n(&g->stop, __ATOMIC_ACQUIRE)) {
+        g_assert_true(ram_saver_set_cache_size(g->saver, g_rand_int_range(rng, 1, 3 * MIB), NULL));
+        ram_saver_get_stats(g->saver, &st);
+        g_usleep(500);
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    guint32 seed = g_test_rand_int();
+    GThread *writer, *resizer;
+    Guest g = { .seed = seed };
+    int64_t end;
+    Trip t;
+
+    g_test_message("seed %u", seed);
+    trip_init(&t, &xbzrle);
+    setup(&t);
+    g.side = t.from;
+    g.saver = t.saver;
+    writer = g_thread_new("guest", guest_thread, &g);
+    resizer = g_thread_new("resize", resize_thread, &g);
+    end = g_get_monotonic_time() + G_USEC_PER_SEC / 2;
+    while (g_get_monotonic_time() < end) {
+        if (iterate_only(&t, never_exhausted, NULL)) {
+            ram_save_sync(t.saver);
+        }
+        if (t.payloads == 3) {
+            deliver(&t);
+        }
+    }
+    __atomic_store_n(&g.stop, 1, __ATOMIC_RELEASE);
+    g_thread_join(writer);
+    g_thread_join(resizer);
+    complete(&t);
+    trip_clear(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -319,5 +433,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-roundtrip/zero-pages-take-no-memory", test_zero_pages_take_no_memory);
     g_test_add_func("/ram-roundtrip/twice", test_migrate_twice);
     g_test_add_func("/ram-roundtrip/random", test_random);
+    g_test_add_func("/ram-roundtrip/threads", test_threads);
     return g_test_run();
 }
