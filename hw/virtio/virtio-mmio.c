@@ -40,6 +40,22 @@ void virtio_slot_interrupt(VirtIOSlot *slot, uint8_t bits)
     virtio_slot_update_irq(slot);
 }
 
+/* ---- reset ---- */
+
+/* What a driver's reset clears. The legacy page size survives: Linux sets it before it resets. */
+static void slot_soft_reset(VirtIOSlot *slot)
+{
+    slot->guest_features[0] = slot->guest_features[1] = 0;
+    memset(slot->queues, 0, sizeof(slot->queues));
+}
+
+void virtio_slot_reset(VirtIOSlot *slot)
+{
+    slot->host_features_sel = slot->guest_features_sel = 0;
+    slot->guest_page_shift = 0;
+    slot_soft_reset(slot);
+}
+
 /* ---- the selected queue ---- */
 
 static VirtQueue *selected_queue(VirtIOSlot *slot)
@@ -104,7 +120,7 @@ static void write_queue_pfn(VirtIOSlot *slot, uint32_t value)
 
     if (value == 0) {
         virtio_reset(slot->dev);
-        virtio_slot_reset(slot);
+        slot_soft_reset(slot);
     } else if (vq) {
         vq->desc = (uint64_t)value << slot->guest_page_shift;
         virtqueue_update_legacy(vq);
@@ -124,14 +140,6 @@ static void write_queue_notify(VirtIOSlot *slot, uint32_t n)
 
 /* ---- status and features ---- */
 
-void virtio_slot_reset(VirtIOSlot *slot)
-{
-    slot->host_features_sel = slot->guest_features_sel = 0;
-    slot->guest_page_shift = 0;
-    slot->guest_features[0] = slot->guest_features[1] = 0;
-    memset(slot->queues, 0, sizeof(slot->queues));
-}
-
 static void write_status(VirtIOSlot *slot, uint8_t value)
 {
     VirtIODevice *dev = slot->dev;
@@ -143,7 +151,7 @@ static void write_status(VirtIOSlot *slot, uint8_t value)
     virtio_set_status(dev, value);
     if (value == 0) {
         virtio_reset(dev);
-        virtio_slot_reset(slot);
+        slot_soft_reset(slot);
     }
 }
 

@@ -76,7 +76,10 @@ static char **device_props(const Opts *opts)
 
 static void virtio_system_reset(void *opaque)
 {
-    virtio_reset(opaque);
+    VirtIODevice *dev = opaque;
+
+    virtio_reset(dev);
+    virtio_slot_reset(dev->slot);
 }
 
 static void virtio_run_state_changed(void *opaque, bool running, RunState state)
