@@ -372,6 +372,12 @@ static void explain(IncomingLoad *l, GError **errp)
                   dialect == DIALECT_QEMU_7_2    ? ", stream of QEMU 7.2"
                   : dialect == DIALECT_QEMU_10_0 ? ", stream of QEMU 10.0"
                                                  : "", stream_reader_offset(l->r));
+    /* Names from the stream are part of messages, which go out as JSON. */
+    char *valid = errp && *errp ? g_utf8_make_valid((*errp)->message, -1) : NULL;
+    if (valid) {
+        g_free((*errp)->message);
+        (*errp)->message = valid;
+    }
 }
 
 bool incoming_load_stream(IncomingLoad *l, GError **errp)

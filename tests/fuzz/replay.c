@@ -28,11 +28,14 @@ static void mutate(GRand *rand, GByteArray *a)
         case 2:
             g_byte_array_set_size(a, at);
             break;
-        case 3:
-            g_byte_array_remove_range(a, at, MIN(a->len - at, 1 + g_rand_int(rand) % 16));
+        case 3: {
+            guint len = 1 + g_rand_int(rand) % 16;
+            g_byte_array_remove_range(a, at, MIN(a->len - at, len));
             break;
+        }
         default: {
-            guint len = MIN(a->len - at, 1 + g_rand_int(rand) % 64);
+            guint len = 1 + g_rand_int(rand) % 64;
+            len = MIN(a->len - at, len);
             g_autofree guint8 *copy = g_memdup2(a->data + at, len);
             g_byte_array_append(a, copy, len);
         }
