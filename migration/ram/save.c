@@ -277,12 +277,16 @@ static bool parts_have_eos(const RamSaver *s)
     return s->opt.layout != RAM_LAYOUT_FIXED;
 }
 
-/* All dirty target pages of a host page are sent together. */
-static bool inside_host_page(const RamSaver *s)
+/* All dirty target pages of a host page are sent together: is there one left of the last one's? */
+static bool host_page_unfinished(const RamSaver *s)
 {
     const RAMBlock *block = ram_list_get(s->ram, s->walk.block);
+    uint64_t host_pages = block->page_size / TARGET_PAGE_SIZE, page = s->walk.page;
 
-    return s->walk.page & (block->page_size / TARGET_PAGE_SIZE - 1);
+    if (page % host_pages == 0) {
+        return false;
+    }
+    return ram_dirty_find(s->dirty, s->walk.block, page) < page - page % host_pages + host_pages;
 }
 
 bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
@@ -293,7 +297,7 @@ bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhauste
     bool found = true, late = false;
 
     ram_counters_window(&s->counters, now_ms());
-    while (inside_host_page(s) || !(late || exhausted(opaque))) {
+    while (host_page_unfinished(s) || !(late || exhausted(opaque))) {
         if (!save_next_page(s, w, &found, errp)) {
             return false;
         }

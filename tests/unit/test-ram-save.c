@@ -304,6 +304,36 @@ static void test_budget(void)
     source_clear(&s);
 }
 
+/* Large host pages: one that was begun is finished, and then the budget counts again. */
+static void test_host_pages(void)
+{
+    RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
+    int left = 0;
+    bool done;
+    Source s;
+
+    source_init(&s, one_mib, 1, &opt);
+    side_block(s.side, "ram")->page_size = 16 * PAGE;
+    setup(&s);
+    for (uint64_t sent = 16; sent <= 64; sent += 16) {
+        left = 1;
+        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
+        g_assert_cmpuint(stats(&s).duplicate_pages, ==, sent);
+    }
+    skip_pass(&s);
+    side_set(s.side, "ram", 3 * PAGE, 1, 2 * PAGE);     /* two in one host page, then one each */
+    side_set(s.side, "ram", 20 * PAGE, 1, 1);
+    side_set(s.side, "ram", 100 * PAGE, 1, 1);
+    ram_save_sync(s.saver);
+    for (uint64_t sent = 2; sent <= 4; sent++) {
+        left = 1;
+        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
+        g_assert_cmpuint(stats(&s).normal_pages, ==, sent);
+    }
+    g_assert_true(done);
+    source_clear(&s);
+}
+
 /*
  * The founding benchmark: 16 MiB, four bytes of every page changed in each
  * pass, 64 MiB cache, 32 MiB/s and 30 ms, that is 1006632 bytes. Must be
@@ -467,6 +497,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/delta-counts-block-id", test_delta_counts_block_id);
     g_test_add_func("/ram-save/last-stage", test_last_stage);
     g_test_add_func("/ram-save/budget", test_budget);
+    g_test_add_func("/ram-save/host-pages", test_host_pages);
     g_test_add_func("/ram-save/founding-estimate", test_founding_estimate);
     g_test_add_func("/ram-save/mixed-estimate", test_mixed_estimate);
     g_test_add_func("/ram-save/resize", test_resize);
