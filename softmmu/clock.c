@@ -210,6 +210,14 @@ void virtual_clock_step_to(VirtualClock *clock, int64_t ns)
     step_forward(clock, ns);
 }
 
+int64_t virtual_clock_next_ns(VirtualClock *clock)
+{
+    g_mutex_lock(&clock->lock);
+    int64_t next = clock->first ? clock->first->expire_ns : -1;
+    g_mutex_unlock(&clock->lock);
+    return next;
+}
+
 /* ---- the clock ---- */
 
 VirtualClock *virtual_clock_new(MainLoop *loop)

@@ -29,6 +29,8 @@ void virtual_clock_set_ns(VirtualClock *clock, int64_t ns);
 bool virtual_clock_running(VirtualClock *clock);
 /** Moves the clock forward to at least ns while stopped (qtest clock_step); fires what is due. BQL. */
 void virtual_clock_step_to(VirtualClock *clock, int64_t ns);
+/** When the next timer is due, or -1 if none is armed. Any thread. */
+int64_t virtual_clock_next_ns(VirtualClock *clock);
 
 /** A timer on this clock; not armed. */
 ClockTimer *clock_timer_new(VirtualClock *clock, ClockTimerFunc *fn, void *opaque);

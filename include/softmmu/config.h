@@ -16,6 +16,7 @@ typedef struct MachineConfig {
     /* -M: wire name "none" or "virt" and which version (dialect) it stands for */
     const char *machine_name;
     StreamDialect dialect;
+    const char *machine_version; /* "none", "virt-7.2", "virt-10.0": softmmu/machine-types.h */
     Opts *machine_opts;         /* what is left of -M NAME,... */
     char *cpu_model;            /* -cpu text or NULL */
     unsigned smp;
@@ -33,6 +34,7 @@ typedef struct MachineConfig {
     GPtrArray *objects;         /* Opts*, implied key "qom-type" */
     GPtrArray *globals;         /* Opts*: keys driver, property, value */
     GPtrArray *serials;         /* char*: -serial texts */
+    GPtrArray *data_dirs;       /* char*: -L, in order; where firmware is looked for first */
     Opts *rtc;                  /* -rtc or NULL */
     bool start_paused;          /* -S */
     bool no_reboot, no_shutdown;

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Option handlers for what is put into and around the machine: devices and
+ * their back ends, chardevs, monitors, fds. Called by cmdline.c; nothing is
+ * opened here.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include "hw/boards.h"
+#include "softmmu/cmdline.h"
+#include "util/error.h"
+
+/* ---- -device ---- */
+
+static void device_help(CommandLine *cl)
+{
+    g_string_append(cl->output, "Available devices:\n");
+    for (const DeviceTypeInfo *t = device_types(); t->name; t++) {
+        g_string_append_printf(cl->output, "name \"%s\"", t->name);
+        if (t->bus) {
+            g_string_append_printf(cl->output, ", bus %s", t->bus);
+        }
+        if (t->desc) {
+            g_string_append_printf(cl->output, ", desc \"%s\"", t->desc);
+        }
+        g_string_append_c(cl->output, '\n');
+    }
+}
+
+static bool device_prop_help(CommandLine *cl, const char *driver, GError **errp)
+{
+    const DevicePropInfo *props = device_type_props(driver);
+
+    if (!props) {
+        error_setg(errp, "'%s' is not a valid device model name", driver);
+        return false;
+    }
+    g_string_append_printf(cl->output, "%s options:\n", driver);
+    for (; props->name; props++) {
+        g_string_append_printf(cl->output, "  %s=<%s>\n", props->name, props->type);
+    }
+    return true;
+}
+
+bool handle_device(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, "driver", errp);
+
+    if (!opts) {
+        return false;
+    }
+    const char *driver = opts_get(opts, "driver");
+    bool ok = true, keep = false;
+    if (!driver) {
+        error_setg(errp, "Parameter 'driver' is missing");
+        ok = false;
+    } else if (strcmp(driver, "help") == 0 || strcmp(driver, "?") == 0) {
+        device_help(cl);
+    } else if (opts_ask_help(opts, "driver")) {
+        ok = device_prop_help(cl, driver, errp);
+    } else if (!device_type_props(driver)) {
+        error_setg(errp, "'%s' is not a valid device model name", driver);
+        ok = false;
+    } else {
+        keep = true;
+        g_ptr_array_add(cl->config.devices, opts);
+    }
+    if (!keep) {
+        opts_free(opts);
+    }
+    return ok;
+}
+
+/* ---- -object ---- */
+
+static const char *const memory_keys[] = {
+    "qom-type", "id", "size", "share", "prealloc", "prealloc-threads", "prealloc-context", "merge",
+    "dump", "reserve", "host-nodes", "policy", "x-use-canonical-path-for-ramblock-id", "mem-path",
+    "align", "discard-data", "pmem", "readonly", "hugetlb", "hugetlbsize", "seal", NULL,
+};
+static const char *const secret_keys[] = { "qom-type", "id", "data", "file", "format", "keyid",
+                                           "iv", NULL };
+static const char *const rng_random_keys[] = { "qom-type", "id", "filename", NULL };
+static const char *const plain_keys[] = { "qom-type", "id", NULL };
+
+static const struct ObjectType {
+    const char *name;
+    const char *const *keys;
+    const char *required; /* or NULL */
+} object_types[] = {
+    { "memory-backend-file", memory_keys, "size" },
+    { "memory-backend-memfd", memory_keys, "size" },
+    { "memory-backend-ram", memory_keys, "size" },
+    { "rng-builtin", plain_keys, NULL },
+    { "rng-random", rng_random_keys, NULL },
+    { "secret", secret_keys, NULL },
+};
+
+static const struct ObjectType *object_type_find(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(object_types); i++) {
+        if (strcmp(object_types[i].name, name) == 0) {
+            return &object_types[i];
+        }
+    }
+    return NULL;
+}
+
+static bool object_check(CommandLine *cl, Opts *opts, GError **errp)
+{
+    const char *type_name = opts_get(opts, "qom-type"), *id = opts_get(opts, "id");
+    const struct ObjectType *type = type_name ? object_type_find(type_name) : NULL;
+
+    if (!type_name) {
+        error_setg(errp, "Parameter 'qom-type' is missing");
+        return false;
+    }
+    if (!type) {
+        error_setg(errp, "Parameter 'qom-type' does not accept value '%s'", type_name);
+        return false;
+    }
+    if (!id || !*id) {
+        error_setg(errp, "Parameter 'id' is missing");
+        return false;
+    }
+    for (guint i = 0; i < cl->config.objects->len; i++) {
+        if (g_strcmp0(opts_get(cl->config.objects->pdata[i], "id"), id) == 0) {
+            error_setg(errp, "attempt to add duplicate property '%s' to object (type 'container')",
+                       id);
+            return false;
+        }
+    }
+    if (type->required && !opts_get(opts, type->required)) {
+        error_setg(errp, "Parameter '%s' is missing", type->required);
+        return false;
+    }
+    uint64_t size = 1;
+    if (type->keys == memory_keys && !opts_get_size(opts, "size", &size, errp)) {
+        return false;
+    }
+    if (size == 0) {
+        error_setg(errp, "property 'size' of %s doesn't take value '0'", type_name);
+        return false;
+    }
+    return opts_only_keys(opts, type->keys, errp);
+}
+
+static void object_help(CommandLine *cl)
+{
+    g_string_append(cl->output, "List of user creatable objects:\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(object_types); i++) {
+        g_string_append_printf(cl->output, "  %s\n", object_types[i].name);
+    }
+}
+
+bool handle_object(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, "qom-type", errp);
+    bool ok = opts != NULL;
+
+    if (ok && opts_ask_help(opts, "qom-type")) {
+        object_help(cl);
+    } else if (ok && (ok = object_check(cl, opts, errp))) {
+        g_ptr_array_add(cl->config.objects, opts);
+        return true;
+    }
+    opts_free(opts);
+    return ok;
+}
+
+/* ---- block and net: their own code knows the keys ---- */
+
+bool handle_blockdev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, "driver", errp);
+
+    if (opts && !opts_get(opts, "driver")) {
+        error_setg(errp, "Parameter 'driver' is missing");
+        opts_free(opts);
+        return false;
+    }
+    if (opts) {
+        g_ptr_array_add(cl->config.blockdevs, opts);
+    }
+    return opts != NULL;
+}
+
+bool handle_drive(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, NULL, errp);
+
+    if (opts) {
+        g_ptr_array_add(cl->config.drives, opts);
+    }
+    return opts != NULL;
+}
+
+bool handle_netdev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const types[] = { "user", "tap", "socket", "dgram", "stream", NULL };
+    Opts *opts = opts_parse(arg, "type", errp);
+    bool ok = false;
+
+    if (!opts) {
+        return false;
+    }
+    if (opts_ask_help(opts, "type")) {
+        g_string_append(cl->output, "Available netdev backend types:\n"
+                                    "socket\nstream\ndgram\ntap\nuser\n");
+        ok = true;
+    } else if (!opts_get(opts, "type")) {
+        error_setg(errp, "Parameter 'type' is missing");
+    } else if (!opts_value_in(opts, "type", types, errp)) {
+    } else if (!opts_get(opts, "id")) {
+        error_setg(errp, "Parameter 'id' is missing");
+    } else {
+        g_ptr_array_add(cl->config.netdevs, opts);
+        return true;
+    }
+    opts_free(opts);
+    return ok;
+}
+
+bool handle_nic(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    if (strcmp(arg, "none") != 0) {
+        error_setg(errp, "Parameter 'type' does not accept value '%s' (only 'none'; network cards "
+                   "are given with -netdev and -device)", arg);
+        return false;
+    }
+    return true;
+}
+
+bool handle_global(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "driver", "property", "value", NULL };
+    const char *dot = strchr(arg, '.'), *equals = strchr(arg, '=');
+    Opts *opts;
+
+    if (dot && equals && dot < equals && dot > arg && equals > dot + 1) {
+        g_autofree char *driver = g_strndup(arg, dot - arg);
+        g_autofree char *property = g_strndup(dot + 1, equals - dot - 1);
+        opts = opts_new();
+        opts_set(opts, "driver", driver);
+        opts_set(opts, "property", property);
+        opts_set(opts, "value", equals + 1);
+    } else if (!(opts = opts_parse(arg, NULL, errp))) {
+        return false;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (!opts_only_keys(opts, keys, errp)) {
+            opts_free(opts);
+            return false;
+        }
+        if (!opts_get(opts, keys[i])) {
+            error_setg(errp, "Parameter '%s' is missing", keys[i]);
+            opts_free(opts);
+            return false;
+        }
+    }
+    g_ptr_array_add(cl->config.globals, opts);
+    return true;
+}
+
+/* ---- chardevs and who uses them ---- */
+
+static bool item_with_opts(GPtrArray *list, const char *name, const char *arg, const char *implied,
+                           GError **errp)
+{
+    Opts *opts = opts_parse(arg, implied, errp);
+
+    if (!opts) {
+        return false;
+    }
+    CmdItem *item = cmd_item_new(name, arg);
+    item->opts = opts;
+    g_ptr_array_add(list, item);
+    return true;
+}
+
+bool handle_chardev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+        g_string_append(cl->output, "Available chardev backend types:\n"
+                                    "  fd\n  file\n  null\n  pipe\n  pty\n  ringbuf\n  socket\n"
+                                    "  stdio\n  vc\n");
+        return true;
+    }
+    return item_with_opts(cl->chardevs, name, arg, "backend", errp);
+}
+
+bool handle_serial(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->serial_given = true;
+    if (g_str_has_prefix(arg, "mon:")) {
+        cl->monitor_given = true;
+    }
+    g_ptr_array_add(cl->config.serials, g_strdup(arg));
+    return true;
+}
+
+static bool add_monitor(CommandLine *cl, const char *name, const char *arg, bool control,
+                        bool pretty)
+{
+    cl->monitor_given = true;
+    if (strcmp(arg, "none") != 0) {
+        CmdItem *item = cmd_item_new(name, arg);
+        item->text = g_strdup(arg);
+        item->control = control;
+        item->pretty = pretty;
+        g_ptr_array_add(cl->monitors, item);
+    }
+    return true;
+}
+
+bool handle_monitor(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return add_monitor(cl, name, arg, false, false);
+}
+
+/* A QMP monitor beside the default one: as in QEMU it takes the place of the default. */
+bool handle_qmp(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return add_monitor(cl, name, arg, true, false);
+}
+
+bool handle_qmp_pretty(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return add_monitor(cl, name, arg, true, true);
+}
+
+bool handle_mon(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "chardev", "id", "mode", "pretty", NULL };
+    static const char *const modes[] = { "readline", "control", NULL };
+    CmdItem *item;
+
+    if (!item_with_opts(cl->monitors, name, arg, "chardev", errp)) {
+        return false;
+    }
+    item = cl->monitors->pdata[cl->monitors->len - 1];
+    if (!opts_only_keys(item->opts, keys, errp) || !opts_value_in(item->opts, "mode", modes, errp) ||
+        !opts_get_bool(item->opts, "pretty", &item->pretty, errp)) {
+        return false;
+    }
+    if (!opts_get(item->opts, "chardev")) {
+        error_setg(errp, "Parameter 'chardev' is missing");
+        return false;
+    }
+    item->control = g_strcmp0(opts_get(item->opts, "mode"), "control") == 0;
+    if (item->pretty && !item->control) {
+        error_setg(errp, "'pretty' is not compatible with HMP monitors");
+        return false;
+    }
+    cl->monitor_given = true;
+    return true;
+}
+
+bool handle_qtest(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_free(cl->qtest);
+    cl->qtest = g_strdup(arg);
+    return true;
+}
+
+bool handle_qtest_log(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_free(cl->qtest_log);
+    cl->qtest_log = g_strdup(arg);
+    return true;
+}
+
+/* ---- what the board does not have ---- */
+
+static bool only_none(const char *arg, GError **errp)
+{
+    if (strcmp(arg, "none") != 0) {
+        error_setg(errp, "Parameter 'type' does not accept value '%s'", arg);
+        return false;
+    }
+    return true;
+}
+
+bool handle_display(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    if (strcmp(arg, "help") == 0) {
+        g_string_append(cl->output, "Available display backend types:\nnone\n");
+        return true;
+    }
+    return only_none(arg, errp);
+}
+
+bool handle_vga(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    if (strcmp(arg, "none") != 0) {
+        error_setg(errp, "unknown vga type: %s", arg);
+        return false;
+    }
+    return true;
+}
+
+bool handle_parallel(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return only_none(arg, errp);
+}
+
+bool handle_audiodev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const drivers[] = { "none", NULL };
+    Opts *opts = opts_parse(arg, "driver", errp);
+    bool ok = opts && opts_value_in(opts, "driver", drivers, errp);
+
+    if (ok && (!opts_get(opts, "driver") || !opts_get(opts, "id"))) {
+        error_setg(errp, "Parameter '%s' is missing", opts_get(opts, "driver") ? "id" : "driver");
+        ok = false;
+    }
+    opts_free(opts);
+    return ok;
+}
+
+/* ---- -add-fd: checked now, while no fd of ours can be mistaken for one ---- */
+
+bool handle_add_fd(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "fd", "set", "opaque", NULL };
+    Opts *opts = opts_parse(arg, NULL, errp);
+    uint64_t fd = UINT64_MAX, set = UINT64_MAX;
+    bool ok = opts && opts_only_keys(opts, keys, errp) && opts_get_u64(opts, "fd", &fd, errp) &&
+              opts_get_u64(opts, "set", &set, errp);
+
+    if (ok && fd > INT_MAX) {
+        error_setg(errp, "fd option is required and must be non-negative");
+        ok = false;
+    } else if (ok && fd <= 2) {
+        error_setg(errp, "fd cannot be a standard I/O stream");
+        ok = false;
+    } else if (ok && set > INT_MAX) {
+        error_setg(errp, "set option is required and must be non-negative");
+        ok = false;
+    } else if (ok && fcntl(fd, F_GETFD) < 0) {
+        error_setg(errp, "fd is not valid or already in use");
+        ok = false;
+    }
+    opts_free(opts);
+    return ok && item_with_opts(cl->add_fds, name, arg, NULL, errp);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Option handlers for the process: start, end, messages, logs. Called by cmdline.c. */
+#include <string.h>
+#include "softmmu/cmdline.h"
+#include "util/error.h"
+
+bool handle_accept(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return true;
+}
+
+bool handle_accept_arg(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    return true;
+}
+
+bool handle_nographic(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->nographic = true;
+    return true;
+}
+
+bool handle_nodefaults(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->nodefaults = true;
+    return true;
+}
+
+bool handle_daemonize(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->daemonize = true;
+    return true;
+}
+
+bool handle_S(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->config.start_paused = true;
+    return true;
+}
+
+bool handle_incoming(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_free(cl->config.incoming);
+    cl->config.incoming = g_strdup(arg);
+    return true;
+}
+
+bool handle_pidfile(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_free(cl->pidfile);
+    cl->pidfile = g_strdup(arg);
+    return true;
+}
+
+/* ---- what a reset or a shutdown does ---- */
+
+bool handle_no_reboot(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->config.no_reboot = true;
+    return true;
+}
+
+bool handle_no_shutdown(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->config.no_shutdown = true;
+    return true;
+}
+
+bool handle_action(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "reboot", "shutdown", "panic", "watchdog", NULL };
+    static const char *const reboots[] = { "reset", "shutdown", NULL };
+    static const char *const shutdowns[] = { "poweroff", "pause", NULL };
+    static const char *const panics[] = { "none", "pause", "shutdown", "exit-failure", NULL };
+    static const char *const watchdogs[] = { "reset", "shutdown", "poweroff", "pause", "debug",
+                                             "none", "inject-nmi", NULL };
+    Opts *opts = opts_parse(arg, NULL, errp);
+    bool ok = opts && opts_only_keys(opts, keys, errp) &&
+              opts_value_in(opts, "reboot", reboots, errp) &&
+              opts_value_in(opts, "shutdown", shutdowns, errp) &&
+              opts_value_in(opts, "panic", panics, errp) &&
+              opts_value_in(opts, "watchdog", watchdogs, errp);
+
+    if (ok && opts_get(opts, "reboot")) {
+        cl->config.no_reboot = strcmp(opts_get(opts, "reboot"), "shutdown") == 0;
+    }
+    if (ok && opts_get(opts, "shutdown")) {
+        cl->config.no_shutdown = strcmp(opts_get(opts, "shutdown"), "pause") == 0;
+    }
+    opts_free(opts);
+    return ok;
+}
+
+/* ---- messages and logs ---- */
+
+bool handle_msg(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "timestamp", "guest-name", NULL };
+    Opts *opts = opts_parse(arg, NULL, errp);
+    bool ok = opts && opts_only_keys(opts, keys, errp) &&
+              opts_get_bool(opts, "timestamp", &cl->config.msg_timestamp, errp) &&
+              opts_get_bool(opts, "guest-name", &cl->config.msg_guest_name, errp);
+
+    opts_free(opts);
+    return ok;
+}
+
+static const char *const log_items[] = {
+    "out_asm", "in_asm", "op", "op_opt", "op_ind", "int", "exec", "cpu", "fpu", "mmu", "pcall",
+    "cpu_reset", "unimp", "guest_errors", "page", "nochain", "strace", "tid", "plugin", NULL,
+};
+
+bool handle_d(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_auto(GStrv) items = g_strsplit(arg, ",", -1);
+
+    if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+        g_autofree char *all = g_strjoinv("\n", (char **)log_items);
+        g_string_append_printf(cl->output, "Log items (comma separated):\n%s\n", all);
+        return true;
+    }
+    for (char **item = items; *item; item++) {
+        if (!g_strv_contains(log_items, *item) && !g_str_has_prefix(*item, "trace:")) {
+            error_setg(errp, "unknown log item '%s' ('-d help' lists them)", *item);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool handle_D(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    g_free(cl->log_file);
+    cl->log_file = g_strdup(arg);
+    return true;
+}
+
+bool handle_trace(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "enable", "events", "file", NULL };
+    Opts *opts = opts_parse(arg, "enable", errp);
+    bool ok = opts && (opts_ask_help(opts, "enable") || opts_only_keys(opts, keys, errp));
+    const char *pattern = ok ? opts_get(opts, "enable") : NULL;
+
+    if (ok && opts_ask_help(opts, "enable")) {
+        g_string_append(cl->output, "There are no trace points in this build.\n");
+    } else if (pattern && !strchr(pattern, '*')) {
+        g_string_append_printf(cl->warnings, "-trace %s: warning: trace event '%s' does not exist\n",
+                               arg, pattern);
+    }
+    opts_free(opts);
+    return ok;
+}
+
+/* ---- confinement ---- */
+
+bool handle_overcommit(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "mem-lock", "cpu-pm", NULL };
+    Opts *opts = opts_parse(arg, NULL, errp);
+    bool cpu_pm = false;
+    bool ok = opts && opts_only_keys(opts, keys, errp) &&
+              opts_get_bool(opts, "mem-lock", &cl->mem_lock, errp) &&
+              opts_get_bool(opts, "cpu-pm", &cpu_pm, errp);
+
+    opts_free(opts);
+    return ok;
+}
+
+bool handle_sandbox(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    static const char *const keys[] = { "enable", "obsolete", "elevateprivileges", "spawn",
+                                        "resourcecontrol", NULL };
+    static const char *const allow_deny[] = { "allow", "deny", NULL };
+    static const char *const with_children[] = { "allow", "deny", "children", NULL };
+    Opts *opts = opts_parse(arg, "enable", errp);
+    bool enable = false;
+
+    if (!opts || !opts_only_keys(opts, keys, errp) ||
+        !opts_get_bool(opts, "enable", &enable, errp) ||
+        !opts_value_in(opts, "obsolete", allow_deny, errp) ||
+        !opts_value_in(opts, "elevateprivileges", with_children, errp) ||
+        !opts_value_in(opts, "spawn", allow_deny, errp) ||
+        !opts_value_in(opts, "resourcecontrol", allow_deny, errp)) {
+        opts_free(opts);
+        return false;
+    }
+    opts_free(cl->sandbox);
+    cl->sandbox = enable ? opts : NULL;
+    if (!enable) {
+        opts_free(opts);
+    }
+    return true;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* -sandbox: fewer system calls (sandbox.c), for vl only. */
+#ifndef SOFTMMU_SANDBOX_H
+#define SOFTMMU_SANDBOX_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include "util/opts.h"
+
+/** Applies -sandbox on,... to all threads of the process, for good. Checked options. */
+bool sandbox_enter(Opts *opts, GError **errp);
+
+#endif

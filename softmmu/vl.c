@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program as a list of steps: read the command line, go to the
+ * background, build the machine member by member, start it, run the main
+ * loop, take it down in reverse. The only file that prints a start-up error.
+ *
+ * Order matters twice. Sections of a stream are written in the order in which
+ * they are registered, and QEMU's begins with "timer": the migration object
+ * comes before CPUs and board. And a monitor greets from the main loop only,
+ * so that a start-up error ends the process before it has answered anybody.
+ */
+#include "softmmu/vl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "hw/boards.h"
+#include "migration/migration.h"
+#include "monitor/monitor.h"
+#include "softmmu/cmdline.h"
+#include "softmmu/daemon.h"
+#include "softmmu/machine.h"
+#include "softmmu/qtest.h"
+#include "softmmu/runstate.h"
+#include "softmmu/sandbox.h"
+#include "util/error.h"
+
+typedef struct Vl {
+    CommandLine *cl;
+    Machine machine;
+    Qtest *qtest;
+    char *pidfile;
+    int daemon_fd;      /* who waits for us to be ready, -1 */
+} Vl;
+
+/* ---- default devices ---- */
+
+static void add_text_item(GPtrArray *list, const char *name, const char *text)
+{
+    CmdItem *item = cmd_item_new(name, text);
+
+    item->text = g_strdup(text);
+    g_ptr_array_add(list, item);
+}
+
+/* What QEMU gives who asked for nothing: with -nographic console and monitor share the terminal. */
+static bool add_defaults(CommandLine *cl, GError **errp)
+{
+    GPtrArray *serials = cl->config.serials;
+
+    if (cl->nodefaults) {
+        return true;
+    }
+    if (cl->nographic && cl->daemonize && (!cl->serial_given || !cl->monitor_given)) {
+        error_setg(errp, "-nographic cannot be used with -daemonize");
+        return false;
+    }
+    if (!cl->serial_given) {
+        const char *text = !cl->nographic ? "vc" : !cl->monitor_given ? "mon:stdio" : "stdio";
+        g_ptr_array_add(serials, g_strdup(text));
+    } else if (cl->nographic && !cl->monitor_given) {
+        add_text_item(cl->monitors, "monitor", "stdio");
+    }
+    return true;
+}
+
+/* ---- building ---- */
+
+/* The dirty log exists before the vCPUs do. */
+static void write_barrier(void *opaque)
+{
+    Machine *machine = opaque;
+
+    if (machine->cpus) {
+        cpus_write_barrier(machine->cpus);
+    }
+}
+
+static void build_core(Machine *m, MachineConfig *config)
+{
+    m->config = config;
+    m->loop = main_loop_new();
+    bql_lock(m->loop);
+    m->clock = virtual_clock_new(m->loop);
+    m->ram = ram_list_new();
+    m->dirty = dirty_log_new(m->ram, write_barrier, m);
+    m->as = address_space_new(m->loop, m->dirty);
+    m->vmstate = vmstate_registry_new();
+    vmstate_set_dialect(m->vmstate, config->dialect);
+    m->runstate = runstate_new(m);
+    m->fds = fdsets_new();
+    m->chardevs = chardevs_new(m);
+    m->monitors = monitors_new(m);
+    m->migration = migration_new(m);
+}
+
+static bool with_origin(bool ok, const CmdItem *item, GError **errp)
+{
+    if (!ok) {
+        error_prepend(errp, "%s: ", item->origin);
+    }
+    return ok;
+}
+
+static bool build_fds(Vl *vl, GError **errp)
+{
+    for (guint i = 0; i < vl->cl->add_fds->len; i++) {
+        CmdItem *item = vl->cl->add_fds->pdata[i];
+        uint64_t fd = 0, set = 0;
+        opts_get_u64(item->opts, "fd", &fd, NULL); /* checked when it was read */
+        opts_get_u64(item->opts, "set", &set, NULL);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (!with_origin(fdset_add(vl->machine.fds, set, fd, opts_get(item->opts, "opaque"), NULL,
+                                   errp), item, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build_chardevs(Vl *vl, GError **errp)
+{
+    for (guint i = 0; i < vl->cl->chardevs->len; i++) {
+        CmdItem *item = vl->cl->chardevs->pdata[i];
+        if (!with_origin(chardev_new(vl->machine.chardevs, item->opts, errp) != NULL, item, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Opens the -serial chardevs and leaves "chardev:ID" for the board. */
+static bool build_serials(Vl *vl, GError **errp)
+{
+    GPtrArray *serials = vl->cl->config.serials;
+
+    for (guint i = 0; i < serials->len; i++) {
+        g_autofree char *text = g_strdup(serials->pdata[i]);
+        g_autofree char *label = g_strdup_printf("serial%u", i);
+        if (strcmp(text, "none") == 0) {
+            continue;
+        }
+        Chardev *chr = chardev_from_text(vl->machine.chardevs, label, text, errp);
+        if (!chr) {
+            error_prepend(errp, "-serial %s: could not connect serial device to character "
+                          "backend '%s': ", text, text);
+            return false;
+        }
+        if (g_str_has_prefix(text, "mon:") &&
+            !monitor_add(vl->machine.monitors, chr, false, false, errp)) {
+            return false;
+        }
+        g_free(serials->pdata[i]);
+        serials->pdata[i] = g_strdup_printf("chardev:%s", chardev_id(chr));
+    }
+    return true;
+}
+
+static Chardev *monitor_chardev(Vl *vl, CmdItem *item, unsigned *legacy, GError **errp)
+{
+    if (item->text) {
+        g_autofree char *label = g_strdup_printf("compat_monitor%u", (*legacy)++);
+        return chardev_from_text(vl->machine.chardevs, label, item->text, errp);
+    }
+    const char *id = opts_get(item->opts, "chardev");
+    Chardev *chr = chardev_find(vl->machine.chardevs, id);
+    if (!chr) {
+        error_setg(errp, "chardev \"%s\" not found", id);
+    }
+    return chr;
+}
+
+static bool build_monitors(Vl *vl, GError **errp)
+{
+    unsigned legacy = 0;
+
+    for (guint i = 0; i < vl->cl->monitors->len; i++) {
+        CmdItem *item = vl->cl->monitors->pdata[i];
+        Chardev *chr = monitor_chardev(vl, item, &legacy, errp);
+        if (!with_origin(chr && monitor_add(vl->machine.monitors, chr, item->control, item->pretty,
+                                            errp), item, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build_qtest(Vl *vl, GError **errp)
+{
+    if (!vl->cl->qtest) {
+        return true;
+    }
+    Chardev *chr = chardev_from_text(vl->machine.chardevs, "qtest", vl->cl->qtest, errp);
+    vl->qtest = chr ? qtest_new(&vl->machine, chr, vl->cl->qtest_log, errp) : NULL;
+    if (!vl->qtest) {
+        error_prepend(errp, "-qtest %s: ", vl->cl->qtest);
+    }
+    return vl->qtest != NULL;
+}
+
+static bool apply_migration_globals(Vl *vl, GError **errp)
+{
+    GPtrArray *globals = vl->cl->config.globals;
+
+    for (guint i = 0; i < globals->len; i++) {
+        Opts *g = globals->pdata[i];
+        if (strcmp(opts_get(g, "driver"), "migration") == 0 &&
+            !migration_set_global(vl->machine.migration, opts_get(g, "property"),
+                                  opts_get(g, "value"), errp)) {
+            error_prepend(errp, "-global migration.%s=%s: ", opts_get(g, "property"),
+                          opts_get(g, "value"));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* RAM, vCPUs, board: threads exist from here on. */
+static bool build_machine(Vl *vl, GError **errp)
+{
+    Machine *m = &vl->machine;
+    MachineConfig *config = m->config;
+    bool none = strcmp(config->machine_name, "none") == 0;
+
+    if (!board_init_ram(m, errp) || !runstate_take_signals(m->runstate, errp)) {
+        return false;
+    }
+    if (!none || config->cpu_model) {
+        m->cpus = cpus_new(m, config->cpu_model ?: "rv64", config->smp, errp);
+        if (!m->cpus) {
+            return false;
+        }
+    }
+    m->board = board_new(m, errp);
+    if (!m->board) {
+        return false;
+    }
+    if (vl->cl->mem_lock && mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
+        error_setg_errno(errp, errno, "-overcommit mem-lock=on: mlockall");
+        return false;
+    }
+    return true;
+}
+
+static bool build(Vl *vl, GError **errp)
+{
+    build_core(&vl->machine, &vl->cl->config);
+    if (vl->cl->config.incoming) {
+        runstate_set(vl->machine.runstate, RUN_STATE_INMIGRATE, NULL);
+    }
+    return build_fds(vl, errp) && build_chardevs(vl, errp) && build_serials(vl, errp) &&
+           build_monitors(vl, errp) && apply_migration_globals(vl, errp) &&
+           build_machine(vl, errp) && build_qtest(vl, errp);
+}
+
+/* ---- starting ---- */
+
+static bool start(Vl *vl, GError **errp)
+{
+    Machine *m = &vl->machine;
+    MachineConfig *config = m->config;
+
+    machine_reset_devices(m->runstate);
+    if (m->cpus) {
+        cpus_reset_all(m->cpus);
+    }
+    if (config->incoming) {
+        if (!migration_incoming_start(m->migration, config->incoming, !config->start_paused,
+                                      errp)) {
+            error_prepend(errp, "-incoming %s: ", config->incoming);
+            return false;
+        }
+    } else if (!config->start_paused && !vm_start(m->runstate, errp)) {
+        return false;
+    }
+    return true;
+}
+
+/* Everything is open that has to be: now fence it in, and let our parent go. */
+static bool settle(Vl *vl, GError **errp)
+{
+    if (vl->daemon_fd >= 0 && !daemon_ready(vl->daemon_fd, errp)) {
+        return false;
+    }
+    return !vl->cl->sandbox || sandbox_enter(vl->cl->sandbox, errp);
+}
+
+/* ---- the end ---- */
+
+static void signals_default(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* a second signal ends a slow end */
+}
+
+static void take_down(Vl *vl)
+{
+    Machine *m = &vl->machine;
+
+    if (!m->loop) {
+        return;
+    }
+    if (m->migration) {
+        migration_shutdown(m->migration);
+    }
+    if (m->cpus) {
+        cpus_pause_all(m->cpus);
+    }
+    virtual_clock_stop(m->clock);
+    signals_default();
+    qtest_free(vl->qtest);
+    monitors_free(m->monitors);
+    m->monitors = NULL;
+    migration_free(m->migration);
+    board_free(m->board);
+    cpus_free(m->cpus);
+    chardevs_free(m->chardevs);
+    fdsets_free(m->fds);
+    runstate_free(m->runstate);
+    vmstate_registry_free(m->vmstate);
+    address_space_free(m->as);
+    dirty_log_free(m->dirty);
+    ram_list_free(m->ram);
+    virtual_clock_free(m->clock);
+    bql_unlock(m->loop);
+    main_loop_free(m->loop);
+}
+
+static void print_warnings(const Vl *vl)
+{
+    g_auto(GStrv) lines = g_strsplit(vl->cl->warnings->str, "\n", -1);
+
+    for (char **line = lines; *line && **line; line++) {
+        machine_report(&vl->machine, "%s", *line);
+    }
+}
+
+/* -D: there is nothing to log yet, but a path that cannot be written is an error. */
+static bool check_log_file(const CommandLine *cl, GError **errp)
+{
+    if (!cl->log_file) {
+        return true;
+    }
+    int fd = open(cl->log_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "Error opening logfile %s", cl->log_file);
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static bool go_to_background(Vl *vl, GError **errp)
+{
+    if (vl->cl->daemonize && !daemon_start(&vl->daemon_fd, errp)) {
+        return false;
+    }
+    if (vl->cl->pidfile) {
+        vl->pidfile = pidfile_create(vl->cl->pidfile, errp);
+        return vl->pidfile != NULL;
+    }
+    return true;
+}
+
+/* Everything up to the main loop; *done: there is nothing to run (-help). */
+static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
+{
+    if (!cmdline_parse(vl->cl, argc, argv, errp)) {
+        return false;
+    }
+    if (vl->cl->output->len) {
+        fputs(vl->cl->output->str, stdout);
+        *done = true;
+        return true;
+    }
+    print_warnings(vl);
+    return cmdline_complete(vl->cl, errp) && add_defaults(vl->cl, errp) &&
+           check_log_file(vl->cl, errp) && go_to_background(vl, errp) && build(vl, errp) &&
+           start(vl, errp) && settle(vl, errp);
+}
+
+int ferry_main(int argc, char **argv)
+{
+    Vl vl = { .cl = cmdline_new(), .daemon_fd = -1 };
+    g_autoptr(GError) err = NULL;
+    bool done = false;
+    int status = 0;
+
+    signal(SIGPIPE, SIG_IGN); /* a lost peer is an error code, not an end */
+    vl.machine.config = &vl.cl->config;
+    if (!prepare(&vl, argc, argv, &done, &err)) {
+        machine_report(&vl.machine, "%s", err->message);
+        status = 1;
+    } else if (!done) {
+        status = main_loop_run(vl.machine.loop);
+    }
+    take_down(&vl);
+    pidfile_remove(vl.pidfile);
+    cmdline_free(vl.cl);
+    return status;
+}
