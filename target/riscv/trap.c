@@ -57,6 +57,17 @@ void riscv_cpu_trap(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
     riscv_cpu_mode_changed(cpu);
 }
 
+/*
+ * A line that rose while its interrupt was masked has had its one kick: the
+ * return that unmasks it has to look.
+ */
+static void request_if_pending(RISCVCPU *cpu)
+{
+    if (riscv_cpu_pending_irq(cpu) >= 0) {
+        atomic_store(&cpu->pending, 1);
+    }
+}
+
 bool riscv_cpu_mret(RISCVCPU *cpu)
 {
     uint64_t s = cpu->mstatus;
@@ -74,6 +85,7 @@ bool riscv_cpu_mret(RISCVCPU *cpu)
     cpu->priv = to;
     cpu->pc = cpu->mepc;
     riscv_cpu_mode_changed(cpu);
+    request_if_pending(cpu);
     return true;
 }
 
@@ -89,5 +101,6 @@ bool riscv_cpu_sret(RISCVCPU *cpu)
     cpu->mstatus = (s | MSTATUS_SPIE) & ~(MSTATUS_SPP | MSTATUS_MPRV);
     cpu->pc = cpu->sepc;
     riscv_cpu_mode_changed(cpu);
+    request_if_pending(cpu);
     return true;
 }
