@@ -52,7 +52,8 @@ struct Outgoing {
     /* protected by lock */
     Channel *channel;           /* NULL before connect and after the end */
     RamSaver *saver;            /* the same */
-    bool cancelled, continued, kicked;
+    bool cancelled;             /* read without lock too */
+    bool continued, kicked;
     RamStats last_ram;          /* when there is no saver any more */
     bool guest_ran;             /* when it started: else all is sent in "downtime" */
     bool has_ram;
@@ -69,6 +70,7 @@ struct Outgoing {
     StreamWriter *w;
     ReturnPath *rp;
     RateLimit rate;
+    uint64_t part_limit;        /* max-bandwidth when the part began */
     ThrottleState throttle;
     int64_t throttle_since_us, last_sync_us;
     uint64_t throttle_dirtied, throttle_sent;
@@ -350,18 +352,20 @@ static bool time_to_switch_over(Outgoing *o)
     return action == POLICY_SWITCH_OVER;
 }
 
+/* Asked before each page, so no locks; a part is short enough to look at the limit once. */
 static bool part_is_over(void *opaque)
 {
     Outgoing *o = opaque;
-    MigrationParameters p = migration_options_params(o->m->options);
 
-    return rate_exhausted(&o->rate, bytes_sent(o), p.max_bandwidth) || outgoing_cancelled(o);
+    return rate_exhausted(&o->rate, bytes_sent(o), o->part_limit) ||
+           __atomic_load_n(&o->cancelled, __ATOMIC_RELAXED);
 }
 
 static bool send_part(Outgoing *o, GError **errp)
 {
     bool done;
 
+    o->part_limit = migration_options_params(o->m->options).max_bandwidth;
     put_section(o, SECTION_PART);
     return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && put_footer(o, errp);
 }
@@ -552,21 +556,37 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
 
 /* ---- the end ---- */
 
-/* A broken pipe is a symptom: if the destination has said why, that is the cause. */
+/*
+ * A broken pipe is a symptom: if the destination has said why, that is the
+ * cause. A QEMU destination just goes; then we say where to look.
+ */
 static void find_cause(Outgoing *o, GError **err)
 {
     g_autoptr(GError) cause = NULL;
+    bool broken;
 
     if (!o->channel || outgoing_cancelled(o) || !channel_has_return_path(o->channel) || !o->w) {
         return;
     }
-    if (!o->rp && !stream_writer_ok(o->w, NULL)) {
+    broken = !stream_writer_ok(o->w, NULL);
+    if (!o->rp && broken) {
         o->rp = return_path_new(o->channel);    /* a Ferry says it even if it was not asked */
     }
-    if (o->rp && return_path_wait(o->rp, LATE_VERDICT_US) == RETURN_PATH_REFUSED) {
+    switch (o->rp ? return_path_wait(o->rp, LATE_VERDICT_US) : RETURN_PATH_OPEN) {
+    case RETURN_PATH_REFUSED:
+    case RETURN_PATH_INVALID:
         return_path_error(o->rp, &cause);
         g_clear_error(err);
         *err = g_steal_pointer(&cause);
+        break;
+    case RETURN_PATH_BROKEN:
+        error_setg(&cause, "%s: the destination has ended the connection; its own messages say "
+                   "why", (*err)->message);
+        g_clear_error(err);
+        *err = g_steal_pointer(&cause);
+        break;
+    default:
+        break;
     }
 }
 
@@ -715,7 +735,7 @@ void outgoing_cancel(Outgoing *o)
         return; /* nothing runs, or it is being cancelled already */
     }
     g_mutex_lock(&o->lock);
-    o->cancelled = true;
+    __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
     if (o->channel) {
         channel_shutdown(o->channel);
     }

@@ -51,7 +51,7 @@ struct ReturnPath {
     ReturnPathState state;
     bool ended;         /* the thread reads no more */
     char *reason;
-    GError *err;        /* BROKEN */
+    GError *err;        /* INVALID, BROKEN */
 };
 
 static bool read_message(Channel *c, uint16_t *type, uint8_t *data, uint16_t *len, GError **errp)
@@ -80,16 +80,18 @@ static bool check_length(uint16_t type, uint16_t len, uint16_t want, GError **er
     return true;
 }
 
-/* One message; *verdict is set by the last one. */
+/* One message; *verdict is what is known after it. */
 static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **errp)
 {
     uint8_t data[MIG_RP_DATA_MAX];
     uint16_t type, len;
     uint32_t value;
 
+    *verdict = RETURN_PATH_BROKEN;
     if (!read_message(rp->channel, &type, data, &len, errp)) {
         return false;
     }
+    *verdict = RETURN_PATH_INVALID;
     switch (type) {
     case MIG_RP_MSG_SHUT:
         if (!check_length(type, len, sizeof(value), errp)) {
@@ -99,7 +101,11 @@ static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **er
         *verdict = value ? RETURN_PATH_REFUSED : RETURN_PATH_ACCEPTED;
         return true;
     case MIG_RP_MSG_PONG:
-        return check_length(type, len, sizeof(value), errp);
+        if (!check_length(type, len, sizeof(value), errp)) {
+            return false;
+        }
+        *verdict = RETURN_PATH_OPEN;
+        return true;
     case MIG_RP_MSG_REQ_PAGES_ID:
     case MIG_RP_MSG_REQ_PAGES:
     case MIG_RP_MSG_RECV_BITMAP:
@@ -147,7 +153,7 @@ static gpointer return_path_thread(gpointer opaque)
     ReturnPathState verdict = RETURN_PATH_OPEN;
     GError *err = NULL;
 
-    while (verdict == RETURN_PATH_OPEN && handle_message(rp, &verdict, &err)) {
+    while (handle_message(rp, &verdict, &err) && verdict == RETURN_PATH_OPEN) {
         /* the next */
     }
     char *reason = NULL;
@@ -159,7 +165,7 @@ static gpointer return_path_thread(gpointer opaque)
     rp->reason = reason;
     rp->err = err;
     g_mutex_unlock(&rp->lock);
-    set_state(rp, err ? RETURN_PATH_BROKEN : verdict, true);
+    set_state(rp, verdict, true);
     return NULL;
 }
 

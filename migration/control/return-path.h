@@ -34,7 +34,8 @@ typedef enum ReturnPathState {
     RETURN_PATH_OPEN,       /* nothing decided */
     RETURN_PATH_ACCEPTED,   /* SHUT 0 */
     RETURN_PATH_REFUSED,    /* SHUT with another number, and the reason if the peer gave one */
-    RETURN_PATH_BROKEN,     /* the channel ended or talked nonsense */
+    RETURN_PATH_INVALID,    /* the peer talked nonsense */
+    RETURN_PATH_BROKEN,     /* the channel ended without a verdict */
 } ReturnPathState;
 
 /**
@@ -48,7 +49,7 @@ void return_path_free(ReturnPath *rp);
 ReturnPathState return_path_wait(ReturnPath *rp, int64_t timeout_us);
 ReturnPathState return_path_state(ReturnPath *rp);
 /**
- * Puts into errp what is wrong, for states REFUSED and BROKEN: "the
+ * Puts into errp what is wrong, for states REFUSED, INVALID and BROKEN: "the
  * destination refused: <reason>", or where to look if it gave none.
  */
 void return_path_error(ReturnPath *rp, GError **errp);

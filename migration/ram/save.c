@@ -19,6 +19,7 @@
 #include "migration/ram/classify.h"
 #include "migration/ram/cost.h"
 #include "migration/ram/dirty.h"
+#include "migration/ram/holes.h"
 #include "migration/ram/stats.h"
 #include "migration/ram/walk.h"
 #include "migration/stream/format.h"
@@ -36,6 +37,7 @@ struct RamSaver {
     RamWalk walk;
     RamClassifier *classifier;
     RamCost cost;
+    RamHoles *holes;
     MappedSave *mapped;             /* NULL for the stream layout */
     const RAMBlock *sent_block;     /* of the last page record: CONTINUE means this one */
     bool last_stage;
@@ -226,8 +228,8 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
     block = ram_list_get(s->ram, index);
     offset = number << TARGET_PAGE_BITS;
     ram_dirty_clear(s->dirty, index, number); /* before the page is read */
-    ram_classify(s->classifier, block->ram_offset + offset, block->host + offset, stage(s), pass(s),
-                 &page);
+    ram_classify(s->classifier, block->ram_offset + offset, ram_holes_page(s->holes, index, number),
+                 stage(s), pass(s), &page);
     ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
     if (s->mapped) {
         return save_mapped_page(s, index, number, &page, errp);
@@ -348,6 +350,7 @@ void ram_save_sync(RamSaver *s)
 {
     uint64_t added = ram_dirty_sync(s->dirty);
 
+    ram_holes_forget(s->holes);
     ram_counters_sync(&s->counters, added, now_ms());
     ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
     ram_cost_sync(&s->cost, s->dirty,
@@ -404,6 +407,7 @@ RamSaver *ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, 
     s->dirty = dirty;
     s->classifier = ram_classifier_new(cache, opt->detect_zero);
     ram_cost_init(&s->cost);
+    s->holes = ram_holes_new(ram);
     return s;
 }
 
@@ -414,6 +418,7 @@ void ram_saver_free(RamSaver *s)
     }
     mapped_save_free(s->mapped);
     ram_classifier_free(s->classifier);
+    ram_holes_free(s->holes);
     page_cache_free(s->wanted_cache);
     ram_dirty_free(s->dirty);
     g_free(s);
