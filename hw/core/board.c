@@ -11,6 +11,7 @@
 #include "hw/block-backend.h"
 #include "hw/core/board.h"
 #include "hw/core/device.h"
+#include "hw/net-backend.h"
 #include "hw/rng-backend.h"
 
 typedef struct BoardCleanup {
@@ -64,6 +65,11 @@ const BoardDevice *board_device(const Board *board, size_t i)
 BlockBackends *board_blocks(const Board *board)
 {
     return board->blocks;
+}
+
+NetBackends *board_nets(const Board *board)
+{
+    return board->nets;
 }
 
 const char *board_global(Board *board, const char *driver, const char *property)
@@ -219,6 +225,10 @@ static bool backends_init(Board *board, GError **errp)
     if (!board->blocks) {
         return false;
     }
+    board->nets = net_backends_new(board->machine, errp);
+    if (!board->nets) {
+        return false;
+    }
     board->rngs = rng_backends_new(board->machine, errp);
     return board->rngs != NULL;
 }
@@ -252,6 +262,7 @@ void board_free(Board *board)
         c->free_fn(c->opaque);
     }
     block_backends_free(board->blocks);
+    net_backends_free(board->nets);
     rng_backends_free(board->rngs);
     rom_list_free(board->roms);
     g_ptr_array_unref(board->cleanups);

@@ -27,14 +27,27 @@ static const DevicePropInfo virtio_blk_props[] = {
     { NULL, NULL },
 };
 
+static const DevicePropInfo virtio_net_props[] = {
+    { "netdev", "str" }, { "mac", "str" }, { "mrg_rxbuf", "bool" }, { "status", "bool" },
+    { "ctrl_vq", "bool" }, { "ctrl_rx", "bool" }, { "ctrl_rx_extra", "bool" },
+    { "ctrl_vlan", "bool" },
+    { "ctrl_mac_addr", "bool" }, { "ctrl_guest_offloads", "bool" }, { "guest_announce", "bool" },
+    { "rx_queue_size", "uint16" }, { "tx_queue_size", "uint16" }, { "bootindex", "int32" },
+    VIRTIO_PROPS, { NULL, NULL },
+};
 
 static const DevicePropInfo virtio_rng_props[] = {
     { "rng", "link<rng-backend>" }, { "max-bytes", "uint64" }, { "period", "uint32" },
     VIRTIO_PROPS, { NULL, NULL },
 };
 
+static const DevicePropInfo virtio_serial_props[] = {
+    { "max_ports", "uint32" }, { "emergency-write", "bool" }, VIRTIO_PROPS, { NULL, NULL },
+};
 
-
+static const DevicePropInfo virtserialport_props[] = {
+    { "chardev", "str" }, { "name", "str" }, { "nr", "uint32" }, { NULL, NULL },
+};
 
 static const DevicePropInfo virtio_mmio_props[] = {
     { "force-legacy", "bool" }, { NULL, NULL },
@@ -45,7 +58,14 @@ static const DevicePropInfo no_props[] = { { NULL, NULL } };
 static const DeviceType types[] = {
     { { "loader", NULL, "Generic Loader" }, loader_props, true, loader_device_create },
     { { "virtio-blk-device", "virtio-bus", NULL }, virtio_blk_props, true, virtio_blk_create },
+    { { "virtio-net-device", "virtio-bus", NULL }, virtio_net_props, true, virtio_net_create },
     { { "virtio-rng-device", "virtio-bus", NULL }, virtio_rng_props, true, virtio_rng_create },
+    { { "virtio-serial-device", "virtio-bus", NULL }, virtio_serial_props, true,
+      virtio_serial_create },
+    { { "virtconsole", "virtio-serial-bus", NULL }, virtserialport_props, true,
+      virtconsole_create },
+    { { "virtserialport", "virtio-serial-bus", NULL }, virtserialport_props, true,
+      virtserialport_create },
     { { "virtio-mmio", "System", NULL }, virtio_mmio_props, false, NULL },
     { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL },
     { { "serial-mm", "System", NULL }, no_props, false, NULL },

@@ -26,6 +26,5 @@ bool virtio_rng_create(Board *board, Opts *opts, GError **errp);
 bool virtio_serial_create(Board *board, Opts *opts, GError **errp);
 bool virtconsole_create(Board *board, Opts *opts, GError **errp);
 bool virtserialport_create(Board *board, Opts *opts, GError **errp);
-bool virtio_balloon_create(Board *board, Opts *opts, GError **errp);
 
 #endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a NetBackend, shared by net-backend.c and the kinds of back end. Main thread, BQL. */
+#ifndef HW_NET_NET_PRIV_H
+#define HW_NET_NET_PRIV_H
+
+#include "hw/net-backend.h"
+#include "softmmu/config.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+
+/** A kind of back end: opening is separate, these work on an open one. */
+typedef struct NetBackendOps {
+    const char *type;
+    /** Sends one packet without blocking. */
+    void (*send)(NetBackend *net, const uint8_t *packet, size_t len);
+    /** The front end can take packets again. */
+    void (*receive_ready)(NetBackend *net);
+    void (*free)(NetBackend *net);
+} NetBackendOps;
+
+/* First member of every back end. */
+struct NetBackend {
+    const NetBackendOps *ops;
+    Machine *machine;
+    NetBackends *nets;
+    char *id, *info;
+    bool link_down;             /* set_link on the back end */
+    const NetFrontend *fe;
+    void *fe_opaque;
+};
+
+/** False while the front end is absent, full, or the link is down (then packets are dropped, not held). */
+bool net_can_receive(NetBackend *net);
+/** Hands a packet from the host to the front end. */
+void net_receive(NetBackend *net, const uint8_t *packet, size_t len);
+
+/* Openers: options of one -netdev; the id and type are taken care of. size is that of the whole struct. */
+NetBackend *net_backend_alloc(NetBackends *nets, const NetBackendOps *ops, size_t size,
+                              const char *id);
+NetBackend *net_tap_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+NetBackend *net_socket_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+NetBackend *net_stream_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+NetBackend *net_dgram_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+NetBackend *net_hub_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+NetBackend *net_slirp_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+
+/** Closes and frees a back end that is not in the set yet. */
+void net_backend_free(void *net);
+Machine *net_backends_machine(const NetBackends *nets);
+/** Takes text. */
+void net_set_info(NetBackend *net, char *text);
+
+/** Inherited or named fd of an option value ("7" or a getfd name); -1 with errp. Made non-blocking. */
+int net_fd_from_text(Machine *machine, const char *text, GError **errp);
+/** Source for fd events on the main context; callback under the BQL. */
+GSource *net_watch_fd(Machine *machine, int fd, GIOCondition cond,
+                      gboolean (*fn)(gint fd, GIOCondition cond, gpointer opaque), void *opaque);
+void net_unwatch(GSource **source);
+
+#endif

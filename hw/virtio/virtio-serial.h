@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* virtio-serial: a bus of ports, each with a chardev. Under the BQL. */
+#ifndef HW_VIRTIO_VIRTIO_SERIAL_H
+#define HW_VIRTIO_VIRTIO_SERIAL_H
+
+#include "chardev/char.h"
+#include "hw/virtio/virtio.h"
+
+#define SERIAL_PORTS_MAX 31
+
+typedef struct VirtIOSerial VirtIOSerial;
+
+typedef struct VirtIOPort {
+    VirtIOSerial *bus;
+    uint32_t id;
+    char *name;
+    bool console;
+    Chardev *chr;               /* NULL: output is dropped */
+    bool guest_connected, host_connected;
+    bool host_told;             /* host_connected as the guest knows it (after a load) */
+    GByteArray *out;            /* taken from the guest, not yet by the chardev */
+} VirtIOPort;
+
+struct VirtIOSerial {
+    VirtIODevice dev;
+    uint32_t max_ports;
+    VirtIOPort *ports[SERIAL_PORTS_MAX];    /* by id */
+    GQueue control;             /* GBytes: control messages waiting for a buffer */
+};
+
+enum {
+    SERIAL_DEVICE_READY = 0, SERIAL_PORT_ADD = 1, SERIAL_PORT_READY = 3, SERIAL_CONSOLE_PORT = 4,
+    SERIAL_PORT_OPEN = 6, SERIAL_PORT_NAME = 7,
+};
+enum { SERIAL_F_MULTIPORT = 1, SERIAL_F_EMERG_WRITE = 2 };
+enum { SERIAL_QUEUE_CONTROL_IN = 2, SERIAL_QUEUE_CONTROL_OUT = 3 };
+
+/** Sends a control message; text (may be NULL) is appended. */
+void virtio_serial_control(VirtIOSerial *s, uint32_t port, uint16_t event, uint16_t value,
+                           const char *text);
+/** The chardev in front of port can go on. */
+void virtio_port_flush(VirtIOPort *port);
+VirtQueue *virtio_port_rx(VirtIOPort *port);
+VirtQueue *virtio_port_tx(VirtIOPort *port);
+bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp);
+bool virtio_serial_load(VirtIODevice *dev, StreamReader *r, GError **errp);
+/** Makes a port on the bus that opts name, or on the first. */
+bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp);
+void virtio_port_free(VirtIOPort *port);
+
+#endif
