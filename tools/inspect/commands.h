@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What ferry-inspect does with a model once it was read. Results go to a string or a file, nothing is printed here. */
+#ifndef INSPECT_COMMANDS_H
+#define INSPECT_COMMANDS_H
+
+#include "model.h"
+
+/** The whole stream as text. name: of the file, for the first line. */
+char *show_text(const Model *m, const char *name);
+char *show_json(const Model *m, const char *name);
+/** One line: what was checked. */
+char *verify_text(const Model *m, const char *name);
+char *verify_json(const Model *m, const char *name);
+/** "offset 0x12: ..." of m->problem; NULL if there is none. */
+char *problem_text(const Model *m);
+
+/** Differences of a and b; *count gets how many there are. */
+char *diff_text(const Model *a, const Model *b, unsigned *count);
+char *diff_json(const Model *a, const Model *b, unsigned *count);
+
+/** Writes block as it lies in memory, holes for zero pages. False with *error. */
+bool extract_ram(const Model *m, const char *block, const char *path, char **error);
+/** ELF core: harts' registers and all RAM with a known address. */
+bool extract_elf(const Model *m, const char *path, char **error);
+/** Hex dump of the page at ADDR ("0x80001000", "BLOCK+0x1000"). NULL with *error. */
+char *extract_page(const Model *m, const char *addr, char **error);
+
+#endif

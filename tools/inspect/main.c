@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ferry-inspect: reads migration streams and files, independently of Ferry's
+ * own reader. Command line only; the work is in stream.c and the commands.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "commands.h"
+#include "config-host.h"
+#include "source.h"
+#include "stream.h"
+
+enum { EXIT_OK = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "usage: ferry-inspect show [--json] FILE|-\n"
+    "       ferry-inspect verify [--json] FILE|-\n"
+    "       ferry-inspect diff [--json] A B\n"
+    "       ferry-inspect extract FILE|- --ram BLOCK -o RAW\n"
+    "       ferry-inspect extract FILE|- --elf -o CORE\n"
+    "       ferry-inspect extract FILE|- --page ADDRESS|BLOCK+OFFSET\n"
+    "       ferry-inspect --help | --version\n"
+    "\n"
+    "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
+    "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
+    "1 a problem or a difference was found, 2 it could not be tried.\n";
+
+typedef struct Options {
+    gboolean json, elf, version, quiet;
+    char *ram, *page, *output;
+    char **args;
+} Options;
+
+static int usage(const char *why)
+{
+    fprintf(stderr, "ferry-inspect: %s\n%s", why, usage_text);
+    return EXIT_USAGE;
+}
+
+/* Reads one input; NULL after a message when it cannot be opened. */
+static Model *load(const char *path, bool keep_ram, bool quiet)
+{
+    char *error = NULL;
+    Source *s = source_open(path, &error);
+
+    if (!s) {
+        fprintf(stderr, "ferry-inspect: %s\n", error);
+        g_free(error);
+        return NULL;
+    }
+    if (!quiet) {
+        source_set_progress(s, path);
+    }
+    Model *m = model_new(keep_ram);
+    stream_read(m, s);
+    source_free(s);
+    return m;
+}
+
+static int report_problem(const Model *m, const char *path)
+{
+    g_autofree char *problem = problem_text(m);
+
+    if (!problem) {
+        return EXIT_OK;
+    }
+    fflush(stdout);
+    fprintf(stderr, "ferry-inspect: %s: %s\n", path, problem);
+    return EXIT_FOUND;
+}
+
+static int run_show(const Options *o, const char *path)
+{
+    Model *m = load(path, false, o->quiet);
+
+    if (!m) {
+        return EXIT_USAGE;
+    }
+    g_autofree char *text = o->json ? show_json(m, path) : show_text(m, path);
+    fputs(text, stdout);
+    int rc = report_problem(m, path);
+    model_free(m);
+    return rc;
+}
+
+static int run_verify(const Options *o, const char *path)
+{
+    Model *m = load(path, true, o->quiet);
+
+    if (!m) {
+        return EXIT_USAGE;
+    }
+    g_autofree char *text = o->json ? verify_json(m, path) : verify_text(m, path);
+    int rc = m->problem.text ? EXIT_FOUND : EXIT_OK;
+    fputs(text, stdout);
+    model_free(m);
+    return rc;
+}
+
+static int run_diff(const Options *o, const char *a_path, const char *b_path)
+{
+    Model *a = load(a_path, true, o->quiet);
+    Model *b = a ? load(b_path, true, o->quiet) : NULL;
+    unsigned count = 0;
+    int rc = EXIT_USAGE;
+
+    if (a && b && !a->problem.text && !b->problem.text) {
+        g_autofree char *text = o->json ? diff_json(a, b, &count) : diff_text(a, b, &count);
+        fputs(text, stdout);
+        rc = count ? EXIT_FOUND : EXIT_OK;
+    } else if (a && b) {    /* what cannot be read to its end cannot be compared */
+        report_problem(a, a_path);
+        report_problem(b, b_path);
+    }
+    model_free(a);
+    model_free(b);
+    return rc;
+}
+
+static bool do_extract(const Options *o, const Model *m, char **error)
+{
+    if (o->page) {
+        g_autofree char *text = extract_page(m, o->page, error);
+        fputs(text ? text : "", stdout);
+        return text != NULL;
+    }
+    return o->elf ? extract_elf(m, o->output, error)
+                  : extract_ram(m, o->ram, o->output, error);
+}
+
+static int run_extract(const Options *o, const char *path)
+{
+    g_autofree char *error = NULL;
+
+    if (!!o->ram + !!o->elf + !!o->page != 1) {
+        return usage("extract needs one of --ram, --elf and --page");
+    }
+    if (!o->page && !o->output) {
+        return usage("extract needs -o FILE");
+    }
+    Model *m = load(path, true, o->quiet);
+    if (!m) {
+        return EXIT_USAGE;
+    }
+    int rc = report_problem(m, path);
+    if (rc == EXIT_OK && !do_extract(o, m, &error)) {
+        fprintf(stderr, "ferry-inspect: %s\n", error);
+        rc = EXIT_USAGE;
+    }
+    model_free(m);
+    return rc;
+}
+
+static int run(const Options *o)
+{
+    const char *command = o->args ? o->args[0] : NULL;
+    unsigned n = o->args ? g_strv_length(o->args) - 1 : 0;
+
+    if (o->version) {
+        printf("ferry-inspect %s\n", FERRY_VERSION);
+        return EXIT_OK;
+    }
+    if (!command) {
+        return usage("what shall be done?");
+    }
+    bool is_extract = g_str_equal(command, "extract");
+    if (!is_extract && (o->ram || o->elf || o->page || o->output)) {
+        return usage("--ram, --elf, --page and -o belong to extract");
+    }
+    if (g_str_equal(command, "show") && n == 1) {
+        return run_show(o, o->args[1]);
+    }
+    if (g_str_equal(command, "verify") && n == 1) {
+        return run_verify(o, o->args[1]);
+    }
+    if (g_str_equal(command, "diff") && n == 2) {
+        return run_diff(o, o->args[1], o->args[2]);
+    }
+    if (is_extract && n == 1 && !o->json) {
+        return run_extract(o, o->args[1]);
+    }
+    return usage("unknown command or wrong number of files");
+}
+
+int main(int argc, char **argv)
+{
+    Options o = { 0 };
+    const GOptionEntry entries[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &o.json, NULL, NULL },
+        { "elf", 0, 0, G_OPTION_ARG_NONE, &o.elf, NULL, NULL },
+        { "ram", 0, 0, G_OPTION_ARG_STRING, &o.ram, NULL, NULL },
+        { "page", 0, 0, G_OPTION_ARG_STRING, &o.page, NULL, NULL },
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o.output, NULL, NULL },
+        { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o.quiet, NULL, NULL },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &o.version, NULL, NULL },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.args, NULL, NULL },
+        { NULL }
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) err = NULL;
+
+    if (argc == 2 && (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h"))) {
+        fputs(usage_text, stdout);
+        return EXIT_OK;
+    }
+    g_option_context_set_help_enabled(context, FALSE);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &err)) {
+        return usage(err->message);
+    }
+    int rc = run(&o);
+    g_strfreev(o.args);
+    g_free(o.ram);
+    g_free(o.page);
+    g_free(o.output);
+    return rc;
+}

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See ram.h. Page records are checked and applied to the model's RAM, deltas
+ * to the page they belong to, so that a stream that cannot be loaded right is
+ * found here. Written from the description of the format, not from Ferry's
+ * own reader: it is the second opinion.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <zlib.h>
+#include "ram.h"
+
+enum {
+    W_ZERO = 0x2, W_SIZE = 0x4, W_PAGE = 0x8, W_EOS = 0x10, W_CONTINUE = 0x20, W_DELTA = 0x40,
+    W_HOOK = 0x80, W_COMPRESS = 0x100, W_FLUSH = 0x200,
+};
+#define TOTAL_MAX ((uint64_t)16 << 40)
+#define COMPRESSED_MAX 4200     /* zlib's bound for a page is below */
+#define ALIGN_PAGES 0x100000u
+
+static bool problem_here(RamReader *r, uint64_t at, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+
+/* A problem of this section: says which, and where the reader stands. */
+static bool problem_here(RamReader *r, uint64_t at, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    return model_problem(r->model, at, "section 'ram' (%s): %s", r->section, text);
+}
+
+static bool ends_early(RamReader *r, const char *what)
+{
+    int err = source_errno(r->source);
+    return problem_here(r, source_offset(r->source), "%s %s", what,
+                        err == EILSEQ ? "is in a damaged gzip file"
+                        : err ? g_strerror(err) : "ends early: the file stops here");
+}
+
+static uint64_t be64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return GUINT64_FROM_BE(v);
+}
+
+static uint32_t be32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return GUINT32_FROM_BE(v);
+}
+
+static bool bit_get(const uint64_t *map, uint64_t i)
+{
+    return map[i / 64] >> (i % 64) & 1;
+}
+
+static void bit_set(uint64_t *map, uint64_t i)
+{
+    map[i / 64] |= 1ULL << (i % 64);
+}
+
+/* ---- blocks ---- */
+
+static void *reserve(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Where QEMU's riscv machines map their blocks; others have no known address. */
+static uint64_t known_address(const char *machine, const char *name)
+{
+    static const struct { const char *machine, *name; uint64_t addr; } known[] = {
+        { "virt", "riscv_virt_board.ram", 0x80000000 }, { "virt", "riscv_virt_board.mrom", 0x1000 },
+        { "virt", "virt.flash0", 0x20000000 }, { "virt", "virt.flash1", 0x22000000 },
+        { "none", "ram", 0 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (machine && g_str_equal(known[i].machine, machine) &&
+            g_str_equal(known[i].name, name)) {
+            return known[i].addr;
+        }
+    }
+    return UINT64_MAX;
+}
+
+static RamBlock *block_add(RamReader *r, const char *name, uint64_t length, uint64_t at)
+{
+    size_t bitmap = (length / PAGE + 63) / 64 * 8;
+    RamBlock *b = g_new0(RamBlock, 1);
+
+    b->name = g_strdup(name);
+    b->length = length;
+    b->guest_addr = known_address(r->model->machine, name);
+    b->seen = reserve(bitmap);
+    b->written = reserve(bitmap);
+    b->data = r->model->keep_ram ? reserve(length) : NULL;
+    g_ptr_array_add(r->model->blocks, b);
+    if (!b->seen || !b->written || (r->model->keep_ram && !b->data)) {
+        problem_here(r, at, "block '%s' of %" PRIu64 " bytes does not fit this machine's memory",
+                     name, length);
+        return NULL;
+    }
+    return b;
+}
+
+static SectionRam *counts_of(RamReader *r, const RamBlock *b)
+{
+    unsigned index = 0;
+
+    while (g_ptr_array_index(r->model->blocks, index) != b) {
+        index++;
+    }
+    for (guint i = 0; i < r->counts->len; i++) {
+        SectionRam *c = &g_array_index(r->counts, SectionRam, i);
+        if (c->block == index) {
+            return c;
+        }
+    }
+    SectionRam fresh = { .block = index };
+    g_array_append_val(r->counts, fresh);
+    return &g_array_index(r->counts, SectionRam, r->counts->len - 1);
+}
+
+static void count_page(RamReader *r, RamBlock *b, uint64_t page, enum PageKind kind)
+{
+    b->records[kind]++;
+    counts_of(r, b)->records[kind]++;
+    if (bit_get(b->seen, page)) {
+        b->repeated++;
+    } else {
+        bit_set(b->seen, page);
+        b->seen_pages++;
+    }
+}
+
+void ram_discard(RamBlock *b, uint64_t start, uint64_t length)
+{
+    for (uint64_t page = start / PAGE; page < (start + length) / PAGE; page++) {
+        if (bit_get(b->seen, page)) {
+            b->seen[page / 64] &= ~(1ULL << (page % 64));
+            b->seen_pages--;
+        }
+    }
+}
+
+/* ---- one delta ---- */
+
+/* A length of one or two bytes; -1 when it is not one. */
+static int delta_length(const uint8_t **p, const uint8_t *end)
+{
+    if (end - *p < 1) {
+        return -1;
+    }
+    int low = *(*p)++;
+    if (low < 0x80) {
+        return low;
+    }
+    if (end - *p < 1 || **p >= 0x80) {
+        return -1;
+    }
+    return (low & 0x7f) | *(*p)++ << 7;
+}
+
+/* Applies to a copy; NULL if it is right, else what is wrong. */
+static const char *delta_apply(uint8_t *page, const uint8_t *p, size_t len)
+{
+    const uint8_t *const end = p + len;
+    size_t at = 0;
+
+    for (bool first = true; p < end; first = false) {
+        if (end - p < 2) {
+            return "ends inside a run";
+        }
+        int skip = delta_length(&p, end);
+        if (skip < 0) {
+            return "has an invalid run length";
+        }
+        if (skip == 0 && !first) {
+            return "has an empty run of unchanged bytes";
+        }
+        if (end - p < 2) {
+            return "ends inside a run";
+        }
+        int run = delta_length(&p, end);
+        if (run <= 0) {
+            return run ? "has an invalid run length" : "has an empty run of changed bytes";
+        }
+        if (at + skip + run > PAGE) {
+            return "goes beyond the page";
+        }
+        if (run > end - p) {
+            return "ends inside a run";
+        }
+        at += skip;
+        if (page) {
+            memcpy(page + at, p, run);
+        }
+        at += run;
+        p += run;
+    }
+    return NULL;
+}
+
+/* ---- page records ---- */
+
+typedef struct PageRecord {
+    RamBlock *block;
+    uint64_t page, at;      /* at: offset of the record in the file */
+} PageRecord;
+
+static bool problem_page(RamReader *r, const PageRecord *p, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+
+static bool problem_page(RamReader *r, const PageRecord *p, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    return problem_here(r, p->at, "block '%s' page %" PRIu64 " (0x%" PRIx64 "): %s",
+                        p->block->name, p->page, p->page * PAGE, text);
+}
+
+static bool read_zero(RamReader *r, const PageRecord *p)
+{
+    const uint8_t *fill = source_peek(r->source, 1);
+
+    if (!fill) {
+        return ends_early(r, "a zero page");
+    }
+    if (*fill) {
+        return problem_page(r, p, "zero page with fill byte 0x%02x", *fill);
+    }
+    source_take(r->source, 1);
+    if (p->block->data && bit_get(p->block->written, p->page)) {
+        memset(p->block->data + p->page * PAGE, 0, PAGE);
+    }
+    count_page(r, p->block, p->page, PAGE_ZERO);
+    return true;
+}
+
+static bool read_normal(RamReader *r, const PageRecord *p)
+{
+    RamBlock *b = p->block;
+    bool ok = b->data ? source_read(r->source, b->data + p->page * PAGE, PAGE)
+                      : source_skip(r->source, PAGE);
+
+    if (!ok) {
+        return ends_early(r, "a page");
+    }
+    bit_set(b->written, p->page);
+    count_page(r, b, p->page, PAGE_NORMAL);
+    return true;
+}
+
+static bool read_delta(RamReader *r, const PageRecord *p)
+{
+    RamBlock *b = p->block;
+    const uint8_t *head = source_peek(r->source, 3);
+
+    if (!head) {
+        return ends_early(r, "a delta");
+    }
+    size_t len = head[1] << 8 | head[2];
+    if (head[0] != 1) {
+        return problem_page(r, p, "delta with encoding 0x%02x, expected 0x01", head[0]);
+    }
+    if (len == 0 || len > PAGE) {
+        return problem_page(r, p, "delta of %zu bytes, expected 1 to %u", len, PAGE);
+    }
+    if (!bit_get(b->seen, p->page)) {
+        return problem_page(r, p, "delta for a page that was never sent");
+    }
+    const uint8_t *body = source_peek(r->source, 3 + len);
+    if (!body) {
+        return ends_early(r, "a delta");
+    }
+    const char *wrong = delta_apply(NULL, body + 3, len);
+    if (wrong) {
+        return problem_page(r, p, "delta of %zu bytes %s", len, wrong);
+    }
+    if (b->data) {
+        delta_apply(b->data + p->page * PAGE, body + 3, len);
+    }
+    source_take(r->source, 3 + len);
+    bit_set(b->written, p->page);
+    b->delta_bytes += len;
+    count_page(r, b, p->page, PAGE_DELTA);
+    return true;
+}
+
+static bool read_compressed(RamReader *r, const PageRecord *p)
+{
+    uint8_t page[PAGE];
+    uLongf size = sizeof(page);
+    const uint8_t *head = source_peek(r->source, 4);
+    uint32_t len = head ? be32(head) : 0;
+
+    if (head && (len == 0 || len > COMPRESSED_MAX)) {
+        return problem_page(r, p, "compressed page of %u bytes, expected 1 to %u", len,
+                            COMPRESSED_MAX);
+    }
+    const uint8_t *body = head ? source_peek(r->source, 4 + len) : NULL;
+    if (!body) {
+        return ends_early(r, "a compressed page");
+    }
+    if (uncompress(page, &size, body + 4, len) != Z_OK || size != PAGE) {
+        return problem_page(r, p, "compressed page of %u bytes cannot be unpacked to %u", len,
+                            PAGE);
+    }
+    source_take(r->source, 4 + len);
+    if (p->block->data) {
+        memcpy(p->block->data + p->page * PAGE, page, PAGE);
+    }
+    bit_set(p->block->written, p->page);
+    count_page(r, p->block, p->page, PAGE_COMPRESSED);
+    return true;
+}
+
+/* The block of a page record: named in it, or that of the record before. */
+static RamBlock *record_block(RamReader *r, uint64_t flags, uint64_t at)
+{
+    if (flags & W_CONTINUE) {
+        if (!r->last) {
+            problem_here(r, at, "the first page record continues no block");
+        }
+        return r->last;
+    }
+    const uint8_t *p = source_peek(r->source, 1);
+    const uint8_t *name = p ? source_peek(r->source, 1 + p[0]) : NULL;
+    if (!name) {
+        ends_early(r, "a block name");
+        return NULL;
+    }
+    RamBlock *b = model_find_block(r->model, (const char *)name + 1, name[0]);
+    if (!b) {
+        g_autofree char *raw = g_strndup((const char *)name + 1, name[0]);
+        g_autofree char *text = g_strescape(raw, NULL);
+        problem_here(r, at, "page of an unknown block '%s'", text);
+        return NULL;
+    }
+    source_take(r->source, 1 + name[0]);
+    r->last = b;
+    return b;
+}
+
+static bool read_page_record(RamReader *r, uint64_t word, uint64_t at)
+{
+    uint64_t flags = word & (PAGE - 1), offset = word - flags;
+    PageRecord p = { .block = record_block(r, flags, at), .page = offset / PAGE, .at = at };
+
+    if (!p.block) {
+        return false;
+    }
+    if (offset >= p.block->length) {
+        return problem_here(r, at, "block '%s': page offset 0x%" PRIx64 " is beyond its length 0x%"
+                            PRIx64, p.block->name, offset, p.block->length);
+    }
+    switch (flags & ~(uint64_t)W_CONTINUE) {
+    case W_ZERO:
+        return read_zero(r, &p);
+    case W_PAGE:
+        return read_normal(r, &p);
+    case W_DELTA:
+        return read_delta(r, &p);
+    default:
+        return read_compressed(r, &p);
+    }
+}
+
+/* ---- files in which pages have their place ---- */
+
+static bool read_placed_pages(RamReader *r, RamBlock *b, const uint8_t *bitmap)
+{
+    uint64_t pages = b->length / PAGE;
+
+    for (uint64_t i = 0; i < pages;) {
+        uint64_t n = 1;
+        bool set = bitmap[i / 8] >> (i % 8) & 1;
+        while (i + n < pages && n < 65536 && (bitmap[(i + n) / 8] >> ((i + n) % 8) & 1) == set) {
+            n++;
+        }
+        bool ok = set && b->data ? source_read(r->source, b->data + i * PAGE, n * PAGE)
+                                 : source_skip(r->source, n * PAGE);
+        if (!ok) {
+            g_autofree char *what = g_strdup_printf("block '%s' pages from %" PRIu64, b->name, i);
+            return ends_early(r, what);
+        }
+        for (uint64_t k = i; set && k < i + n; k++) {
+            bit_set(b->written, k);
+            count_page(r, b, k, PAGE_MAPPED);
+        }
+        i += n;
+    }
+    return true;
+}
+
+/* Header, bitmap and pages of one block, which lie where the stream is. */
+static bool read_placed_block(RamReader *r, RamBlock *b)
+{
+    bool fixed = r->model->layout == LAYOUT_FIXED_RAM;
+    uint64_t at = source_offset(r->source), pages = b->length / PAGE;
+    uint64_t bitmap_bytes = (pages + 63) / 64 * 8;
+    const uint8_t *h = source_peek(r->source, fixed ? 12 : 28);
+
+    if (!h) {
+        return ends_early(r, "a block's header");
+    }
+    if (fixed && be32(h) != bitmap_bytes) {
+        return problem_here(r, at, "block '%s': bitmap of %u bytes, expected %" PRIu64, b->name,
+                            be32(h), bitmap_bytes);
+    }
+    if (!fixed && (be32(h) != 1 || be64(h + 4) != PAGE)) {
+        return problem_here(r, at, "block '%s': mapped-ram version %u page size %" PRIu64
+                            ", expected 1 and %u", b->name, be32(h), be64(h + 4), PAGE);
+    }
+    b->bitmap_offset = fixed ? at + 12 : be64(h + 12);
+    b->pages_offset = fixed ? be64(h + 4) : be64(h + 20);
+    source_take(r->source, fixed ? 12 : 28);
+    uint64_t here = source_offset(r->source);
+    if (b->bitmap_offset != here) {
+        return problem_here(r, at, "block '%s': bitmap at 0x%" PRIx64 ", expected 0x%" PRIx64,
+                            b->name, b->bitmap_offset, here);
+    }
+    if (b->pages_offset < here + bitmap_bytes || b->pages_offset % PAGE ||
+        b->pages_offset - (here + bitmap_bytes) >= ALIGN_PAGES) {
+        return problem_here(r, at, "block '%s': pages at 0x%" PRIx64 ", expected the next multiple "
+                            "of 0x%x after 0x%" PRIx64, b->name, b->pages_offset, ALIGN_PAGES,
+                            here + bitmap_bytes);
+    }
+    if (bitmap_bytes > SOURCE_WINDOW_MAX || !(h = source_peek(r->source, bitmap_bytes))) {
+        return ends_early(r, "a block's bitmap");
+    }
+    g_autofree uint8_t *bitmap = g_memdup2(h, bitmap_bytes);
+    for (uint64_t i = pages; i < bitmap_bytes * 8; i++) {
+        if (bitmap[i / 8] >> (i % 8) & 1) {
+            return problem_here(r, here + i / 8, "block '%s': the bitmap has a bit for page %"
+                                PRIu64 ", the block %" PRIu64 " pages", b->name, i, pages);
+        }
+    }
+    if (!source_skip(r->source, b->pages_offset - here)) {
+        return ends_early(r, "the room before a block's pages");
+    }
+    return read_placed_pages(r, b, bitmap);
+}
+
+/* ---- the block list ---- */
+
+static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
+{
+    uint64_t at = source_offset(r->source);
+    const uint8_t *p = source_peek(r->source, 1);
+    size_t need = p ? 1 + p[0] + 8 + (r->model->ignore_shared ? 8 : 0) : 1;
+
+    if (!p || !(p = source_peek(r->source, need))) {
+        return ends_early(r, "the block list");
+    }
+    g_autofree char *name = g_strndup((const char *)p + 1, p[0]);
+    if (p[0] == 0 || strlen(name) != p[0] || !g_utf8_validate(name, -1, NULL)) {
+        return problem_here(r, at, "a block's name is empty or not text");
+    }
+    if (model_find_block(r->model, name, p[0])) {
+        return problem_here(r, at, "block '%s' is listed twice", name);
+    }
+    *length = be64(p + 1 + p[0]);
+    if (*length == 0 || *length % PAGE || *length > left) {
+        return problem_here(r, at, "block '%s': %" PRIu64 " bytes, expected a multiple of %u, at "
+                            "most %" PRIu64, name, *length, PAGE, left);
+    }
+    uint64_t guest_addr = r->model->ignore_shared ? be64(p + 1 + p[0] + 8) : UINT64_MAX;
+    source_take(r->source, need);
+    RamBlock *b = block_add(r, name, *length, at);
+    if (!b) {
+        return false;
+    }
+    if (guest_addr != UINT64_MAX) {
+        b->guest_addr = guest_addr;
+    }
+    return r->model->layout == LAYOUT_STREAM || read_placed_block(r, b);
+}
+
+static bool read_block_list(RamReader *r, uint64_t word, uint64_t at)
+{
+    uint64_t left = word & ~(uint64_t)(PAGE - 1), length = 0;
+
+    if (r->model->blocks->len) {
+        return problem_here(r, at, "a second list of blocks");
+    }
+    if (left > TOTAL_MAX) {
+        return problem_here(r, at, "RAM of %" PRIu64 " bytes is more than this tool believes",
+                            left);
+    }
+    while (left > 0) {
+        if (!read_block_entry(r, left, &length)) {
+            return false;
+        }
+        left -= length;
+    }
+    return true;
+}
+
+/* ---- payload ---- */
+
+static bool read_record(RamReader *r, uint64_t word, uint64_t at, bool is_start)
+{
+    uint64_t flags = word & (PAGE - 1), what = flags & ~(uint64_t)W_CONTINUE;
+
+    if (flags == W_SIZE && is_start) {
+        return read_block_list(r, word, at);
+    }
+    if (what == W_ZERO || what == W_PAGE || what == W_DELTA || what == W_COMPRESS) {
+        if (r->model->layout != LAYOUT_STREAM) {
+            return problem_here(r, at, "a page record (flags 0x%" PRIx64 ") in a file whose pages "
+                                "have their place", flags);
+        }
+        return read_page_record(r, word, at);
+    }
+    if (flags == W_FLUSH && word == W_FLUSH) {
+        return true;
+    }
+    return problem_here(r, at, "unknown record, word 0x%016" PRIx64 " (flags 0x%" PRIx64 ")", word,
+                        flags);
+}
+
+bool ram_read_payload(RamReader *r, bool is_start)
+{
+    if (r->model->layout == LAYOUT_FIXED_RAM && !is_start) {
+        return true;        /* nothing at all, not even an end mark */
+    }
+    for (;;) {
+        uint64_t at = source_offset(r->source);
+        const uint8_t *p = source_peek(r->source, 8);
+        if (!p) {
+            return ends_early(r, "a record");
+        }
+        uint64_t word = be64(p);
+        source_take(r->source, 8);
+        if (word == W_EOS) {
+            return true;
+        }
+        if (!read_record(r, word, at, is_start)) {
+            return false;
+        }
+    }
+}
