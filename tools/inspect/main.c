@@ -3,6 +3,7 @@
  * ferry-inspect: reads migration streams and files, independently of Ferry's
  * own reader. Command line only; the work is in stream.c and the commands.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ static const char usage_text[] =
     "       ferry-inspect extract FILE|- --elf -o CORE\n"
     "       ferry-inspect extract FILE|- --page ADDRESS|BLOCK+OFFSET\n"
     "       ferry-inspect --help | --version\n"
+    "options: --offset N: the stream begins there in the file (as in file:...,offset=N)\n"
+    "         --quiet: no progress on long inputs\n"
     "\n"
     "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
     "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
@@ -28,6 +31,7 @@ static const char usage_text[] =
 
 typedef struct Options {
     gboolean json, elf, version, quiet;
+    gint64 offset;
     char *ram, *page, *output;
     char **args;
 } Options;
@@ -39,7 +43,7 @@ static int usage(const char *why)
 }
 
 /* Reads one input; NULL after a message when it cannot be opened. */
-static Model *load(const char *path, bool keep_ram, bool quiet)
+static Model *load(const Options *o, const char *path, bool keep_ram)
 {
     char *error = NULL;
     Source *s = source_open(path, &error);
@@ -49,11 +53,15 @@ static Model *load(const char *path, bool keep_ram, bool quiet)
         g_free(error);
         return NULL;
     }
-    if (!quiet) {
+    if (!o->quiet) {
         source_set_progress(s, path);
     }
     Model *m = model_new(keep_ram);
-    stream_read(m, s);
+    if (o->offset < 0 || !source_skip(s, o->offset)) {
+        model_problem(m, source_offset(s), "the file ends before offset %" PRId64, o->offset);
+    } else {
+        stream_read(m, s);
+    }
     source_free(s);
     return m;
 }
@@ -72,7 +80,7 @@ static int report_problem(const Model *m, const char *path)
 
 static int run_show(const Options *o, const char *path)
 {
-    Model *m = load(path, false, o->quiet);
+    Model *m = load(o, path, false);
 
     if (!m) {
         return EXIT_USAGE;
@@ -86,7 +94,7 @@ static int run_show(const Options *o, const char *path)
 
 static int run_verify(const Options *o, const char *path)
 {
-    Model *m = load(path, true, o->quiet);
+    Model *m = load(o, path, true);
 
     if (!m) {
         return EXIT_USAGE;
@@ -100,8 +108,8 @@ static int run_verify(const Options *o, const char *path)
 
 static int run_diff(const Options *o, const char *a_path, const char *b_path)
 {
-    Model *a = load(a_path, true, o->quiet);
-    Model *b = a ? load(b_path, true, o->quiet) : NULL;
+    Model *a = load(o, a_path, true);
+    Model *b = a ? load(o, b_path, true) : NULL;
     unsigned count = 0;
     int rc = EXIT_USAGE;
 
@@ -139,7 +147,7 @@ static int run_extract(const Options *o, const char *path)
     if (!o->page && !o->output) {
         return usage("extract needs -o FILE");
     }
-    Model *m = load(path, true, o->quiet);
+    Model *m = load(o, path, true);
     if (!m) {
         return EXIT_USAGE;
     }
@@ -192,6 +200,7 @@ int main(int argc, char **argv)
         { "ram", 0, 0, G_OPTION_ARG_STRING, &o.ram, NULL, NULL },
         { "page", 0, 0, G_OPTION_ARG_STRING, &o.page, NULL, NULL },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o.output, NULL, NULL },
+        { "offset", 0, 0, G_OPTION_ARG_INT64, &o.offset, NULL, NULL },
         { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o.quiet, NULL, NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &o.version, NULL, NULL },
         { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.args, NULL, NULL },
