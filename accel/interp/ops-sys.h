@@ -48,12 +48,18 @@ if (UNLIKELY(!riscv_cpu_mret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
 }
+if (UNLIKELY(riscv_cpu_pending_irq(cpu) >= 0)) {
+    return NULL;        /* came while it was masked: nobody will kick again */
+}
 goto changed;
 H(OP_SRET)
 cpu->instret += (uint32_t)insn[1].imm;
 if (UNLIKELY(!riscv_cpu_sret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
+}
+if (UNLIKELY(riscv_cpu_pending_irq(cpu) >= 0)) {
+    return NULL;
 }
 goto changed;
 H(OP_WFI)
