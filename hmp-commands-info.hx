@@ -176,3 +176,113 @@ EDOC
 SDOC
 Shows `xbzrle-cache-size`: the name this had until QEMU 5.2.
 EDOC
+
+    {
+        .name       = "block",
+        .args_type  = "nodes:-n,verbose:-v,device:B?",
+        .params     = "[-n] [-v] [device]",
+        .help       = "show info of one block device or all block devices (-n: show named nodes; -v: show details)",
+        .cmd        = hmp_info_block,
+    },
+SDOC
+Shows the disks, or with `-n` all block nodes.
+EDOC
+
+    {
+        .name       = "blockstats",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show block device statistics",
+        .cmd        = hmp_info_blockstats,
+    },
+SDOC
+Shows what was done with the disks.
+EDOC
+
+    {
+        .name       = "network",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the network state",
+        .cmd        = hmp_info_network,
+    },
+SDOC
+Shows the network cards and back ends.
+EDOC
+
+    {
+        .name       = "qtree",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show device tree",
+        .cmd        = hmp_info_qtree,
+    },
+SDOC
+Shows the devices, the bus each sits on, and their properties.
+EDOC
+
+    {
+        .name       = "qom-tree",
+        .args_type  = "path:s?",
+        .params     = "[path]",
+        .help       = "show QOM composition tree",
+        .cmd        = hmp_info_qom_tree,
+    },
+SDOC
+Shows the tree of objects below a path, `/machine` if none is given.
+EDOC
+
+    {
+        .name       = "memdev",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show memory backends",
+        .cmd        = hmp_info_memdev,
+    },
+SDOC
+Shows the memory objects.
+EDOC
+
+    {
+        .name       = "iothreads",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show iothreads",
+        .cmd        = hmp_info_iothreads,
+    },
+SDOC
+Shows the iothreads: there are none.
+EDOC
+
+    {
+        .name       = "dump",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Display the latest dump status",
+        .cmd        = hmp_info_dump,
+    },
+SDOC
+Shows how far the last `dump-guest-memory` is.
+EDOC
+
+    {
+        .name       = "balloon",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show balloon information",
+        .cmd        = hmp_info_balloon,
+    },
+SDOC
+Shows the balloon: there is none, always an error.
+EDOC
+
+    {
+        .name       = "tpm",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the TPM device",
+        .cmd        = hmp_info_tpm,
+    },
+SDOC
+Shows the TPM device: there is none.
+EDOC

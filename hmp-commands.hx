@@ -329,3 +329,69 @@ EDOC
 SDOC
 Sets `downtime-limit` in seconds, with a fraction: the name this had until QEMU 5.2.
 EDOC
+
+    {
+        .name       = "set_link",
+        .args_type  = "name:s,up:b",
+        .params     = "name on|off",
+        .help       = "change the link status of a network adapter",
+        .cmd        = hmp_set_link,
+        .complete   = hmp_set_link_complete,
+    },
+SDOC
+Connects or disconnects a network card or a network back end.
+EDOC
+
+    {
+        .name       = "device_del",
+        .args_type  = "id:s",
+        .params     = "device",
+        .help       = "remove device",
+        .cmd        = hmp_device_del,
+        .complete   = hmp_device_complete,
+    },
+SDOC
+Asks for the removal of a device. Devices here cannot be removed: always an error.
+EDOC
+
+    {
+        .name       = "dump-guest-memory",
+        .args_type  = "paging:-p,detach:-d,filename:F,begin:l?,length:l?",
+        .params     = "[-p] [-d] filename [begin length]",
+        .help       = "dump guest memory into file 'filename'.\n"
+                      "\t\t\t-p: do paging to get guest's memory mapping.\n"
+                      "\t\t\t-d: return immediately (do not wait for completion).\n"
+                      "\t\t\tbegin: the starting physical address.\n"
+                      "\t\t\tlength: the memory size, in bytes.",
+        .cmd        = hmp_dump_guest_memory,
+    },
+SDOC
+Writes guest memory and the CPUs' registers to an ELF core file that gdb
+reads. The guest stands still meanwhile. `-d` does it in the background, see
+`info dump`; `-p` is not supported.
+EDOC
+
+    {
+        .name       = "qom-list",
+        .args_type  = "path:s?",
+        .params     = "path",
+        .help       = "list QOM properties",
+        .cmd        = hmp_qom_list,
+        .complete   = hmp_qom_complete,
+    },
+SDOC
+Lists the properties and children of an object, for example
+`qom-list /machine/peripheral`.
+EDOC
+
+    {
+        .name       = "qom-get",
+        .args_type  = "path:s,property:s",
+        .params     = "path property",
+        .help       = "print QOM property",
+        .cmd        = hmp_qom_get,
+        .complete   = hmp_qom_complete,
+    },
+SDOC
+Prints a property of an object as JSON.
+EDOC

@@ -3,6 +3,7 @@
 #ifndef MONITOR_INTERNAL_H
 #define MONITOR_INTERNAL_H
 
+#include "monitor/dump.h"
 #include "monitor/monitor.h"
 
 typedef struct Session Session;
@@ -33,6 +34,7 @@ struct Monitors {
     /* main thread */
     GPtrArray *sessions;        /* Session*, owned */
     Session *current;           /* whose command runs now: getfd, add-fd */
+    DumpState *dump;            /* the last one, NULL: none */
     /* protected by lock */
     GMutex lock;
     GQueue events;              /* struct json_object*, oldest first */

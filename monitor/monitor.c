@@ -143,6 +143,7 @@ void monitors_free(Monitors *monitors)
     if (!monitors) {
         return;
     }
+    dump_state_free(monitors->dump);
     flush_events(monitors);
     for (guint i = 0; i < monitors->sessions->len; i++) {
         Session *s = g_ptr_array_index(monitors->sessions, i);

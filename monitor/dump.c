@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dump-guest-memory: the guest's memory as an ELF64 core file.
+ *
+ *   ELF header | program headers: NOTE, LOAD per region | notes: one
+ *   NT_PRSTATUS per hart | memory of the regions, one after the other
+ *
+ * Writing happens on the caller's thread, or with detach on one of its own;
+ * the guest is stopped meanwhile, so that memory can be read without a lock.
+ * The stories of migrations are elsewhere; this never touches them.
+ */
+#include "monitor/dump.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "monitor/internal.h"
+#include "qapi/qapi-commands.h"
+#include "qapi/qapi-events.h"
+#include "softmmu/machine.h"
+#include "softmmu/runstate.h"
+#include "util/error.h"
+
+#ifndef EM_RISCV
+#define EM_RISCV 243
+#endif
+/* struct elf_prstatus of riscv64 Linux: where gdb looks for the registers. */
+#define PRSTATUS_SIZE 376
+#define PRSTATUS_PID 32
+#define PRSTATUS_REGS 112
+
+typedef struct DumpRegion {
+    uint64_t guest_addr, len;
+    const uint8_t *host;
+} DumpRegion;
+
+struct DumpState {
+    /* set before the thread starts */
+    struct Machine *machine;
+    int fd;
+    GArray *regions;        /* DumpRegion */
+    uint64_t total_bytes;
+    bool was_running;
+    GThread *thread;
+    /* written by the writing thread, read by any: atomic */
+    int status;             /* DumpStatus */
+    uint64_t completed_bytes;
+    int cancelled;
+    /* the writing thread's until it has ended */
+    GError *error;
+};
+
+static bool write_bytes(DumpState *d, const void *buf, size_t len)
+{
+    const uint8_t *p = buf;
+    while (len) {
+        if (__atomic_load_n(&d->cancelled, __ATOMIC_RELAXED)) {
+            error_setg(&d->error, "dump: cancelled");
+            return false;
+        }
+        ssize_t n = write(d->fd, p, MIN(len, 1 << 20));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            error_setg_errno(&d->error, n < 0 ? errno : ENOSPC, "dump: failed to write memory");
+            return false;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* ---- the parts of the file ---- */
+
+static unsigned hart_count(const DumpState *d)
+{
+    return d->machine->cpus ? cpus_count(d->machine->cpus) : 0;
+}
+
+/* One note: header, "CORE" padded to 8, the descriptor (a multiple of 4). */
+#define NOTE_SIZE (sizeof(Elf64_Nhdr) + 8 + PRSTATUS_SIZE)
+
+static void make_note(const DumpState *d, unsigned hart, uint8_t note[NOTE_SIZE])
+{
+    Elf64_Nhdr hdr = { .n_namesz = 5, .n_descsz = PRSTATUS_SIZE, .n_type = NT_PRSTATUS };
+    uint64_t gregs[33], regs[32];
+    uint32_t pid = hart + 1;
+    cpu_get_gregs(d->machine->cpus, hart, gregs);
+    regs[0] = gregs[32];                            /* pc stands where x0 would */
+    memcpy(regs + 1, gregs + 1, 31 * sizeof(*regs));
+    memset(note, 0, NOTE_SIZE);
+    memcpy(note, &hdr, sizeof(hdr));
+    memcpy(note + sizeof(hdr), "CORE", 5);
+    uint8_t *desc = note + sizeof(hdr) + 8;
+    memcpy(desc + PRSTATUS_PID, &pid, sizeof(pid));
+    memcpy(desc + PRSTATUS_REGS, regs, sizeof(regs));
+}
+
+static bool write_headers(DumpState *d)
+{
+    unsigned loads = d->regions->len;
+    uint64_t notes = (uint64_t)hart_count(d) * NOTE_SIZE;
+    uint64_t offset = sizeof(Elf64_Ehdr) + (1 + loads) * sizeof(Elf64_Phdr);
+    Elf64_Ehdr eh = {
+        .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+        .e_type = ET_CORE, .e_machine = EM_RISCV, .e_version = EV_CURRENT,
+        .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh), .e_phentsize = sizeof(Elf64_Phdr),
+        .e_phnum = (Elf64_Half)(1 + loads), .e_shentsize = sizeof(Elf64_Shdr),
+    };
+    Elf64_Phdr ph = { .p_type = PT_NOTE, .p_offset = offset, .p_filesz = notes, .p_memsz = notes };
+    bool ok = write_bytes(d, &eh, sizeof(eh)) && write_bytes(d, &ph, sizeof(ph));
+    offset += notes;
+    for (unsigned i = 0; ok && i < loads; i++) {
+        const DumpRegion *r = &g_array_index(d->regions, DumpRegion, i);
+        ph = (Elf64_Phdr) {
+            .p_type = PT_LOAD, .p_offset = offset, .p_vaddr = r->guest_addr,
+            .p_paddr = r->guest_addr, .p_filesz = r->len, .p_memsz = r->len,
+        };
+        offset += r->len;
+        ok = write_bytes(d, &ph, sizeof(ph));
+    }
+    for (unsigned i = 0; ok && i < hart_count(d); i++) {
+        uint8_t note[NOTE_SIZE];
+        make_note(d, i, note);
+        ok = write_bytes(d, note, sizeof(note));
+    }
+    return ok;
+}
+
+static bool write_region(DumpState *d, const DumpRegion *r)
+{
+    for (uint64_t done = 0; done < r->len;) {
+        uint64_t n = MIN(r->len - done, 1 << 20);
+        if (!write_bytes(d, r->host + done, n)) {
+            return false;
+        }
+        done += n;
+        __atomic_fetch_add(&d->completed_bytes, n, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
+static void write_dump(DumpState *d)
+{
+    bool ok = write_headers(d);
+    for (guint i = 0; ok && i < d->regions->len; i++) {
+        ok = write_region(d, &g_array_index(d->regions, DumpRegion, i));
+    }
+    if (close(d->fd) < 0 && ok) {
+        error_setg_errno(&d->error, errno, "dump: failed to write memory");
+        ok = false;
+    }
+    d->fd = -1;
+    __atomic_store_n(&d->status, ok ? DUMP_STATUS_COMPLETED : DUMP_STATUS_FAILED,
+                     __ATOMIC_RELEASE);
+}
+
+/* ---- around it ---- */
+
+static DumpQueryResult *query(const DumpState *d)
+{
+    DumpQueryResult *result = g_new0(DumpQueryResult, 1);
+    if (d) {
+        result->status = __atomic_load_n(&d->status, __ATOMIC_ACQUIRE);
+        result->completed = (int64_t)__atomic_load_n(&d->completed_bytes, __ATOMIC_RELAXED);
+        result->total = (int64_t)d->total_bytes;
+    }
+    return result;
+}
+
+/* Lets the guest go on; main thread, BQL. */
+static void finish(DumpState *d)
+{
+    if (d->was_running) {
+        d->was_running = false;
+        vm_start(d->machine->runstate, NULL);
+    }
+}
+
+static void finish_detached(void *opaque)
+{
+    DumpState *d = opaque;
+    g_thread_join(d->thread);
+    d->thread = NULL;
+    finish(d);
+    g_autoptr(DumpQueryResult) result = query(d);
+    qapi_event_send_dump_completed(d->machine->monitors, result,
+                                   d->error ? d->error->message : NULL);
+}
+
+/* Owns d until it posts; reads guest memory while the guest is stopped; ends when all is written. */
+static gpointer dump_thread(gpointer opaque)
+{
+    DumpState *d = opaque;
+    write_dump(d);
+    main_loop_post(d->machine->loop, finish_detached, d);
+    return NULL;
+}
+
+void dump_state_free(DumpState *d)
+{
+    if (!d) {
+        return;
+    }
+    if (d->thread) {
+        __atomic_store_n(&d->cancelled, 1, __ATOMIC_RELAXED);
+        g_thread_join(d->thread);
+    }
+    if (d->fd >= 0) {
+        close(d->fd);
+    }
+    g_array_free(d->regions, TRUE);
+    g_clear_error(&d->error);
+    g_free(d);
+}
+
+/* RAM within [begin, begin + length), in address order. */
+static void collect_regions(DumpState *d, uint64_t begin, uint64_t length)
+{
+    const MemoryRegion *r;
+    for (size_t i = 0; (r = address_space_get(d->machine->as, i)); i++) {
+        if (!r->block) {
+            continue;
+        }
+        uint64_t first = MAX(r->base, begin), last = MIN(r->base + r->size - 1, begin + length - 1);
+        if (first > last) {
+            continue;
+        }
+        DumpRegion region = { first, last - first + 1, r->block->host + (first - r->base) };
+        g_array_append_val(d->regions, region);
+        d->total_bytes += region.len;
+    }
+}
+
+static int open_target(struct Machine *machine, const char *protocol, GError **errp)
+{
+    if (g_str_has_prefix(protocol, "fd:")) {
+        return fds_take_named(machine->fds, protocol + 3, errp);
+    }
+    if (!g_str_has_prefix(protocol, "file:")) {
+        error_setg(errp, "Invalid parameter 'protocol'");
+        return -1;
+    }
+    return fdset_open(machine->fds, protocol + 5, O_WRONLY | O_CREAT | O_TRUNC, 0400, errp);
+}
+
+static DumpState *dump_new(struct Machine *machine, uint64_t begin, uint64_t length, GError **errp)
+{
+    DumpState *d = g_new0(DumpState, 1);
+    d->machine = machine;
+    d->fd = -1;
+    d->regions = g_array_new(FALSE, FALSE, sizeof(DumpRegion));
+    collect_regions(d, begin, length);
+    if (!d->total_bytes) {
+        error_setg(errp, "dump: no guest memory to dump");
+        dump_state_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+static bool check_arguments(struct Machine *machine, bool paging, bool has_begin, int64_t begin,
+                            bool has_length, int64_t length, GError **errp)
+{
+    DumpState *last = machine->monitors->dump;
+    if (last && last->thread) {
+        error_setg(errp, "There is a dump in process, please wait.");
+        return false;
+    }
+    if (runstate_get(machine->runstate) == RUN_STATE_INMIGRATE) {
+        error_setg(errp, "Dump not allowed during incoming migration.");
+        return false;
+    }
+    if (has_begin != has_length) {
+        error_setg(errp, "Parameter '%s' is missing", has_begin ? "length" : "begin");
+        return false;
+    }
+    if (has_begin && (begin < 0 || length <= 0)) {
+        error_setg(errp, "Invalid parameter '%s'", begin < 0 ? "begin" : "length");
+        return false;
+    }
+    if (paging) {
+        error_setg(errp, "dump: paging is not supported, use physical addresses");
+        return false;
+    }
+    return true;
+}
+
+bool qmp_dump_guest_memory(struct Machine *machine, bool paging, const char *protocol,
+                           bool has_detach, bool detach, bool has_begin, int64_t begin,
+                           bool has_length, int64_t length, bool has_format,
+                           DumpGuestMemoryFormat format, GError **errp)
+{
+    (void)has_format;
+    (void)format;   /* there is one */
+    if (!check_arguments(machine, paging, has_begin, begin, has_length, length, errp)) {
+        return false;
+    }
+    DumpState *d = dump_new(machine, has_begin ? (uint64_t)begin : 0,
+                            has_begin ? (uint64_t)length : UINT64_MAX, errp);
+    if (!d) {
+        return false;
+    }
+    d->fd = open_target(machine, protocol, errp);
+    d->was_running = d->fd >= 0 && runstate_is_running(machine->runstate);
+    if (d->fd < 0 ||
+        (d->was_running && !vm_stop(machine->runstate, RUN_STATE_SAVE_VM, errp))) {
+        dump_state_free(d);
+        return false;
+    }
+    dump_state_free(machine->monitors->dump);
+    machine->monitors->dump = d;
+    d->status = DUMP_STATUS_ACTIVE;
+    if (has_detach && detach) {
+        d->thread = g_thread_new("dump", dump_thread, d);
+        return true;
+    }
+    write_dump(d);
+    finish(d);
+    if (d->error) {
+        g_propagate_error(errp, g_error_copy(d->error));
+    }
+    return !d->error;
+}
+
+DumpQueryResult *qmp_query_dump(struct Machine *machine, GError **errp)
+{
+    (void)errp;
+    return query(machine->monitors->dump);
+}
+
+DumpGuestMemoryCapability *qmp_query_dump_guest_memory_capability(struct Machine *machine,
+                                                                  GError **errp)
+{
+    DumpGuestMemoryCapability *cap = g_new0(DumpGuestMemoryCapability, 1);
+    (void)machine;
+    (void)errp;
+    cap->formats = g_new0(DumpGuestMemoryFormatList, 1);
+    cap->formats->value = DUMP_GUEST_MEMORY_FORMAT_ELF;
+    return cap;
+}

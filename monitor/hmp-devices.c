@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* HMP commands about devices, disks, links, objects and dumps; layers over the QMP commands. */
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "hw/boards.h"
+#include "hw/net-backend.h"
+#include "monitor/hmp-handlers.h"
+#include "monitor/hmp-internal.h"
+#include "monitor/json-text.h"
+#include "monitor/qom.h"
+#include "qapi/qapi-commands.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+
+/* ---- disks ---- */
+
+static void print_image(HMPMonitor *mon, const ImageInfo *image)
+{
+    g_autofree char *disk = g_format_size_full((guint64)image->actual_size,
+                                               G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *size = g_format_size_full((guint64)image->virtual_size,
+                                               G_FORMAT_SIZE_IEC_UNITS);
+    monitor_printf(mon, "\nImages:\nimage: %s\nfile format: %s\nvirtual size: %s (%" PRId64
+                   " bytes)\ndisk size: %s\n", image->filename, image->format, size,
+                   image->virtual_size, disk);
+}
+
+static void print_node(HMPMonitor *mon, const char *title, const char *attached,
+                       const BlockDeviceInfo *n, bool verbose)
+{
+    monitor_printf(mon, "%s: %s (%s%s)\n", title, n->file, n->drv, n->ro ? ", read-only" : "");
+    if (attached) {
+        monitor_printf(mon, "    Attached to:      %s\n", attached);
+    }
+    monitor_printf(mon, "    Cache mode:       %s%s%s\n",
+                   n->cache->writeback ? "writeback" : "writethrough",
+                   n->cache->direct ? ", direct" : "", n->cache->no_flush ? ", ignore flushes" : "");
+    if (verbose) {
+        print_image(mon, n->image);
+    }
+}
+
+static void print_nodes(HMPMonitor *mon, const char *device, bool verbose)
+{
+    g_autoptr(BlockDeviceInfoList) list = qmp_query_named_block_nodes(hmp_machine(mon), false, false,
+                                                                      NULL);
+    bool first = true;
+    for (BlockDeviceInfoList *l = list; l; l = l->next) {
+        if (!device || !strcmp(device, l->value->node_name)) {
+            monitor_puts(mon, first ? "" : "\n");
+            print_node(mon, l->value->node_name, NULL, l->value, verbose);
+            first = false;
+        }
+    }
+}
+
+void hmp_info_block(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *device = hmp_arg_str(args, "device");
+    bool verbose = hmp_arg_flag(args, "verbose"), first = true;
+    if (hmp_arg_flag(args, "nodes")) {
+        print_nodes(mon, device, verbose);
+        return;
+    }
+    g_autoptr(BlockInfoList) list = qmp_query_block(hmp_machine(mon), NULL);
+    for (BlockInfoList *l = list; l; l = l->next) {
+        const BlockDeviceInfo *n = l->value->inserted;
+        const char *title = *l->value->device ? l->value->device : n->node_name;
+        if (!device || !strcmp(device, title)) {
+            monitor_puts(mon, first ? "" : "\n");
+            print_node(mon, title, l->value->qdev, n, verbose);
+            first = false;
+        }
+    }
+    if (first && device) {
+        print_nodes(mon, device, verbose);
+    }
+}
+
+void hmp_info_blockstats(HMPMonitor *mon, const HMPArgs *args)
+{
+    (void)args;
+    g_autoptr(BlockStatsInfoList) list = qmp_query_blockstats(hmp_machine(mon), false, false, NULL);
+    for (BlockStatsInfoList *l = list; l; l = l->next) {
+        const BlockDeviceStats *s = l->value->stats;
+        const char *name = l->value->device && *l->value->device ? l->value->device
+                                                                 : l->value->node_name;
+        monitor_printf(mon, "%s: rd_bytes=%" PRIu64 " wr_bytes=%" PRIu64 " rd_operations=%" PRIu64
+                       " wr_operations=%" PRIu64 " flush_operations=%" PRIu64
+                       " wr_total_time_ns=%" PRIu64 " rd_total_time_ns=%" PRIu64
+                       " flush_total_time_ns=%" PRIu64 " rd_merged=0 wr_merged=0\n", name,
+                       s->rd_bytes, s->wr_bytes, s->rd_operations, s->wr_operations,
+                       s->flush_operations, s->wr_total_time_ns, s->rd_total_time_ns,
+                       s->flush_total_time_ns);
+    }
+}
+
+/* ---- network ---- */
+
+/* Value of "key = value" among a device's properties, without quotes; NULL if absent. */
+static char *device_prop(const BoardDevice *d, const char *key)
+{
+    g_autofree char *start = g_strconcat(key, " = ", NULL);
+    for (char *const *p = d->props; p && *p; p++) {
+        if (g_str_has_prefix(*p, start)) {
+            char *value = g_strdup(*p + strlen(start));
+            if (value[0] == '"') {
+                memmove(value, value + 1, strlen(value));
+                value[strcspn(value, "\"")] = 0;
+            }
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static void print_backend(HMPMonitor *mon, const char *lead, NetBackend *net)
+{
+    const char *info = net_backend_info(net);
+    monitor_printf(mon, "%s%s: index=0,type=%s%s%s\n", lead, net_backend_id(net),
+                   net_backend_type(net), info && *info ? "," : "", info ? info : "");
+}
+
+void hmp_info_network(HMPMonitor *mon, const HMPArgs *args)
+{
+    Board *board = hmp_machine(mon)->board;
+    (void)args;
+    if (!board) {
+        return;
+    }
+    NetBackend *net;
+    g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
+    for (size_t i = 0; i < board_device_count(board); i++) {
+        const BoardDevice *d = board_device(board, i);
+        if (strcmp(d->driver, "virtio-net-device")) {
+            continue;
+        }
+        g_autofree char *mac = device_prop(d, "mac"), *id = device_prop(d, "netdev");
+        monitor_printf(mon, "%s: index=0,type=nic,model=%s,macaddr=%s\n", d->id ? d->id : d->driver,
+                       d->driver, mac ? mac : "?");
+        net = id ? net_backend_find(board_nets(board), id) : NULL;
+        if (net) {
+            print_backend(mon, " \\ ", net);
+            g_hash_table_add(used, net);
+        }
+    }
+    for (size_t i = 0; (net = net_backends_get(board_nets(board), i)); i++) {
+        if (!g_hash_table_contains(used, net)) {
+            print_backend(mon, "", net);
+        }
+    }
+}
+
+void hmp_set_link(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    qmp_set_link(hmp_machine(mon), hmp_arg_str(args, "name"), hmp_arg_flag(args, "up"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_set_link_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    static const char *const on_off[] = { "off", "on" };
+    NetBackend *net;
+    for (size_t i = 0; nb == 2 && i < G_N_ELEMENTS(on_off); i++) {
+        if (g_str_has_prefix(on_off[i], text)) {
+            g_ptr_array_add(out, g_strdup(on_off[i]));
+        }
+    }
+    for (size_t i = 0; nb == 1 && machine->board &&
+                       (net = net_backends_get(board_nets(machine->board), i)); i++) {
+        if (g_str_has_prefix(net_backend_id(net), text)) {
+            g_ptr_array_add(out, g_strdup(net_backend_id(net)));
+        }
+    }
+    if (nb == 1) {
+        hmp_device_complete(machine, nb, text, out);
+    }
+}
+
+/* ---- devices and objects ---- */
+
+void hmp_device_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    size_t n = nb == 1 && machine->board ? board_device_count(machine->board) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const BoardDevice *d = board_device(machine->board, i);
+        if (d->id && *d->id && g_str_has_prefix(d->id, text)) {
+            g_ptr_array_add(out, g_strdup(d->id));
+        }
+    }
+}
+
+void hmp_device_del(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    qmp_device_del(hmp_machine(mon), hmp_arg_str(args, "id"), &err);
+    hmp_handle_error(mon, err);
+}
+
+static void print_device(HMPMonitor *mon, const BoardDevice *d)
+{
+    monitor_printf(mon, "  dev: %s, id \"%s\"\n", d->driver, d->id ? d->id : "");
+    if (strcmp(d->bus, "main-system-bus")) {
+        monitor_printf(mon, "    bus = %s\n", d->bus);
+    }
+    for (char *const *p = d->props; p && *p; p++) {
+        monitor_printf(mon, "    %s\n", *p);
+    }
+    if (d->mmio_base) {
+        monitor_printf(mon, "    mmio %016" PRIx64 "\n", d->mmio_base);
+    }
+}
+
+void hmp_info_qtree(HMPMonitor *mon, const HMPArgs *args)
+{
+    Board *board = hmp_machine(mon)->board;
+    (void)args;
+    monitor_puts(mon, "bus: main-system-bus\n  type System\n");
+    for (size_t i = 0; board && i < board_device_count(board); i++) {
+        print_device(mon, board_device(board, i));
+    }
+}
+
+static void print_tree(HMPMonitor *mon, const char *path, int indent)
+{
+    g_autoptr(QomNode) node = qom_resolve(hmp_machine(mon), path, NULL);
+    const char *name = strrchr(path, '/');
+    monitor_printf(mon, "%*s%s (%s)\n", indent, "", indent ? name : path, node->type);
+    for (guint i = 0; i < node->props->len; i++) {
+        const QomProperty *p = g_ptr_array_index(node->props, i);
+        g_autofree char *type = qom_child_type(p);
+        if (type) {
+            g_autofree char *child = g_strconcat(strcmp(path, "/") ? path : "", "/", p->name, NULL);
+            print_tree(mon, child, indent + 2);
+        }
+    }
+}
+
+void hmp_info_qom_tree(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *path = hmp_arg_str(args, "path");
+    GError *err = NULL;
+    g_autoptr(QomNode) node = qom_resolve(hmp_machine(mon), path ? path : "/machine", &err);
+    if (node) {
+        print_tree(mon, path ? path : "/machine", 0);
+    }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_qom_list(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *path = hmp_arg_str(args, "path");
+    GError *err = NULL;
+    if (!path) {
+        monitor_puts(mon, "/\n");
+        return;
+    }
+    g_autoptr(ObjectPropertyInfoList) list = qmp_qom_list(hmp_machine(mon), path, &err);
+    for (ObjectPropertyInfoList *l = list; l; l = l->next) {
+        monitor_printf(mon, "%s (%s)\n", l->value->name, l->value->type);
+    }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_qom_get(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    struct json_object *value = qmp_qom_get(hmp_machine(mon), hmp_arg_str(args, "path"),
+                                            hmp_arg_str(args, "property"), &err);
+    if (!err) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        json_write(text, value, true);
+        monitor_printf(mon, "%s\n", text->str);
+    }
+    json_object_put(value);
+    hmp_handle_error(mon, err);
+}
+
+/* Paths: children of what stands before the last slash. */
+void hmp_qom_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    const char *slash = strrchr(text, '/');
+    if (nb != 1) {
+        return;
+    }
+    g_autofree char *dir = slash && slash > text ? g_strndup(text, (gsize)(slash - text))
+                                                 : g_strdup("/");
+    g_autoptr(QomNode) node = qom_resolve(machine, dir, NULL);
+    for (guint i = 0; node && i < node->props->len; i++) {
+        const QomProperty *p = g_ptr_array_index(node->props, i);
+        g_autofree char *type = qom_child_type(p);
+        g_autofree char *full = g_strconcat(strcmp(dir, "/") ? dir : "", "/", p->name, NULL);
+        if (type && g_str_has_prefix(full, text)) {
+            g_ptr_array_add(out, g_steal_pointer(&full));
+        }
+    }
+}
+
+void hmp_info_memdev(HMPMonitor *mon, const HMPArgs *args)
+{
+    (void)args;
+    g_autoptr(MemdevInfoList) list = qmp_query_memdev(hmp_machine(mon), NULL);
+    for (MemdevInfoList *l = list; l; l = l->next) {
+        const MemdevInfo *m = l->value;
+        monitor_printf(mon, "memory backend: %s\n  size:  %" PRIu64 "\n  merge: %s\n  dump: %s\n"
+                       "  prealloc: %s\n  share: %s\n\n", m->id ? m->id : "", m->size,
+                       m->merge ? "true" : "false", m->dump ? "true" : "false",
+                       m->prealloc ? "true" : "false", m->share ? "true" : "false");
+    }
+}
+
+/* ---- what there is none of ---- */
+
+void hmp_info_iothreads(HMPMonitor *mon, const HMPArgs *args)
+{
+    (void)mon;
+    (void)args;
+}
+
+void hmp_info_tpm(HMPMonitor *mon, const HMPArgs *args)
+{
+    (void)mon;
+    (void)args;
+}
+
+void hmp_info_balloon(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    (void)args;
+    qmp_query_balloon(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
+
+/* ---- dumps ---- */
+
+void hmp_dump_guest_memory(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    g_autofree char *protocol = g_strconcat("file:", hmp_arg_str(args, "filename"), NULL);
+    qmp_dump_guest_memory(hmp_machine(mon), hmp_arg_flag(args, "paging"), protocol, true,
+                          hmp_arg_flag(args, "detach"), hmp_arg_has(args, "begin"),
+                          hmp_arg_int(args, "begin", 0), hmp_arg_has(args, "length"),
+                          hmp_arg_int(args, "length", 0), false, DUMP_GUEST_MEMORY_FORMAT_ELF,
+                          &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_info_dump(HMPMonitor *mon, const HMPArgs *args)
+{
+    (void)args;
+    g_autoptr(DumpQueryResult) d = qmp_query_dump(hmp_machine(mon), NULL);
+    monitor_printf(mon, "Status: %s\n", DumpStatus_str(d->status));
+    if (d->status == DUMP_STATUS_ACTIVE && d->total) {
+        monitor_printf(mon, "Finished: %.2f %%\n", 100.0 * (double)d->completed / (double)d->total);
+    }
+}

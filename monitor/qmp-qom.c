@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP commands about objects, types and models: views of monitor/qom.h. */
+#include <json-c/json.h>
+#include <string.h>
+
+#include "hw/boards.h"
+#include "monitor/qom.h"
+#include "qapi/qapi-commands.h"
+#include "softmmu/config.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+
+/* ---- the tree ---- */
+
+static ObjectPropertyInfoList **append_property(ObjectPropertyInfoList **tail, const char *name,
+                                                const char *type)
+{
+    *tail = g_new0(ObjectPropertyInfoList, 1);
+    (*tail)->value = g_new0(ObjectPropertyInfo, 1);
+    (*tail)->value->name = g_strdup(name);
+    (*tail)->value->type = g_strdup(type);
+    return &(*tail)->next;
+}
+
+ObjectPropertyInfoList *qmp_qom_list(struct Machine *machine, const char *path, GError **errp)
+{
+    ObjectPropertyInfoList *list = NULL, **tail = &list;
+    g_autoptr(QomNode) node = qom_resolve(machine, path, errp);
+    for (guint i = 0; node && i < node->props->len; i++) {
+        const QomProperty *p = g_ptr_array_index(node->props, i);
+        tail = append_property(tail, p->name, p->type);
+    }
+    return list;
+}
+
+struct json_object *qmp_qom_get(struct Machine *machine, const char *path, const char *property,
+                                GError **errp)
+{
+    g_autoptr(QomNode) node = qom_resolve(machine, path, errp);
+    if (!node) {
+        return NULL;
+    }
+    const QomProperty *p = qom_property(node, property);
+    if (!p) {
+        error_setg(errp, "Property '%s.%s' not found", node->type, property);
+        return NULL;
+    }
+    if (!p->value) {    /* a child reads as its path */
+        g_autofree char *child = g_strconcat(strcmp(path, "/") ? path : "", "/", property, NULL);
+        return json_object_new_string(child);
+    }
+    return json_object_get(p->value);
+}
+
+bool qmp_qom_set(struct Machine *machine, const char *path, const char *property,
+                 struct json_object *value, GError **errp)
+{
+    g_autoptr(QomNode) node = qom_resolve(machine, path, errp);
+    (void)value;
+    if (node) {
+        error_setg(errp, qom_property(node, property) ? "Property '%s.%s' is not writable"
+                                                      : "Property '%s.%s' not found",
+                   node->type, property);
+    }
+    return false;
+}
+
+bool qmp_device_del(struct Machine *machine, const char *id, GError **errp)
+{
+    size_t n = machine->board ? board_device_count(machine->board) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const BoardDevice *d = board_device(machine->board, i);
+        if (d->id && !strcmp(d->id, id)) {
+            error_setg(errp, "Bus '%s' does not support hotplugging", d->bus);
+            return false;
+        }
+    }
+    error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
+    return false;
+}
+
+/* ---- types ---- */
+
+static const QomType *type_find(GPtrArray *types, const char *name)
+{
+    for (guint i = 0; i < types->len; i++) {
+        const QomType *t = g_ptr_array_index(types, i);
+        if (!strcmp(t->name, name)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static bool type_is_a(GPtrArray *types, const QomType *t, const char *ancestor)
+{
+    for (; t; t = type_find(types, t->parent)) {
+        if (!strcmp(t->name, ancestor) || !strcmp(t->parent, ancestor)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ObjectTypeInfoList *qmp_qom_list_types(struct Machine *machine, const char *implements,
+                                       bool has_abstract, bool abstract, GError **errp)
+{
+    ObjectTypeInfoList *list = NULL, **tail = &list;
+    g_autoptr(GPtrArray) types = qom_types();
+    (void)machine;
+    (void)errp;
+    for (guint i = 0; i < types->len; i++) {
+        const QomType *t = g_ptr_array_index(types, i);
+        if ((implements && !type_is_a(types, t, implements)) ||
+            (has_abstract && !abstract && t->abstract)) {
+            continue;
+        }
+        *tail = g_new0(ObjectTypeInfoList, 1);
+        (*tail)->value = g_new0(ObjectTypeInfo, 1);
+        (*tail)->value->name = g_strdup(t->name);
+        (*tail)->value->parent = g_strdup(t->parent);
+        (*tail)->value->has_abstract = (*tail)->value->abstract = t->abstract;
+        tail = &(*tail)->next;
+    }
+    return list;
+}
+
+/* Properties of types that are no -device: what -object and -machine read. */
+typedef struct TypeProps {
+    const char *type;
+    const char *const *names;   /* name, type, name, type, ..., NULL */
+} TypeProps;
+
+static const char *const memory_props[] = {
+    "size", "int", "share", "bool", "prealloc", "bool", "merge", "bool", "dump", "bool", NULL
+};
+static const char *const memory_file_props[] = {
+    "size", "int", "share", "bool", "prealloc", "bool", "merge", "bool", "dump", "bool",
+    "mem-path", "string", NULL
+};
+static const char *const rng_random_props[] = { "filename", "string", NULL };
+static const char *const machine_props[] = {
+    "kernel", "string", "initrd", "string", "append", "string", "dtb", "string", "firmware",
+    "string", "memory-backend", "string", "usb", "bool", "dump-guest-core", "bool", NULL
+};
+
+static const TypeProps type_props[] = {
+    { "memory-backend-ram", memory_props }, { "memory-backend-memfd", memory_props },
+    { "memory-backend-file", memory_file_props }, { "rng-random", rng_random_props },
+    { "virt-machine", machine_props }, { "none-machine", machine_props },
+};
+
+static ObjectPropertyInfoList **append_device_props(ObjectPropertyInfoList **tail,
+                                                    const char *driver)
+{
+    const DevicePropInfo *info = device_type_props(driver);
+    for (; info && info->name; info++) {
+        tail = append_property(tail, info->name, info->type);
+    }
+    return tail;
+}
+
+ObjectPropertyInfoList *qmp_qom_list_properties(struct Machine *machine, const char *typename,
+                                                GError **errp)
+{
+    ObjectPropertyInfoList *list = NULL, **tail = &list;
+    g_autoptr(GPtrArray) types = qom_types();
+    (void)machine;
+    if (!type_find(types, typename)) {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Class '%s' not found", typename);
+        return NULL;
+    }
+    tail = append_property(tail, "type", "string");
+    for (size_t i = 0; i < G_N_ELEMENTS(type_props); i++) {
+        const char *const *p = type_props[i].names;
+        for (; !strcmp(type_props[i].type, typename) && *p; p += 2) {
+            tail = append_property(tail, p[0], p[1]);
+        }
+    }
+    append_device_props(tail, typename);
+    return list;
+}
+
+ObjectPropertyInfoList *qmp_device_list_properties(struct Machine *machine, const char *typename,
+                                                   GError **errp)
+{
+    ObjectPropertyInfoList *list = NULL;
+    g_autoptr(GPtrArray) types = qom_types();
+    const QomType *t = type_find(types, typename);
+    (void)machine;
+    if (!t) {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", typename);
+        return NULL;
+    }
+    if (t->abstract || !type_is_a(types, t, "device")) {
+        error_setg(errp, "Parameter 'typename' expects a non-abstract device type");
+        return NULL;
+    }
+    append_device_props(&list, typename);
+    return list;
+}
+
+MemdevInfoList *qmp_query_memdev(struct Machine *machine, GError **errp)
+{
+    MemdevInfoList *list = NULL, **tail = &list;
+    const GPtrArray *objects = machine->config->objects;
+    (void)errp;
+    for (guint i = 0; objects && i < objects->len; i++) {
+        Opts *o = g_ptr_array_index(objects, i);
+        const char *type = opts_get(o, "qom-type");
+        if (!type || !g_str_has_prefix(type, "memory-backend-")) {
+            continue;
+        }
+        MemdevInfo *info = g_new0(MemdevInfo, 1);
+        info->id = g_strdup(opts_get(o, "id"));
+        opts_get_size(o, "size", &info->size, NULL);
+        info->merge = info->dump = info->share = true;  /* RAM is shared memory here, always */
+        *tail = g_new0(MemdevInfoList, 1);
+        (*tail)->value = info;
+        tail = &(*tail)->next;
+    }
+    return list;
+}
+
+/* ---- models and machines ---- */
+
+CpuDefinitionInfoList *qmp_query_cpu_definitions(struct Machine *machine, GError **errp)
+{
+    CpuDefinitionInfoList *list = g_new0(CpuDefinitionInfoList, 1);
+    (void)machine;
+    (void)errp;
+    list->value = g_new0(CpuDefinitionInfo, 1);
+    list->value->name = g_strdup("rv64");
+    list->value->typename = g_strdup("rv64-riscv-cpu");
+    return list;
+}
+
+CurrentMachineParams *qmp_query_current_machine(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    (void)errp;
+    return g_new0(CurrentMachineParams, 1);
+}
+
+/* ---- what there is none of ---- */
+
+BalloonInfo *qmp_query_balloon(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    error_set_class(errp, FERRY_ERROR_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
+    return NULL;
+}
+
+IOThreadInfoList *qmp_query_iothreads(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    (void)errp;
+    return NULL;
+}
+
+strList *qmp_query_tpm_models(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    (void)errp;
+    return NULL;
+}
+
+strList *qmp_query_tpm_types(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    (void)errp;
+    return NULL;
+}
