@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* QMP commands about disks and network links: views of hw/block-backend.h and hw/net-backend.h. */
+/* QMP commands about disks: views of hw/block-backend.h. */
 #include <string.h>
 #include <sys/stat.h>
 
 #include "hw/block-backend.h"
 #include "hw/boards.h"
-#include "hw/net-backend.h"
 #include "qapi/qapi-commands.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
@@ -159,13 +158,4 @@ JobInfoList *qmp_query_jobs(struct Machine *machine, GError **errp)
     (void)machine;
     (void)errp;
     return NULL;
-}
-
-bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **errp)
-{
-    if (!machine->board) {
-        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", name);
-        return false;
-    }
-    return net_set_link(board_nets(machine->board), name, up, errp);
 }

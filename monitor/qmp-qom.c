@@ -7,6 +7,7 @@
 #include "monitor/qom.h"
 #include "qapi/qapi-commands.h"
 #include "softmmu/config.h"
+#include "softmmu/machine-types.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 
@@ -232,6 +233,42 @@ CpuDefinitionInfoList *qmp_query_cpu_definitions(struct Machine *machine, GError
     list->value = g_new0(CpuDefinitionInfo, 1);
     list->value->name = g_strdup("rv64");
     list->value->typename = g_strdup("rv64-riscv-cpu");
+    return list;
+}
+
+/* The alias "virt" stands for one version (a setting of the host): an entry of its own, as clients look for the name. */
+static MachineInfo *machine_info(const MachineType *t, const char *name)
+{
+    MachineInfo *info = g_new0(MachineInfo, 1);
+    info->name = g_strdup(name);
+    info->cpu_max = t->max_cpus;
+    info->default_cpu_type = t->default_cpu ? g_strdup("rv64-riscv-cpu") : NULL;
+    info->default_ram_id = g_strdup(t->default_ram_id);
+    return info;
+}
+
+static MachineInfoList **append_machine(MachineInfoList **tail, const MachineType *t,
+                                        const char *name)
+{
+    *tail = g_new0(MachineInfoList, 1);
+    (*tail)->value = machine_info(t, name);
+    return &(*tail)->next;
+}
+
+MachineInfoList *qmp_query_machines(struct Machine *machine, GError **errp)
+{
+    MachineInfoList *list = NULL, **tail = &list;
+    const MachineType *alias = machine_type_alias(errp);
+    (void)machine;
+    if (!alias) {
+        return NULL;
+    }
+    for (const MachineType *t = machine_types(); t->name; t++) {
+        tail = append_machine(tail, t, t->name);
+        if (t == alias || !strcmp(t->name, alias->name)) {
+            tail = append_machine(tail, t, t->wire_name);
+        }
+    }
     return list;
 }
 
