@@ -78,6 +78,7 @@ static bool parse_node_options(Opts *opts, NodeOptions *o, GError **errp)
         return false;
     }
     opts_get(opts, "locking");
+    opts_get(opts, "file.locking");
     return opts_get_bool(opts, "read-only", &o->read_only, errp) &&
            opts_get_bool(opts, "auto-read-only", &o->auto_read_only, errp) &&
            opts_get_bool(opts, "cache.direct", &o->direct, errp) &&
@@ -259,12 +260,18 @@ static bool drive_add(BlockBackends *blocks, Opts *opts, GError **errp)
 {
     NodeOptions o = { .writeback = true, .auto_read_only = true };
     const char *id = opts_get(opts, "id"), *file = opts_get(opts, "file");
-    const char *name = opts_get(opts, "node-name");
+    const char *file_driver = opts_get(opts, "file.driver");
+    const char *filename = opts_get(opts, "file.filename"), *name = opts_get(opts, "node-name");
     BlockNode *bottom, *raw;
 
     if (!parse_drive_options(opts, &o, errp)) {
         return false;
     }
+    if (file_driver && strcmp(file_driver, "file")) {
+        error_setg(errp, "Unknown driver '%s'", file_driver);
+        return false;
+    }
+    file = file ? file : filename;
     if (!file) {
         error_setg(errp, "Device needs media, but drive is empty");
         return false;

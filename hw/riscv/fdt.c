@@ -236,9 +236,10 @@ static void write_small_devices(Tree *t)
 
     write_device(t, "rtc", virt_memmap[VIRT_RTC].base, virt_memmap[VIRT_RTC].size,
                  "google,goldfish-rtc", RTC_IRQ);
-    for (unsigned i = 0; i < VIRTIO_COUNT; i++) {
-        write_device(t, "virtio_mmio", virtio->base + i * virtio->size, virtio->size,
-                     "virtio,mmio", VIRTIO_IRQ + i);
+    /* From the highest down, as QEMU's tree: the guest numbers vda, vdb in this order. */
+    for (unsigned i = VIRTIO_COUNT; i > 0; i--) {
+        write_device(t, "virtio_mmio", virtio->base + (i - 1) * virtio->size, virtio->size,
+                     "virtio,mmio", VIRTIO_IRQ + i - 1);
     }
 
     node_begin(t, "test@%" PRIx64, virt_memmap[VIRT_TEST].base);

@@ -390,6 +390,16 @@ static void blk_set_config(VirtIODevice *dev, const uint8_t *config)
     ((VirtIOBlk *)dev)->wce = config[CONFIG_WCE] & 1;
 }
 
+static void blk_load_config(VirtIODevice *dev, const uint8_t *config)
+{
+    uint8_t ours[VIRTIO_CONFIG_MAX];
+
+    virtio_get_config(dev, ours);
+    if (memcmp(config, ours, sizeof(uint64_t)) == 0) { /* filled in: its cache mode is the guest's */
+        blk_set_config(dev, config);
+    }
+}
+
 /* ---- life ---- */
 
 static void blk_reset(VirtIODevice *dev)
@@ -455,6 +465,7 @@ static const VirtIODeviceOps blk_ops = {
     .vmsd = &blk_vmstate,
     .get_config = blk_get_config,
     .set_config = blk_set_config,
+    .load_config = blk_load_config,
     .reset = blk_reset,
     .run_state = blk_run_state,
     .save = blk_save,

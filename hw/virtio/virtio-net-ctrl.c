@@ -68,7 +68,7 @@ void virtio_net_filter_reset(VirtIONet *net)
     net->multi_overflow = net->uni_overflow = 0;
     net->mac_in_use = net->mac_first_multi = 0;
     memset(net->macs, 0, sizeof(net->macs));
-    memset(net->vlans, 0, sizeof(net->vlans));
+    memset(net->vlans, 0xff, sizeof(net->vlans));
     memcpy(net->mac, net->mac_initial, MAC_BYTES);
 }
 

@@ -188,8 +188,9 @@ static void net_set_status(VirtIODevice *dev, uint8_t status)
 {
     VirtIONet *net = (VirtIONet *)dev;
 
-    if (!virtio_has(dev, NET_F_CTRL_VLAN)) {
-        memset(net->vlans, 0xff, VLAN_BYTES); /* the guest cannot ask for one: it gets all */
+    /* All VLANs pass until a driver comes that can name those it wants. */
+    if (virtio_has(dev, NET_F_CTRL_VLAN) && (status & ~dev->status & VIRTIO_STATUS_DRIVER_OK)) {
+        memset(net->vlans, 0, VLAN_BYTES);
     }
 }
 

@@ -278,7 +278,7 @@ static void serial_free(VirtIODevice *dev)
 
 static uint32_t serial_ports_map(const VirtIOSerial *s, uint32_t *count)
 {
-    uint32_t map = 0;
+    uint32_t map = 1; /* port 0 is reserved for a console, there or not */
 
     *count = 0;
     for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {

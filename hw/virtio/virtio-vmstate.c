@@ -66,8 +66,8 @@ static bool load_config(VirtIODevice *dev, StreamReader *r, GError **errp)
         stream_skip(r, len - ours);
     }
     /* What the config shows is derived from the device's own state; only what a guest can set is taken. */
-    if (dev->ops->set_config && len >= ours) {
-        dev->ops->set_config(dev, config);
+    if (dev->ops->load_config && len >= ours) {
+        dev->ops->load_config(dev, config);
     }
     return true;
 }

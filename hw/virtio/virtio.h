@@ -63,6 +63,8 @@ typedef struct VirtIODeviceOps {
     const VMStateDescription *vmsd;
     void (*get_config)(VirtIODevice *dev, uint8_t *config);
     void (*set_config)(VirtIODevice *dev, const uint8_t *config);
+    /** The copy that a QEMU source last showed its guest: zeros if it never looked. */
+    void (*load_config)(VirtIODevice *dev, const uint8_t *config);
     void (*set_status)(VirtIODevice *dev, uint8_t status);
     void (*reset)(VirtIODevice *dev);
     /** VM stopped (finish everything in flight) or about to run. */
