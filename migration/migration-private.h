@@ -80,7 +80,7 @@ typedef struct OutgoingView {
     double mbps;
     uint64_t precopy_bytes, downtime_bytes;
     int throttle_percent;
-    uint64_t pass_pages;            /* pages of this pass, for progress */
+    uint64_t pending_wire_bytes;    /* what remains, in wire cost, when last decided */
     bool accepted_unknown;          /* completed without the destination's word */
     char *reason;                   /* of the last decision; owned by the view */
     char *error;                    /* of a failed one; owned by the view */

@@ -58,6 +58,7 @@ struct Outgoing {
     bool guest_ran;             /* when it started: else all is sent in "downtime" */
     bool has_ram;
     char *reason;               /* of the last decision */
+    uint64_t pending;           /* wire bytes then */
     GError *error;              /* why it failed: the first cause */
     int64_t start_us, setup_us, stop_us, end_us;    /* monotonic; 0: not yet */
     double bandwidth;           /* bytes per ms of the last window */
@@ -329,6 +330,7 @@ static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction actio
     g_mutex_lock(&o->lock);
     g_free(o->reason);
     o->reason = reason;
+    o->pending = in->pending_wire_bytes;
     g_mutex_unlock(&o->lock);
 }
 
@@ -580,6 +582,9 @@ static void find_cause(Outgoing *o, GError **err)
         *err = g_steal_pointer(&cause);
         break;
     case RETURN_PATH_BROKEN:
+        if (o->addr->kind == CHANNEL_EXEC) {
+            break; /* how the command ended has been said */
+        }
         error_setg(&cause, "%s: the destination has ended the connection; its own messages say "
                    "why", (*err)->message);
         g_clear_error(err);
@@ -824,6 +829,7 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     v->downtime_bytes = bytes - v->precopy_bytes;
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
     v->accepted_unknown = !cap(o, MIGRATION_CAP(RETURN_PATH));
+    v->pending_wire_bytes = o->pending;
     v->reason = g_strdup(o->reason);
     v->error = o->error ? g_strdup(o->error->message) : NULL;
     g_mutex_unlock(&o->lock);

@@ -96,14 +96,18 @@ static bool set_capability(HMPMonitor *mon, MigrationCapability cap, bool on, GE
 
 void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
 {
+    MigrationCaps before = migration_options_caps(migration_of(mon)->options);
     g_autoptr(GError) err = NULL;
 
-    /* -x is the flag of the XBZRLE series of 2012: use it for this migration. */
+    /* -x is the flag of the XBZRLE series of 2012: it switches the capability on. */
     if ((hmp_arg_flag(args, "xbzrle") &&
          !set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, true, &err)) ||
         !qmp_migrate(hmp_machine(mon), hmp_arg_str(args, "uri"), true, hmp_arg_flag(args, "blk"),
                      true, hmp_arg_flag(args, "inc"), false, false, true,
                      hmp_arg_flag(args, "resume"), &err)) {
+        if (!(before & MIGRATION_CAP(XBZRLE))) {
+            set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, false, NULL);
+        }
         hmp_handle_error(mon, g_steal_pointer(&err));
         return;
     }

@@ -186,17 +186,17 @@ char *migration_progress_text(const OutgoingView *v)
 {
     double total = v->ram_total_bytes ? v->ram_total_bytes : 1;
     double remaining = (double)v->ram.remaining_pages * TARGET_PAGE_SIZE;
+    double rate = v->mbps * 1e6 / 8;
     double mib = 1 << 20;
 
     if (!migration_status_has_ram(v->status) || !v->has_ram) {
         return g_strdup_printf("%s, %" PRId64 " s", MigrationStatus_str(v->status),
                                v->total_ms / 1000);
     }
-    return g_strdup_printf("pass %" PRIu64 ": %.1f%%, %.1f MiB/s, %.1f MiB remain, %.1f MiB/s "
-                           "dirtied, %" PRId64 " ms expected downtime%s%s",
+    return g_strdup_printf("pass %" PRIu64 ": %.1f%%, %.1f MiB/s, %.1f MiB left, "
+                           "dirtied %.1f MiB/s, pass ends in %.0f s",
                            v->ram.dirty_sync_count, MAX(100.0 * (1 - remaining / total), 0.0),
-                           MAX(v->mbps, 0) * 1e6 / 8 / mib, remaining / mib,
+                           rate / mib, remaining / mib,
                            v->ram.dirty_pages_rate * (double)TARGET_PAGE_SIZE / mib,
-                           v->expected_downtime_ms, v->reason ? "; " : "",
-                           v->reason ? v->reason : "");
+                           rate > 0 ? v->pending_wire_bytes / rate : 0.0);
 }

@@ -98,6 +98,8 @@ def cache_grown_hits(bench):
 
     def counters():
         info = source.migration()
+        if 'ram' not in info:
+            return (0, 0, 0)    # still in setup
         return (info['ram']['dirty-sync-count'], info['xbzrle-cache']['pages'],
                 info['xbzrle-cache']['cache-miss'])
 
