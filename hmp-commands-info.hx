@@ -200,6 +200,17 @@ Shows what was done with the disks.
 EDOC
 
     {
+        .name       = "network",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the network state",
+        .cmd        = hmp_info_network,
+    },
+SDOC
+Shows the network cards and back ends.
+EDOC
+
+    {
         .name       = "qtree",
         .args_type  = "",
         .params     = "",

@@ -331,6 +331,18 @@ Sets `downtime-limit` in seconds, with a fraction: the name this had until QEMU 
 EDOC
 
     {
+        .name       = "set_link",
+        .args_type  = "name:s,up:b",
+        .params     = "name on|off",
+        .help       = "change the link status of a network adapter",
+        .cmd        = hmp_set_link,
+        .complete   = hmp_set_link_complete,
+    },
+SDOC
+Connects or disconnects a network card or a network back end.
+EDOC
+
+    {
         .name       = "device_del",
         .args_type  = "id:s",
         .params     = "device",

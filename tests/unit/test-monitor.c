@@ -21,61 +21,7 @@
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 
-typedef struct Fixture {
-    Machine m;
-    MachineConfig config;
-    char *dir;
-} Fixture;
-
-static void no_vcpus(void *opaque)
-{
-    (void)opaque;
-}
-
-static void setup(Fixture *f, gconstpointer data)
-{
-    (void)data;
-    f->dir = g_dir_make_tmp("ferry-monitor-XXXXXX", NULL);
-    f->config.machine_name = "none";
-    f->config.name = (char *)"guest,1";
-    f->config.objects = g_ptr_array_new();
-    Machine *m = &f->m;
-    m->config = &f->config;
-    m->loop = main_loop_new();
-    bql_lock(m->loop);
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, no_vcpus, NULL);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->vmstate = vmstate_registry_new();
-    m->fds = fdsets_new();
-    m->chardevs = chardevs_new(m);
-    m->monitors = monitors_new(m);
-    m->runstate = runstate_new(m);
-    m->migration = migration_new(m);
-}
-
-static void teardown(Fixture *f, gconstpointer data)
-{
-    (void)data;
-    Machine *m = &f->m;
-    migration_free(m->migration);
-    monitors_free(m->monitors);
-    m->monitors = NULL;
-    chardevs_free(m->chardevs);
-    fdsets_free(m->fds);
-    runstate_free(m->runstate);
-    vmstate_registry_free(m->vmstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
-    bql_unlock(m->loop);
-    main_loop_free(m->loop);
-    g_ptr_array_free(f->config.objects, TRUE);
-    g_rmdir(f->dir);
-    g_free(f->dir);
-}
+#include "monitor-machine.h"
 
 /* Lets the main loop do what is due. */
 static void spin(Fixture *f, int ms)
@@ -247,6 +193,8 @@ static void test_errors(Fixture *f, gconstpointer data)
           FAIL("DeviceNotFound", "Class 'foo' not found") },
         { "{\"execute\":\"query-balloon\"}",
           FAIL("DeviceNotActive", "No balloon device has been activated") },
+        { "{\"execute\":\"set_link\",\"arguments\":{\"name\":\"x\",\"up\":true}}",
+          FAIL("DeviceNotFound", "Device 'x' not found") },
         { "{\"execute\":\"inject-nmi\"}",
           FAIL("GenericError", "this feature or command is not currently supported") },
         { "{\"execute\":\"memsave\",\"arguments\":{\"val\":0,\"size\":1,\"filename\":\"/x\"}}",
@@ -531,7 +479,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);   /* as main() does: clients may leave at any moment */
-#define ADD(name, fn) g_test_add("/monitor/" name, Fixture, NULL, setup, fn, teardown)
+#define ADD(name, fn) g_test_add("/monitor/" name, Fixture, NULL, monitor_machine_setup, fn, monitor_machine_teardown)
     ADD("negotiation", test_negotiation);
     ADD("reconnect", test_reconnect);
     ADD("errors", test_errors);

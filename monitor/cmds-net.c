@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands about network cards and back ends, QMP and HMP: views of hw/net-backend.h. */
+#include <string.h>
+
+#include "hw/boards.h"
+#include "hw/net-backend.h"
+#include "monitor/hmp-handlers.h"
+#include "monitor/hmp-internal.h"
+#include "qapi/qapi-commands.h"
+#include "softmmu/machine.h"
+#include "util/error.h"
+
+bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **errp)
+{
+    if (!machine->board) {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", name);
+        return false;
+    }
+    return net_set_link(board_nets(machine->board), name, up, errp);
+}
+
+/* ---- network ---- */
+
+/* Value of "key = value" among a device's properties, without quotes; NULL if absent. */
+static char *device_prop(const BoardDevice *d, const char *key)
+{
+    g_autofree char *start = g_strconcat(key, " = ", NULL);
+    for (char *const *p = d->props; p && *p; p++) {
+        if (g_str_has_prefix(*p, start)) {
+            char *value = g_strdup(*p + strlen(start));
+            if (value[0] == '"') {
+                memmove(value, value + 1, strlen(value));
+                value[strcspn(value, "\"")] = 0;
+            }
+            return value;
+        }
+    }
+    return NULL;
+}
+
+static void print_backend(HMPMonitor *mon, const char *lead, NetBackend *net)
+{
+    const char *info = net_backend_info(net);
+    monitor_printf(mon, "%s%s: index=0,type=%s%s%s\n", lead, net_backend_id(net),
+                   net_backend_type(net), info && *info ? "," : "", info ? info : "");
+}
+
+void hmp_info_network(HMPMonitor *mon, const HMPArgs *args)
+{
+    Board *board = hmp_machine(mon)->board;
+    (void)args;
+    if (!board) {
+        return;
+    }
+    NetBackend *net;
+    g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
+    for (size_t i = 0; i < board_device_count(board); i++) {
+        const BoardDevice *d = board_device(board, i);
+        if (strcmp(d->driver, "virtio-net-device")) {
+            continue;
+        }
+        g_autofree char *mac = device_prop(d, "mac"), *id = device_prop(d, "netdev");
+        monitor_printf(mon, "%s: index=0,type=nic,model=%s,macaddr=%s\n", d->id ? d->id : d->driver,
+                       d->driver, mac ? mac : "?");
+        net = id ? net_backend_find(board_nets(board), id) : NULL;
+        if (net) {
+            print_backend(mon, " \\ ", net);
+            g_hash_table_add(used, net);
+        }
+    }
+    for (size_t i = 0; (net = net_backends_get(board_nets(board), i)); i++) {
+        if (!g_hash_table_contains(used, net)) {
+            print_backend(mon, "", net);
+        }
+    }
+}
+
+void hmp_set_link(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    qmp_set_link(hmp_machine(mon), hmp_arg_str(args, "name"), hmp_arg_flag(args, "up"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_set_link_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    static const char *const on_off[] = { "off", "on" };
+    NetBackend *net;
+    for (size_t i = 0; nb == 2 && i < G_N_ELEMENTS(on_off); i++) {
+        if (g_str_has_prefix(on_off[i], text)) {
+            g_ptr_array_add(out, g_strdup(on_off[i]));
+        }
+    }
+    for (size_t i = 0; nb == 1 && machine->board &&
+                       (net = net_backends_get(board_nets(machine->board), i)); i++) {
+        if (g_str_has_prefix(net_backend_id(net), text)) {
+            g_ptr_array_add(out, g_strdup(net_backend_id(net)));
+        }
+    }
+    if (nb == 1) {
+        hmp_device_complete(machine, nb, text, out);
+    }
+}
