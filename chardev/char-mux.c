@@ -98,11 +98,9 @@ static void escape_command(Mux *mux, uint8_t key)
 
 /* ---- input: the mux is the base's front end ---- */
 
-static void deliver(Mux *mux)
+static void deliver_to(MuxFrontend *f)
 {
-    MuxFrontend *f = focused(mux);
-
-    while (f && f->opened && f->pending->len) {
+    while (f->opened && f->pending->len) {
         size_t n = MIN(f->fe->can_read(f->opaque), f->pending->len);
         if (n == 0) {
             return;
@@ -110,7 +108,14 @@ static void deliver(Mux *mux)
         g_autofree uint8_t *bytes = g_memdup2(f->pending->data, n);
         g_byte_array_remove_range(f->pending, 0, n);
         f->fe->read(f->opaque, bytes, n);
-        f = focused(mux);
+    }
+}
+
+/* To whom it was typed for, also when the focus has moved on since. */
+static void deliver(Mux *mux)
+{
+    for (unsigned i = 0; i < mux->count; i++) {
+        deliver_to(&mux->fes[i]);
     }
 }
 
@@ -135,6 +140,7 @@ static void mux_read(void *opaque, const uint8_t *buf, size_t len)
         MuxFrontend *f = focused(mux);
         if (mux->escape && buf[i] != MUX_ESCAPE) {
             mux->escape = false;
+            deliver(mux); /* what was typed before comes before */
             escape_command(mux, buf[i]);
         } else if (!mux->escape && buf[i] == MUX_ESCAPE) {
             mux->escape = true;

@@ -47,6 +47,7 @@ static void chardev_free(Chardev *chr)
     }
     opened_cancel(chr);
     chr->fe = NULL;
+    chr->opened_sent = false; /* whoever was in front has gone before us */
     chr->ops->close(chr);
     if (chr->log_fd >= 0) {
         close(chr->log_fd);

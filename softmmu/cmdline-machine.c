@@ -386,7 +386,7 @@ static bool complete_smp(CommandLine *cl, const MachineType *type, GError **errp
     uint64_t sockets = cl->smp_sockets, cores = cl->smp_cores, threads = cl->smp_threads;
     uint64_t shape = (sockets ?: 1) * (cores ?: 1) * (threads ?: 1);
     uint64_t cpus = cl->smp_cpus ?: cl->smp_maxcpus ?: shape;
-    uint64_t max = cl->smp_maxcpus ?: MAX(cpus, shape);
+    uint64_t max = cl->smp_maxcpus ?: cpus;
 
     if (sockets && cores && threads && shape != max) {
         error_setg(errp, "Invalid CPU topology: product of the hierarchy must match maxcpus: "
