@@ -3,7 +3,8 @@
  * The rate limit's arithmetic. A window may overshoot its budget by what was
  * in one record; the overshoot is a debt of the next windows, so that even a
  * limit below one page per window is kept on average. Unused budget is not
- * carried over: a limit is a limit in every window.
+ * carried over: a limit is a limit in every window. What was sent under
+ * another limit is no debt: a lower one must not bring silence first.
  */
 #include "migration/control/rate.h"
 
@@ -14,7 +15,7 @@ static uint64_t bytes_in(int64_t us, uint64_t limit)
 
 void rate_start(RateLimit *r, int64_t now_us, uint64_t bytes_sent)
 {
-    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent };
+    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent, .limit = RATE_LIMIT_UNKNOWN };
 }
 
 static uint64_t used(const RateLimit *r, uint64_t bytes_sent)
@@ -45,7 +46,8 @@ bool rate_roll(RateLimit *r, int64_t now_us, uint64_t bytes_sent, uint64_t limit
     }
     *done = (RateWindow){ .us = us, .bytes = bytes_sent - r->start_bytes };
     uint64_t spent = used(r, bytes_sent), earned = bytes_in(us, limit);
-    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent,
-                      .debt = limit && spent > earned ? spent - earned : 0 };
+    bool same = r->limit == limit || r->limit == RATE_LIMIT_UNKNOWN;
+    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent, .limit = limit,
+                      .debt = limit && same && spent > earned ? spent - earned : 0 };
     return true;
 }

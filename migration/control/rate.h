@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #define RATE_WINDOW_US (100 * 1000)
+#define RATE_LIMIT_UNKNOWN UINT64_MAX
 
 /** Owned by the migration thread. */
 typedef struct RateLimit {
     int64_t start_us;       /* of this window */
     uint64_t start_bytes;   /* sent when it began */
     uint64_t debt;          /* bytes that earlier windows sent beyond their budget */
+    uint64_t limit;         /* when it began; RATE_LIMIT_UNKNOWN in the first one */
 } RateLimit;
 
 /** What a finished window was. */

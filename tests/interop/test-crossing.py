@@ -161,7 +161,7 @@ def devices(pair, legacy):
         disk = bench.path('disk')
         with open(disk, 'wb') as f:
             f.truncate(16 << 20)
-        extra = ['-drive', 'file=%s,format=raw,if=none,id=d0,file.locking=off' % disk,
+        extra = ['-drive', 'file=%s,format=raw,if=none,id=d0' % disk,
                  '-device', 'virtio-blk-device,drive=d0', '-device', 'virtio-rng-device',
                  '-netdev', 'socket,id=n0,udp=127.0.0.1:9,localaddr=127.0.0.1:0',
                  '-device', 'virtio-net-device,netdev=n0,mac=52:54:00:12:34:56']

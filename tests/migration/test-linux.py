@@ -115,7 +115,7 @@ def devices(legacy):
         with open(disk, 'wb') as f:
             f.truncate(16 << 20)
         guest = Linux('checker', size='1M', tick=200, shell=True)
-        extra = ['-drive', 'file=%s,format=raw,if=none,id=d0,file.locking=off' % disk,
+        extra = ['-drive', 'file=%s,format=raw,if=none,id=d0' % disk,
                  '-device', 'virtio-blk-device,drive=d0',
                  '-device', 'virtio-rng-device']
         if not legacy:

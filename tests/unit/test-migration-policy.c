@@ -109,6 +109,22 @@ static void test_rate_windows(void)
     g_assert_true(rate_exhausted(&r, 1001, 20000) == false);    /* raised in between */
 }
 
+/* 64 MB in a window without a limit are not 64 seconds of silence at 1 MB/s. */
+static void test_rate_lowered(void)
+{
+    RateLimit r;
+    RateWindow w;
+
+    rate_start(&r, 0, 0);
+    g_assert_true(rate_roll(&r, 100000, 1000, 0, &w));
+    g_assert_true(rate_roll(&r, 200000, 64000000, 1000000, &w));
+    g_assert_cmpuint(r.debt, ==, 0);
+    g_assert_false(rate_exhausted(&r, 64000000, 1000000));
+    /* from here on what is sent beyond the budget counts again */
+    g_assert_true(rate_roll(&r, 300000, 64100007, 1000000, &w));
+    g_assert_cmpuint(r.debt, ==, 7);
+}
+
 /* One page of 4116 bytes per window at 10000 bytes/s would be four times too fast. */
 static void test_rate_small_limit(void)
 {
@@ -140,6 +156,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-policy/throttle", test_throttle);
     g_test_add_func("/migration-policy/throttle-tailslow", test_throttle_tailslow);
     g_test_add_func("/migration-rate/windows", test_rate_windows);
+    g_test_add_func("/migration-rate/lowered", test_rate_lowered);
     g_test_add_func("/migration-rate/small-limit", test_rate_small_limit);
     return g_test_run();
 }
