@@ -5,7 +5,7 @@
 The same Linux guest of 1 GiB, idle and under load, over a unix socket:
 
     idle    nothing but its timer; half of its memory filled; no bandwidth limit
-    loaded  the load generator at a fixed rate, XBZRLE, 64 MiB cache, 128 MiB/s, 300 ms
+    loaded  the load generator at a fixed rate, XBZRLE, 64 MiB cache, 32 MiB/s, 300 ms
 
 Printed for each: total time, downtime, bytes and their rate; then the ratios. QEMU's software CPU
 and its dirty log differ from Ferry's; the comparison is of what a user sees.
@@ -62,7 +62,7 @@ def guests(options):
                  {}, {'max-bandwidth': 0}),
         'loaded': (Linux('loadgen', memory=options.memory, rate=options.rate, fill=fill),
                    {'xbzrle': True},
-                   {'max-bandwidth': 128 * MIB, 'downtime-limit': 300,
+                   {'max-bandwidth': 32 * MIB, 'downtime-limit': 300,
                     'xbzrle-cache-size': 64 * MIB}),
     }
 
