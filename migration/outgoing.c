@@ -383,8 +383,7 @@ static void learn_rate(Outgoing *o, const RateWindow *window)
     o->bandwidth = window->bytes * 1000.0 / window->us;
     if (ram.dirty_pages_rate && window->bytes > 10000) {
         o->expected_downtime_ms =
-            policy_expected_downtime(ram_save_pending(o->saver, NULL), o->bandwidth,
-                                     p.downtime_limit);
+            policy_expected_downtime(ram.sync_pending_bytes, o->bandwidth, p.downtime_limit);
     }
     g_mutex_unlock(&o->lock);
 }

@@ -21,6 +21,7 @@ typedef struct RamStats {
     uint64_t dirty_sync_count;
     uint64_t dirty_pages_rate;      /* pages/s */
     uint64_t remaining_pages;       /* dirty pages now */
+    uint64_t sync_pending_bytes;    /* what they would have cost at the last sync */
     uint64_t pages_per_second;
     uint64_t xbzrle_bytes, xbzrle_pages, xbzrle_cache_miss, xbzrle_overflow;
     uint64_t xbzrle_unmodified;     /* hits that sent nothing (part of xbzrle_pages) */

@@ -355,6 +355,7 @@ void ram_save_sync(RamSaver *s)
     ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
     ram_cost_sync(&s->cost, s->dirty,
                   s->last_stage ? NULL : ram_classifier_cache(s->classifier));
+    ram_counter_set(&s->counters.now.sync_pending_bytes, ram_cost_pending(&s->cost, s->dirty));
 }
 
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes)

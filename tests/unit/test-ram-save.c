@@ -365,6 +365,7 @@ static void test_founding_estimate(void)
         ram_save_sync(s.saver);
         pending = ram_save_pending(s.saver, &dirty_bytes);
         g_assert_cmpuint(dirty_bytes, ==, 16 * MIB);
+        g_assert_cmpuint(stats(&s).sync_pending_bytes, ==, pending);
         if (pass < 3) {
             g_assert_cmpuint(pending, >=, 16 * MIB);
         } else {
