@@ -34,7 +34,8 @@
 
 typedef struct DumpRegion {
     uint64_t guest_addr, len;
-    const uint8_t *host;
+    const RAMBlock *block;
+    uint64_t offset;            /* in block */
 } DumpRegion;
 
 struct DumpState {
@@ -44,6 +45,7 @@ struct DumpState {
     GArray *regions;        /* DumpRegion */
     uint64_t total_bytes;
     bool was_running;
+    bool sparse;            /* the file began empty and has holes where memory is zero */
     GThread *thread;
     /* written by the writing thread, read by any: atomic */
     int status;             /* DumpStatus */
@@ -132,11 +134,55 @@ static bool write_headers(DumpState *d)
     return ok;
 }
 
+#define DUMP_CHUNK (64u << 10)
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+    return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
+}
+
+/* Bytes from offset on that the guest has never touched: reading them would allocate them. */
+static uint64_t untouched_bytes(const RAMBlock *block, uint64_t offset)
+{
+    off_t data = block->fd < 0 ? (off_t)offset : lseek(block->fd, (off_t)offset, SEEK_DATA);
+    if (data < 0) {
+        return errno == ENXIO ? block->used_length - offset : 0;
+    }
+    return (uint64_t)data - offset;
+}
+
+/* len zeros: a hole where the file began empty. */
+static bool write_zeros(DumpState *d, uint64_t len)
+{
+    static const uint8_t zeros[DUMP_CHUNK];
+    if (d->sparse) {
+        if (lseek(d->fd, (off_t)len, SEEK_CUR) >= 0) {
+            return true;
+        }
+        error_setg_errno(&d->error, errno, "dump: failed to write memory");
+        return false;
+    }
+    for (; len; len -= MIN(len, DUMP_CHUNK)) {
+        if (!write_bytes(d, zeros, MIN(len, DUMP_CHUNK))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool write_region(DumpState *d, const DumpRegion *r)
 {
     for (uint64_t done = 0; done < r->len;) {
-        uint64_t n = MIN(r->len - done, 1 << 20);
-        if (!write_bytes(d, r->host + done, n)) {
+        const uint8_t *host = r->block->host + r->offset + done;
+        uint64_t n = MIN(untouched_bytes(r->block, r->offset + done), r->len - done);
+        bool ok;
+        if (n) {
+            ok = write_zeros(d, n);
+        } else {
+            n = MIN(r->len - done, DUMP_CHUNK);
+            ok = d->sparse && is_zero(host, n) ? write_zeros(d, n) : write_bytes(d, host, n);
+        }
+        if (!ok) {
             return false;
         }
         done += n;
@@ -150,6 +196,10 @@ static void write_dump(DumpState *d)
     bool ok = write_headers(d);
     for (guint i = 0; ok && i < d->regions->len; i++) {
         ok = write_region(d, &g_array_index(d->regions, DumpRegion, i));
+    }
+    if (ok && d->sparse && ftruncate(d->fd, lseek(d->fd, 0, SEEK_CUR)) < 0) {
+        error_setg_errno(&d->error, errno, "dump: failed to write memory");
+        ok = false;
     }
     if (close(d->fd) < 0 && ok) {
         error_setg_errno(&d->error, errno, "dump: failed to write memory");
@@ -231,7 +281,7 @@ static void collect_regions(DumpState *d, uint64_t begin, uint64_t length)
         if (first > last) {
             continue;
         }
-        DumpRegion region = { first, last - first + 1, r->block->host + (first - r->base) };
+        DumpRegion region = { first, last - first + 1, r->block, first - r->base };
         g_array_append_val(d->regions, region);
         d->total_bytes += region.len;
     }
@@ -307,6 +357,7 @@ bool qmp_dump_guest_memory(struct Machine *machine, bool paging, const char *pro
         return false;
     }
     d->fd = open_target(machine, protocol, errp);
+    d->sparse = d->fd >= 0 && lseek(d->fd, 0, SEEK_END) == 0;
     d->was_running = d->fd >= 0 && runstate_is_running(machine->runstate);
     if (d->fd < 0 ||
         (d->was_running && !vm_stop(machine->runstate, RUN_STATE_SAVE_VM, errp))) {

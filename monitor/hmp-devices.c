@@ -11,6 +11,7 @@
 #include "monitor/qom.h"
 #include "qapi/qapi-commands.h"
 #include "softmmu/machine.h"
+#include "softmmu/memory.h"
 #include "util/error.h"
 
 /* ---- disks ---- */
@@ -116,28 +117,54 @@ void hmp_device_del(HMPMonitor *mon, const HMPArgs *args)
     hmp_handle_error(mon, err);
 }
 
-static void print_device(HMPMonitor *mon, const BoardDevice *d)
+static void print_device(HMPMonitor *mon, const BoardDevice *d, int indent, bool mmio)
 {
-    monitor_printf(mon, "  dev: %s, id \"%s\"\n", d->driver, d->id ? d->id : "");
-    if (strcmp(d->bus, "main-system-bus")) {
-        monitor_printf(mon, "    bus = %s\n", d->bus);
-    }
+    monitor_printf(mon, "%*sdev: %s, id \"%s\"\n", indent, "", d->driver, d->id ? d->id : "");
     for (char *const *p = d->props; p && *p; p++) {
-        monitor_printf(mon, "    %s\n", *p);
+        monitor_printf(mon, "%*s%s\n", indent + 2, "", *p);
     }
-    if (d->mmio_base) {
-        monitor_printf(mon, "    mmio %016" PRIx64 "\n", d->mmio_base);
+    const MemoryRegion *r = mmio ? address_space_lookup(hmp_machine(mon)->as, d->mmio_base) : NULL;
+    if (r) {
+        monitor_printf(mon, "%*smmio %016" PRIx64 "/%016" PRIx64 "\n", indent + 2, "", d->mmio_base,
+                       r->size);
+    }
+}
+
+/* The devices that sit on bus, one level down. */
+static void print_bus(HMPMonitor *mon, const char *bus, const char *type, int indent)
+{
+    Board *board = hmp_machine(mon)->board;
+    monitor_printf(mon, "%*sbus: %s\n%*stype %s\n", indent, "", bus, indent + 2, "", type);
+    for (size_t i = 0; board && i < board_device_count(board); i++) {
+        const BoardDevice *d = board_device(board, i);
+        if (!strcmp(d->bus, bus)) {
+            print_device(mon, d, indent + 2, !strcmp(bus, "main-system-bus"));
+            if (!strcmp(d->driver, "virtio-serial-device")) {
+                print_bus(mon, "virtio-serial-bus.0", "virtio-serial-bus", indent + 4);
+            }
+        }
+    }
+}
+
+/* The board's virtio transports, each with the bus that a device may sit on. */
+static void print_transports(HMPMonitor *mon)
+{
+    const MemoryRegion *r;
+    for (size_t i = 0, n = 0; (r = address_space_get(hmp_machine(mon)->as, i)); i++) {
+        if (!strcmp(r->name, "virtio-mmio")) {
+            g_autofree char *bus = g_strdup_printf("virtio-mmio-bus.%zu", n++);
+            monitor_printf(mon, "  dev: virtio-mmio, id \"\"\n    mmio %016" PRIx64 "/%016" PRIx64
+                           "\n", r->base, r->size);
+            print_bus(mon, bus, "virtio-mmio-bus", 4);
+        }
     }
 }
 
 void hmp_info_qtree(HMPMonitor *mon, const HMPArgs *args)
 {
-    Board *board = hmp_machine(mon)->board;
     (void)args;
-    monitor_puts(mon, "bus: main-system-bus\n  type System\n");
-    for (size_t i = 0; board && i < board_device_count(board); i++) {
-        print_device(mon, board_device(board, i));
-    }
+    print_bus(mon, "main-system-bus", "System", 0);
+    print_transports(mon);
 }
 
 static void print_tree(HMPMonitor *mon, const char *path, int indent)

@@ -201,24 +201,36 @@ ObjectPropertyInfoList *qmp_device_list_properties(struct Machine *machine, cons
     return list;
 }
 
+/* RAM is shared memory here, always; pages are taken when they are touched. */
+static MemdevInfoList **append_memdev(MemdevInfoList **tail, const char *id, uint64_t size)
+{
+    MemdevInfo *info = g_new0(MemdevInfo, 1);
+    info->id = g_strdup(id);
+    info->size = size;
+    info->merge = info->dump = info->share = true;
+    *tail = g_new0(MemdevInfoList, 1);
+    (*tail)->value = info;
+    return &(*tail)->next;
+}
+
 MemdevInfoList *qmp_query_memdev(struct Machine *machine, GError **errp)
 {
+    const MachineConfig *c = machine->config;
     MemdevInfoList *list = NULL, **tail = &list;
-    const GPtrArray *objects = machine->config->objects;
     (void)errp;
-    for (guint i = 0; objects && i < objects->len; i++) {
-        Opts *o = g_ptr_array_index(objects, i);
+    for (guint i = 0; c->objects && i < c->objects->len; i++) {
+        Opts *o = g_ptr_array_index(c->objects, i);
         const char *type = opts_get(o, "qom-type");
-        if (!type || !g_str_has_prefix(type, "memory-backend-")) {
-            continue;
+        uint64_t size = 0;
+        if (type && g_str_has_prefix(type, "memory-backend-")) {
+            opts_get_size(o, "size", &size, NULL);
+            tail = append_memdev(tail, opts_get(o, "id"), size);
         }
-        MemdevInfo *info = g_new0(MemdevInfo, 1);
-        info->id = g_strdup(opts_get(o, "id"));
-        opts_get_size(o, "size", &info->size, NULL);
-        info->merge = info->dump = info->share = true;  /* RAM is shared memory here, always */
-        *tail = g_new0(MemdevInfoList, 1);
-        (*tail)->value = info;
-        tail = &(*tail)->next;
+    }
+    const MachineType *t = c->ram_id || !c->machine_version ? NULL
+                         : machine_type_find(c->machine_version);
+    if (t && c->ram_bytes) {    /* the board made its own */
+        append_memdev(tail, t->default_ram_id, c->ram_bytes);
     }
     return list;
 }

@@ -358,6 +358,13 @@ bool virtio_net_create(Board *board, Opts *opts, GError **errp)
         virtio_free(dev);
         return false;
     }
+    if (!mac) { /* monitors show the one that was chosen */
+        const uint8_t *m = net->mac_initial;
+        g_autofree char *text = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2],
+                                                m[3], m[4], m[5]);
+        opts_set(opts, "mac", text);
+        opts_get(opts, "mac");
+    }
     if (!net_connect(net, board, netdev, errp) || !virtio_plug(board, dev, opts, errp)) {
         virtio_free(dev);
         return false;
