@@ -4,6 +4,7 @@
  * migration-stream 1.5) with its subsections. Written by outgoing.c, read
  * and checked by incoming.c; nothing of the machine changes here.
  */
+#include <json-c/json.h>
 #include <string.h>
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
@@ -55,6 +56,28 @@ void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps)
         put_subsection(w, CONFIG_SUB_UUID);
         stream_put_buffer(w, config->uuid, sizeof(config->uuid));
     }
+}
+
+static void describe_field(struct json_object *fields, const char *name, const char *type, int size)
+{
+    struct json_object *f = json_object_new_object();
+
+    json_object_object_add(f, "name", json_object_new_string(name));
+    json_object_object_add(f, "type", json_object_new_string(type));
+    json_object_object_add(f, "size", json_object_new_int(size));
+    json_object_array_add(fields, f);
+}
+
+struct json_object *migration_describe_configuration(Migration *m)
+{
+    struct json_object *o = json_object_new_object(), *fields = json_object_new_array();
+
+    json_object_object_add(o, "vmsd_name", json_object_new_string(CONFIG_VMSD_NAME));
+    json_object_object_add(o, "version", json_object_new_int(1));
+    describe_field(fields, "len", "uint32", 4);
+    describe_field(fields, "name", "buffer", strlen(m->machine->config->machine_name));
+    json_object_object_add(o, "fields", fields);
+    return o;
 }
 
 /* ---- reading ---- */

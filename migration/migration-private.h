@@ -37,6 +37,7 @@ typedef struct GlobalState {
     uint8_t text_7_2[100];
     uint8_t text_10_0[32];
     uint8_t has_vm_was_suspended, vm_was_suspended;
+    uint8_t unused[66];
 } GlobalState;
 
 struct Migration {
@@ -122,6 +123,8 @@ void incoming_free(Incoming *in);
 
 /** Header and configuration block. */
 void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);
+/** What the description says of it (10.0 only): new JSON. */
+struct json_object *migration_describe_configuration(Migration *m);
 /** Reads and checks both; texts of 1.5. */
 bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp);
 

@@ -466,6 +466,10 @@ static bool take_device_state(Outgoing *o, GError **errp)
 
     migration_sections_prepare_save(o->m, o->run_state_before);
     o->description = json_object_new_object();
+    if (o->dialect == DIALECT_QEMU_10_0 && props->send_configuration) {
+        json_object_object_add(o->description, "configuration",
+                               migration_describe_configuration(o->m));
+    }
     json_object_object_add(o->description, "page_size", json_object_new_int(TARGET_PAGE_SIZE));
     json_object_object_add(o->description, "devices", devices);
     ok = vmstate_save_all(o->machine->vmstate, mem, props->send_section_footer, devices, errp);

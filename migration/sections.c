@@ -67,6 +67,7 @@ static bool global_state_pre_save(void *opaque, GError **errp)
     g_strlcpy((char *)s->text_7_2, text, sizeof(s->text_7_2));
     g_strlcpy((char *)s->text_10_0, text, sizeof(s->text_10_0));
     s->size = strlen(text) + 1;
+    memset(s->unused, 0, sizeof(s->unused));
     s->has_vm_was_suspended = 1;
     s->vm_was_suspended = s->run_state == RUN_STATE_SUSPENDED;
     return true;
@@ -126,7 +127,7 @@ static const VMStateDescription vmstate_globalstate_10_0 = {
           .info = &vmstate_info_buffer },
         VMSTATE_UINT8(has_vm_was_suspended, GlobalState),
         VMSTATE_UINT8(vm_was_suspended, GlobalState),
-        VMSTATE_UNUSED(66),
+        VMSTATE_BUFFER(unused, GlobalState),
         VMSTATE_END_OF_LIST()
     },
 };
