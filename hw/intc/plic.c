@@ -61,12 +61,18 @@ static void plic_update(PLIC *plic)
 void plic_set_irq(void *opaque, unsigned n, bool level)
 {
     PLIC *plic = opaque;
+    bool was;
 
     if (n == 0 || n >= PLIC_SOURCES) {
         return;
     }
+    was = bit_get(plic->level, n);
     bit_set(plic->level, n, level);
-    if (level && !bit_get(plic->pending, n) && !bit_get(plic->claimed, n)) {
+    /*
+     * A raise during a claim is latched at once, not at the completion: QEMU
+     * does not know levels, and would lose it if the guest moved in between.
+     */
+    if (level && !bit_get(plic->pending, n) && (!was || !bit_get(plic->claimed, n))) {
         bit_set(plic->pending, n, true);
         plic_update(plic);
     }
