@@ -54,16 +54,20 @@ struct ReturnPath {
     GError *err;        /* INVALID, BROKEN */
 };
 
-static bool read_message(Channel *c, uint16_t *type, uint8_t *data, uint16_t *len, GError **errp)
+/* *state says what it means if it fails. */
+static bool read_message(Channel *c, uint16_t *type, uint8_t *data, uint16_t *len,
+                         ReturnPathState *state, GError **errp)
 {
     uint16_t head[2];
 
+    *state = RETURN_PATH_BROKEN;
     if (!channel_read_all(c, head, sizeof(head), errp)) {
         return false;
     }
     *type = GUINT16_FROM_BE(head[0]);
     *len = GUINT16_FROM_BE(head[1]);
     if (*len > MIG_RP_DATA_MAX) {
+        *state = RETURN_PATH_INVALID;
         error_setg(errp, "return path: message type %u is %u bytes long, at most %u expected",
                    *type, *len, MIG_RP_DATA_MAX);
         return false;
@@ -87,8 +91,7 @@ static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **er
     uint16_t type, len;
     uint32_t value;
 
-    *verdict = RETURN_PATH_BROKEN;
-    if (!read_message(rp->channel, &type, data, &len, errp)) {
+    if (!read_message(rp->channel, &type, data, &len, verdict, errp)) {
         return false;
     }
     *verdict = RETURN_PATH_INVALID;
@@ -126,8 +129,9 @@ static char *read_reason(Channel *c)
 {
     uint8_t data[MIG_RP_DATA_MAX];
     uint16_t type, len;
+    ReturnPathState unused;
 
-    if (!read_message(c, &type, data, &len, NULL) || type != RETURN_PATH_REASON) {
+    if (!read_message(c, &type, data, &len, &unused, NULL) || type != RETURN_PATH_REASON) {
         return NULL;
     }
     return g_utf8_make_valid((const char *)data, len);

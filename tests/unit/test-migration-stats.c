@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/control/stats: query-migrate's members by state, "info migrate" line by line (spec 5.7, 9.5). */
+#include "migration/control/stats.h"
+
+static OutgoingView view(MigrationStatus status)
+{
+    return (OutgoingView){
+        .status = status, .total_ms = 505, .setup_ms = 1, .downtime_ms = 20,
+        .expected_downtime_ms = 300, .has_ram = true,
+        .ram = { .transferred_bytes = 36876, .duplicate_pages = 4096, .normal_pages = 3,
+                 .dirty_sync_count = 2, .remaining_pages = 5, .pages_per_second = 7,
+                 .xbzrle_bytes = 4096, .xbzrle_pages = 9, .xbzrle_cache_miss = 11,
+                 .xbzrle_cache_miss_rate = 0.125, .xbzrle_encoding_rate = 33.3,
+                 .xbzrle_overflow = 1 },
+        .ram_total_bytes = 16 << 20, .transferred_bytes = 36876, .mbps = 0.596,
+        .downtime_bytes = 36876,
+    };
+}
+
+static void test_completed(void)
+{
+    OutgoingView v = view(MIGRATION_STATUS_COMPLETED);
+    v.caps = MIGRATION_CAP(XBZRLE);
+    MigrationInfo *info = migration_info_new(&v, 67108864);
+    g_autofree char *text = migration_info_text(info, true);
+
+    /* As 7.2 printed it, but for the numbers that it had as 0. */
+    g_assert_cmpstr(text, ==,
+                    "Migration status: completed\ntotal time: 505 ms\ndowntime: 20 ms\n"
+                    "setup: 1 ms\ntransferred ram: 36 kbytes\nthroughput: 0.60 mbps\n"
+                    "remaining ram: 0 kbytes\ntotal ram: 16384 kbytes\nduplicate: 4096 pages\n"
+                    "skipped: 0 pages\nnormal: 3 pages\nnormal bytes: 12 kbytes\n"
+                    "dirty sync count: 2\npage size: 4 kbytes\nmultifd bytes: 0 kbytes\n"
+                    "pages-per-second: 7\ndowntime ram: 36 kbytes\ncache size: 67108864 bytes\n"
+                    "xbzrle transferred: 4 kbytes\nxbzrle pages: 9 pages\n"
+                    "xbzrle cache miss: 11 pages\nxbzrle cache miss rate: 0.12\n"
+                    "xbzrle encoding rate: 33.30\nxbzrle overflow: 1\n");
+    qapi_free_MigrationInfo(info);
+}
+
+static void test_members_by_state(void)
+{
+    for (int status = 0; status < MIGRATION_STATUS__MAX; status++) {
+        OutgoingView v = view(status);
+        v.error = (char *)"no way";
+        v.throttle_percent = 30;
+        MigrationInfo *info = migration_info_new(&v, 1);
+        bool ram = migration_status_has_ram(status);
+
+        g_assert_cmpint(info->ram != NULL, ==, ram);
+        g_assert_cmpint(info->has_total_time, ==, ram);
+        g_assert_cmpint(info->has_downtime, ==, status == MIGRATION_STATUS_COMPLETED);
+        g_assert_cmpint(info->has_expected_downtime, ==,
+                        ram && status != MIGRATION_STATUS_COMPLETED);
+        g_assert_cmpint(info->error_desc != NULL, ==, status == MIGRATION_STATUS_FAILED);
+        g_assert_null(info->xbzrle_cache);
+        g_assert_cmpint(info->has_cpu_throttle_percentage, ==, ram);
+        qapi_free_MigrationInfo(info);
+    }
+}
+
+static void test_failed_text(void)
+{
+    OutgoingView v = view(MIGRATION_STATUS_FAILED);
+    v.error = (char *)"Failed to connect to '127.0.0.1:1': Connection refused";
+    MigrationInfo *info = migration_info_new(&v, 1);
+    g_autofree char *text = migration_info_text(info, true);
+
+    g_assert_cmpstr(text, ==, "Migration status: failed (Failed to connect to '127.0.0.1:1': "
+                    "Connection refused)\ntotal time: 0 ms\n");
+    qapi_free_MigrationInfo(info);
+}
+
+static void test_progress(void)
+{
+    OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
+    v.mbps = 268.4;
+    v.ram_total_bytes = UINT64_C(1) << 40;
+    v.ram.remaining_pages = 200 << 20;
+    v.ram.dirty_pages_rate = 100000;
+    v.ram.dirty_sync_count = 123;
+    v.pending_wire_bytes = UINT64_C(800) << 30;
+    g_autofree char *text = migration_progress_text(&v);
+
+    g_assert_cmpstr(text, ==, "pass 123: 21.9%, 32.0 MiB/s, 819200.0 MiB left, dirtied "
+                    "390.6 MiB/s, pass ends in 25603 s");
+    v = view(MIGRATION_STATUS_SETUP);
+    g_autofree char *setup = migration_progress_text(&v);
+    g_assert_cmpstr(setup, ==, "setup, 0 s");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/migration-stats/completed", test_completed);
+    g_test_add_func("/migration-stats/members-by-state", test_members_by_state);
+    g_test_add_func("/migration-stats/failed-text", test_failed_text);
+    g_test_add_func("/migration-stats/progress", test_progress);
+    return g_test_run();
+}
