@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-GEN = sys.argv[1]
+GEN, HXTOOL = sys.argv[1:3]
 
 
 def doc(symbol, *members, tail=''):
@@ -77,8 +77,45 @@ ROWS = [
 ]
 
 
+HX = """    {
+        .name       = "a",
+        .args_type  = "",
+        .params     = "",
+        .help       = "do it",
+        .cmd        = hmp_a,
+    },
+"""
+HX_ROWS = [
+    ('hx-good', HX + 'SDOC\nText.\nEDOC\n', None),
+    ('hx-no-manual', HX, "command 'a' is not documented"),
+    ('hx-empty-manual', HX + 'SDOC\n\nEDOC\n', "command 'a' is not documented"),
+    ('hx-no-help', HX.replace('do it', '') + 'SDOC\nText.\nEDOC\n', "'a' has no help"),
+    ('hx-no-handler', HX.replace('.cmd ', '.xyz ') + 'SDOC\nText.\nEDOC\n',
+     "entry lacks '.cmd'"),
+    ('hx-not-closed', HX + 'SDOC\nText.\n', 'doc is not closed'),
+    ('hx-stray', 'what\n', 'stray text'),
+]
+
+
+def check_hx(tmp, first):
+    """Rows of the human monitor's tables; the number of failures."""
+    bad = 0
+    for n, (name, text, want) in enumerate(HX_ROWS, first):
+        path = os.path.join(tmp, name + '.hx')
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text)
+        r = subprocess.run([sys.executable, HXTOOL, '-m', os.path.join(tmp, 'out'), path],
+                           capture_output=True, text=True, timeout=30, check=False)
+        ok = r.returncode == 0 if want is None else r.returncode == 1 and want in r.stderr
+        bad += not ok
+        print(f'{"ok" if ok else "not ok"} {n} - {name}')
+        if not ok:
+            print(f'# wanted {want!r}, got status {r.returncode}: {r.stderr!r}')
+    return bad
+
+
 def main():
-    print(f'1..{len(ROWS)}')
+    print(f'1..{len(ROWS) + len(HX_ROWS)}')
     bad = 0
     with tempfile.TemporaryDirectory() as tmp:
         for n, (name, text, want) in enumerate(ROWS, 1):
@@ -96,6 +133,7 @@ def main():
             print(f'{"ok" if ok else "not ok"} {n} - {name}')
             if not ok:
                 print(f'# wanted {want!r}, got status {r.returncode}: {r.stderr!r}')
+        bad += check_hx(tmp, len(ROWS) + 1)
     return bad != 0
 
 

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The monitors answer as QEMU 7.2's do: the same bytes to both, answers compared. TAP.
+
+QMP replies are compared as JSON (the order of members is QEMU's hash order
+and means nothing), broken text by its error. HMP output is compared as text.
+What differs on purpose is in DIFFERENT, with the reason.
+"""
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+QEMU = 'qemu-system-riscv64'
+FERRY = os.path.join(os.environ.get('FERRY_BUILD', 'build'), 'ferry-system-riscv64')
+
+def cmd(command, /, **arguments):
+    return json.dumps({'execute': command, 'arguments': arguments}).encode()
+
+
+CAPS, PARAMS = 'migrate-set-capabilities', 'migrate-set-parameters'
+QMP = [
+    b'{"execute" "query-status"}', b'{"execute":}', b'{"execute":"query-status",}',
+    b"{'execute':'query-status'}", b'{"execute":"query-name"} {"execute":"query-name"}',
+    b'{"execute":1}', b'{"execute":"query-name","foo":1}', b'{}', b'{"arguments":{}}',
+    b'{"execute":"query-name","id":1,"id":2}', b'{"a":nul}', b'{"execute":"query-\\u00e9"}',
+    b'{1:2}', b'{"a":1 2}', b'[1 2]', b'[1,]', b'[,1]', b'[1 }]', b'{"a":1]}', b'{,}', b'{:}',
+    b':', b',', b']', b'}', b'{"a"}', b'{"a":1,2:3}', b'{"a"', b'[[', b'\xff', b'1', b'"abc"',
+    b'null', b'true', b'xyz', b'@', b'{"execute":"\\ud83d\\ude00"}', b'{"execute":"\\ud83dx"}',
+    b'{"execute":"\\ude00"}', b'{"execute":"\\u12"}', b'{"execute":"\\uD83D\\u0041"}',
+    b'{"execute":"\x80"}', b'{"execute":"\xc3("}', b'{"execute":"\xc3\xa9\xe2\x82\xac"}',
+    b'{"execute":"\xed\xa0\x80"}', b'{"execute":"\xf5"}', b'{"execute":"\xc0\x80"}', b'@"{"',
+    b'@ "abc" 1', b'@\n1', b'@\t1', b'@\x01', b'@\xc3\xa9x', b'@\xffx', b'@\x80x', b'@[', b'@]x',
+    b'@,1,', b"'a\"b'", b'1.5e', b'1.5e+', b'-1', b'-', b'--1', b'1x', b'1"a"', b'truefalse',
+    b'null1', b'TRUE', b'a1', b'%i', b'{"a":%(x)}', b'\\', b'{"execute":"query-name" /**/}',
+    b'{"execute":"query-name","id":0x10}', b'{"execute":"query-name","id":.5}',
+    b'{"execute":"query-name","id":01}', b'{"execute":"query-name","id":-}',
+    b'{"execute":"query-name","id":1.}', b'{"execute":"query-name","id":+1}',
+    b'{"execute":"query-name","id":1e5}', b'{"execute":"query-name","id":0.1}',
+    b'{"execute":"query-name","id":18446744073709551616}',
+    b'{"execute":"query-name","id":-9223372036854775809}',
+    b'{"execute":"query-name","id":"tab\there"}', b'{"execute":"query-name","id":"\\uffff"}',
+    b'{"execute":"query-name","id":"\\u0000\\u007f\\"\\\\/<>&\\t\\b"}',
+    b'{"execute":"query-name","id":1E400}', b'{"execute":"query-name","arguments":1}',
+    b'{"execute":"","id":1}', b'{"id":5,"execute":"nope"}', b'{"id":5,"bad":1}',
+    b'{"execute":"stop","arguments":null}', b'{"exec-oob":"stop"}', b'{"event":"x"}',
+    b'{"execute":"qmp_capabilities","id":[]}', b'[' * 1100, b'{"a":' * 1030 + b'1',
+    cmd('stop', a=1), cmd('stop'), cmd('query-status'), cmd('query-target'), cmd('query-kvm'),
+    cmd('query-uuid'), cmd('query-cpus-fast'), cmd('query-iothreads'), cmd('query-block'),
+    cmd('query-named-block-nodes'), cmd('query-blockstats'), cmd('query-jobs'),
+    cmd('query-fdsets'), cmd('query-memory-size-summary'), cmd('query-balloon'),
+    cmd('query-dump'), cmd('query-current-machine'), cmd('inject-nmi'),
+    cmd('set_link', name='x', up=True), cmd('device_del', id='x'), cmd('qom-list', value='a'),
+    cmd('qom-list', path=5), cmd('qom-list', path='/foo'), cmd('qom-list', path='/machine/peripheral'),
+    cmd('qom-get', path='/machine', property='type'), cmd('qom-get', path='/machine', property='x'),
+    cmd('qom-set', path='/machine', property='type', value=1),
+    cmd('device-list-properties', typename='foo'), cmd('device-list-properties', typename='machine'),
+    cmd('qom-list-properties', typename='foo'), cmd('query-command-line-options', option='foo'),
+    cmd('getfd', fdname='a'), cmd('closefd', fdname='a'), cmd('add-fd'),
+    cmd('remove-fd', **{'fdset-id': 3}), cmd('remove-fd', **{'fdset-id': 3, 'fd': 5}),
+    cmd('pmemsave', val=5, size='a', filename='x'), cmd('pmemsave', val=5.5, size=1, filename='x'),
+    cmd('pmemsave', val=0, size=1, filename='/nonexistent/f'),
+    cmd('pmemsave', val=2**64 - 1, size=1, filename='x'),
+    cmd('memsave', val=0, size=1, filename='x'),
+    cmd('memsave', val=0, size=1, filename='x', **{'cpu-index': 5}),
+    cmd('dump-guest-memory', paging=False, protocol='file:/tmp/x', begin=1),
+    cmd('human-monitor-command', **{'command-line': 'info status'}),
+    cmd('human-monitor-command', **{'command-line': 'foo'}),
+    cmd('human-monitor-command', **{'command-line': 'info status', 'cpu-index': 3}),
+    cmd(CAPS), cmd(CAPS, x=1), cmd(CAPS, capabilities=1), cmd(CAPS, capabilities=[1]),
+    cmd(CAPS, capabilities=None), cmd(CAPS, capabilities=[{'capability': 'foo', 'state': True}]),
+    cmd(CAPS, capabilities=[{'capability': 'xbzrle'}]),
+    cmd(CAPS, capabilities=[{'capability': 'xbzrle', 'state': 'on'}]),
+    cmd(CAPS, capabilities=[{'capability': 'xbzrle', 'state': True, 'z': 1}]),
+    cmd(CAPS, capabilities=[{'capability': 1, 'state': True}]),
+    cmd(CAPS, capabilities=[{'capability': 'xbzrle', 'state': True}]),
+    cmd(PARAMS, **{'downtime-limit': 'x'}), cmd(PARAMS, **{'downtime-limit': 1.5}),
+    cmd(PARAMS, **{'downtime-limit': -1}), cmd(PARAMS, bogus=1), cmd(PARAMS, **{'tls-creds': 1}),
+    cmd(PARAMS, **{'max-bandwidth': -1}), cmd(PARAMS, **{'max-bandwidth': 1e30}),
+    cmd(PARAMS, **{'cpu-throttle-tailslow': 1}), cmd(PARAMS, **{'max-cpu-throttle': 300}),
+    cmd(PARAMS, **{'cpu-throttle-initial': 0}), cmd(PARAMS, **{'xbzrle-cache-size': 1}),
+    cmd('migrate'), cmd('migrate', uri=1), cmd('migrate_cancel'), cmd('migrate-pause'),
+    cmd('migrate-continue', state='foo'), cmd('migrate-continue', state='pre-switchover'),
+    cmd('migrate-incoming', uri='tcp::0'), cmd('migrate-start-postcopy'), cmd('query-migrate'),
+]
+
+HMP = [
+    'foo', 'info foo', 'stop x', 'info status', 'info status x', 'info name', 'info uuid',
+    'info kvm', 'info history', 'info block', 'info network', 'info iothreads', 'info balloon',
+    'info dump', 'info tpm', 'info memory_size_summary', 'help stop', 'help x', 'help foo',
+    'help print', 'help info status', 'help pmemsave', 'x /4xw 0x1000', 'xp /4xw 0x1000',
+    'xp /2xg 0x1000', 'xp /40xb 0x1000', 'xp /4dh 0x1000', 'xp /3uw 0x1000', 'xp /3ow 0x1000',
+    'xp', 'x /x 0x50000', 'xp /s 0', 'xp /y 0', 'print /x 10', 'print /d 1+1', 'p /d 0x10*2',
+    'p /c 65', 'p /u -1', 'p (1+2', 'p 5/0', 'p foo', 'p 1 2', 'print $zz', 'pmemsave 0 10', 'nmi',
+    'getfd x', 'closefd x', 'migrate', 'migrate -z x', 'migrate -d',
+    'migrate_set_capability xbzrle foo', 'migrate_set_capability foo on',
+    'migrate_set_parameter', 'system_reset a', 'cont x y', 'quit x', 'cpu 5', 'cpu 0',
+    'set_link a on', 'set_link a x', 'device_del z', 'qom-list /machine/peripheral',
+    'qom-get /machine type', 'dump-guest-memory',
+]
+
+DIFFERENT = {
+    b'{"execute":"query-name","id":1E400}': 'QEMU answers with "inf", which is no JSON',
+    cmd(PARAMS, **{'tls-creds': 1}): 'there is no TLS: only the empty string is taken',
+    cmd(PARAMS, **{'xbzrle-cache-size': 1}): 'any size from a page up is taken',
+    cmd('migrate-pause'): 'the text is that of QEMU 10.0',
+    'help print': 'there is no access to registers by name',
+}
+
+
+def read_until(fd, done, timeout=10):
+    """Bytes of fd until done(all) is true."""
+    out, end = b'', time.monotonic() + timeout
+    while not done(out):
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            raise TimeoutError(f'no answer within {timeout} s; so far {out!r}')
+        data = os.read(fd, 65536)
+        if not data:
+            raise EOFError(f'the process ended; so far {out!r}')
+        out += data
+    return out
+
+
+def normal(text):
+    """Replies as comparable values, events and their times left out."""
+    out = []
+    for line in text.decode().splitlines():
+        obj = json.loads(line.replace('"id": inf', '"id": "inf"'))
+        for cpu in obj.get('return', []) if isinstance(obj.get('return'), list) else []:
+            cpu.pop('thread-id', None) if isinstance(cpu, dict) else None
+        if 'event' not in obj:
+            out.append(obj)
+    return out
+
+
+def qmp_answers(binary):
+    p = subprocess.Popen([binary, '-M', 'none', '-display', 'none', '-nodefaults', '-S', '-qmp',
+                          'stdio'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    fd, out = p.stdout.fileno(), []
+    try:
+        read_until(fd, lambda b: b.endswith(b'\n'))
+        p.stdin.write(b'{"execute":"qmp_capabilities"}\n')
+        p.stdin.flush()
+        read_until(fd, lambda b: b.endswith(b'\n'))
+        for n, line in enumerate(QMP):
+            mark = b'"id": "end %d"}\r\n' % n
+            p.stdin.write(line + b'\n\xff\n{"execute":"query-name","id":"end %d"}\n' % n)
+            p.stdin.flush()
+            out.append(normal(read_until(fd, lambda b, m=mark: b.endswith(m))))
+    finally:
+        p.kill()
+        p.wait()
+    return out
+
+
+def hmp_answers(binary, tmp):
+    path = os.path.join(tmp, 'hmp')
+    p = subprocess.Popen([binary, '-M', 'virt', '-m', '128M', '-display', 'none', '-nodefaults', '-S',
+                          '-monitor', f'unix:{path},server=on,wait=off'],
+                         stdin=subprocess.DEVNULL)
+    try:
+        s = socket.socket(socket.AF_UNIX)
+        for _ in range(200):
+            try:
+                s.connect(path)
+                break
+            except OSError:
+                time.sleep(0.05)
+        out = [read_until(s.fileno(), lambda b: b.endswith(b'(qemu) ')).decode()]
+        for line in HMP:
+            s.sendall(line.encode() + b'\n')
+            got = read_until(s.fileno(), lambda b: b.endswith(b'\r\n(qemu) ')).decode()
+            out.append(got.split('\r\n', 1)[1])     # without the echo
+        return out
+    finally:
+        p.kill()
+        p.wait()
+        os.unlink(path)
+
+
+def main():
+    if not shutil.which(QEMU):
+        print('1..0 # SKIP no ' + QEMU)
+        return 0
+    print(f'1..{len(QMP) + len(HMP) + 1}')
+    n = bad = 0
+    theirs, ours = qmp_answers(QEMU), qmp_answers(FERRY)
+    rows = [('qmp', line, a, b) for line, a, b in zip(QMP, theirs, ours)]
+    with tempfile.TemporaryDirectory() as tmp:
+        theirs, ours = hmp_answers(QEMU, tmp), hmp_answers(FERRY, tmp)
+    rows += [('hmp', line, a, b) for line, a, b in zip(['(banner)'] + HMP, theirs, ours)]
+    for kind, line, a, b in rows:
+        n += 1
+        shown = repr(line)[:70].replace('#', '')
+        if line in DIFFERENT and a != b:
+            print(f'ok {n} - {kind} {shown} (different: {DIFFERENT[line]})')
+            continue
+        bad += a != b
+        print(f'{"ok" if a == b else "not ok"} {n} - {kind} {shown}')
+        if a != b:
+            print(f'#   QEMU:  {a!r}\n#   Ferry: {b!r}')
+    return bad != 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
