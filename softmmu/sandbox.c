@@ -62,8 +62,7 @@ static void denied_call(int sig, siginfo_t *info, void *context)
     ignored = write(STDERR_FILENO, name, strlen(name));
     ignored = write(STDERR_FILENO, "\n", 1);
     (void)ignored;
-    signal(SIGSYS, SIG_DFL);
-    raise(SIGSYS);
+    raise(SIGSYS); /* the default action by now (SA_RESETHAND): the parent sees what it was */
     _exit(1);
 }
 
@@ -116,7 +115,9 @@ static int load_filter(const bool *groups)
 bool sandbox_enter(Opts *opts, GError **errp)
 {
     const char *privileges = opts_get(opts, "elevateprivileges");
-    struct sigaction action = { .sa_sigaction = denied_call, .sa_flags = SA_SIGINFO };
+    struct sigaction action = {
+        .sa_sigaction = denied_call, .sa_flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER,
+    };
     bool groups[] = {
         [ALWAYS] = true,
         [OBSOLETE] = !opts_get(opts, "obsolete") || is_deny(opts, "obsolete"),

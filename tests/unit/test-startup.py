@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The process as its parents see it: exit status and message of every start-up error that needs
+more than the command line, -daemonize, -pidfile, signals, -msg, -sandbox. TAP on stdout.
+
+usage: test-startup.py EMULATOR"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+EMULATOR = os.path.abspath(sys.argv[1])
+NAME = os.path.basename(EMULATOR)
+TIMEOUT = 20
+BASE = ['-nodefaults', '-display', 'none']
+
+# Options after BASE -> what stderr must say behind "NAME: ". All exit with 1.
+ERRORS = [
+    (['-foo'], '-foo: invalid option'),
+    (['-M', 'foo'], "unsupported machine type 'foo'"),
+    (['-M', 'virt', '-chardev', 'null'], '-chardev null: chardev: no id specified'),
+    (['-M', 'virt', '-chardev', 'foo,id=a'],
+     "-chardev foo,id=a: 'foo' is not a valid char driver name"),
+    (['-M', 'virt', '-chardev', 'null,id=a', '-chardev', 'null,id=a'],
+     "-chardev null,id=a: Duplicate ID 'a' for chardev"),
+    (['-M', 'virt', '-serial', 'foo:bar'], "'foo:bar' is not a valid char driver"),
+    (['-M', 'virt', '-serial', 'chardev:zz'], 'chardev "zz" not found'),
+    (['-M', 'virt', '-monitor', 'foo'], "-monitor foo: 'foo' is not a valid char driver"),
+    (['-M', 'virt', '-qmp', 'foo'], "-qmp foo: 'foo' is not a valid char driver"),
+    (['-M', 'virt', '-mon', 'bla'], '-mon bla: chardev "bla" not found'),
+    (['-M', 'virt', '-serial', 'stdio', '-monitor', 'stdio'],
+     'cannot use stdio by multiple character devices'),
+    (['-M', 'virt', '-chardev', 'null,id=a', '-serial', 'chardev:a', '-monitor', 'chardev:a'],
+     "Device 'a' is in use"),
+    (['-M', 'none', '-qtest', 'foo'], "-qtest foo: 'foo' is not a valid char driver"),
+    (['-M', 'none', '-qtest', 'null', '-qtest-log', '/nonexistent/x'],
+     "cannot open qtest log '/nonexistent/x'"),
+    (['-M', 'virt', '-kernel', '/nonexistent'], "could not load kernel '/nonexistent'"),
+    (['-M', 'virt', '-kernel', EMULATOR], 'could not load kernel'),
+    (['-M', 'virt', '-kernel', '/etc/passwd', '-initrd', '/nonexistent'], '/nonexistent'),
+    (['-M', 'virt', '-bios', '/nonexistent'],
+     'Unable to load the RISC-V firmware "/nonexistent"'),
+    (['-M', 'none', '-kernel', '/etc/passwd'], 'The -kernel parameter is not supported'),
+    (['-M', 'virt,memory-backend=foo'], "Memory backend 'foo' not found"),
+    (['-M', 'virt,memory-backend=a', '-object', 'memory-backend-ram,id=a,size=1M'],
+     'does not match the size of the memory backend'),
+    (['-M', 'virt', '-mem-path', '/nonexistent/ram'],
+     "can't open backing store /nonexistent/ram for guest RAM"),
+    (['-M', 'virt', '-m', '100T'], "RAM block 'riscv_virt_board.ram'"),
+    (['-M', 'virt', '-cpu', 'foo'], 'foo'),
+    (['-M', 'virt', '-cpu', 'rv64,foo=on'], 'foo'),
+    (['-M', 'virt', '-device', 'virtio-blk-device,drive=none'], 'none'),
+    (['-M', 'virt', '-device', 'virtio-rng-device,foo=1'], 'foo'),
+    (['-M', 'virt', '-device', 'virtio-net-device,netdev=none'], 'none'),
+    (['-M', 'virt', '-incoming', 'foo'], '-incoming foo: '),
+    (['-M', 'virt', '-incoming', 'tcp:127.0.0.1'], '-incoming tcp:127.0.0.1: '),
+    (['-M', 'virt', '-incoming', 'unix:/nonexistent/s'], '-incoming unix:/nonexistent/s: '),
+    (['-M', 'none', '-global', 'migration.x-foo=on'], '-global migration.x-foo=on: '),
+    (['-M', 'none', '-global', 'migration.max-bandwidth=x'],
+     '-global migration.max-bandwidth=x: '),
+    (['-M', 'none', '-D', '/nonexistent/x'], 'Error opening logfile /nonexistent/x'),
+    (['-M', 'none', '-pidfile', '/nonexistent/x'],
+     "cannot create PID file: Could not create '/nonexistent/x': No such file or directory"),
+]
+
+
+def run(options, **kwargs):
+    return subprocess.run([EMULATOR, *BASE, *options], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=TIMEOUT, **kwargs)
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        expect(time.monotonic() < end, 'timeout: ' + what)
+        time.sleep(0.01)
+
+
+def test_errors():
+    for options, message in ERRORS:
+        result = run(options)
+        text = f'{" ".join(options)}: exit {result.returncode}: {result.stderr!r}'
+        expect(result.returncode == 1, text)
+        expect(result.stderr.startswith(NAME + ': '), text)
+        expect(message in result.stderr, f'{text}, expected {message!r}')
+        expect(result.stdout == '', text + f' and stdout {result.stdout!r}')
+
+
+def test_output():
+    for options, text in ((['-version'], 'QEMU emulator version 7.2.22 (Ferry '),
+                          (['-help'], 'usage: ' + NAME), (['-M', 'help'], 'virt-7.2')):
+        result = run(options)
+        expect(result.returncode == 0 and result.stderr == '' and text in result.stdout,
+               f'{options}: {result}')
+
+
+def qmp_session(path):
+    """Greeting, capabilities; returns a function that executes a command."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(TIMEOUT)
+    sock.connect(path)
+    stream = sock.makefile('rw')
+    expect('"QMP"' in stream.readline(), 'no greeting')
+
+    def execute(name):
+        stream.write('{"execute": "%s"}\n' % name)
+        stream.flush()
+        return stream.readline()
+    expect('return' in execute('qmp_capabilities'), 'no capabilities')
+    return execute, stream
+
+
+def test_daemonize():
+    with tempfile.TemporaryDirectory() as tmp:
+        pidfile, monitor = tmp + '/qmp.pid', tmp + '/qmp.monitor'
+        options = ['-S', '-no-user-config', '-nographic', '-machine', 'none,accel=kvm:tcg',
+                   '-qmp', f'unix:{monitor},server=on,wait=off', '-pidfile', pidfile, '-daemonize']
+        # run() reads stderr to its end: the daemon must have let go of it.
+        result = run(options)
+        expect(result.returncode == 0 and result.stderr == '', str(result))
+        with open(pidfile, encoding='ascii') as file:
+            text = file.read()
+        expect(re.fullmatch(r'\d+\n', text), f'pid file {text!r}')
+        pid = int(text)
+        try:
+            for fd in (0, 1, 2):
+                target = os.readlink(f'/proc/{pid}/fd/{fd}')
+                expect(target == '/dev/null', f'fd {fd} of the daemon is {target}')
+            execute, stream = qmp_session(monitor)
+            expect('prelaunch' in execute('query-status'), 'status')
+            second = run(options[:-3] + ['-pidfile', pidfile])
+            expect(second.returncode == 1 and 'Could not lock' in second.stderr, str(second))
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        expect('"SHUTDOWN"' in stream.readline(), 'no SHUTDOWN before the end')
+        wait_for(lambda: not os.path.exists(pidfile), 'pid file gone')
+
+
+def test_daemonize_error():
+    result = run(['-M', 'none', '-daemonize', '-chardev', 'foo,id=a'])
+    expect(result.returncode == 1 and 'not a valid char driver' in result.stderr, str(result))
+    result = subprocess.run([EMULATOR, '-M', 'none', '-nographic', '-daemonize'], text=True,
+                            stderr=subprocess.PIPE, timeout=TIMEOUT)
+    expect(result.returncode == 1 and '-nographic cannot be used with -daemonize' in result.stderr,
+           str(result))
+
+
+def start(options, **kwargs):
+    return subprocess.Popen([EMULATOR, *BASE, *options], stdin=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def test_signals():
+    with tempfile.TemporaryDirectory() as tmp:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            path = tmp + '/m'
+            process = start(['-M', 'virt', '-bios', 'none', '-msg', 'timestamp=on',
+                             '-no-shutdown', '-qmp', f'unix:{path},server=on,wait=off'])
+            wait_for(lambda: os.path.exists(path), 'monitor')
+            _, stream = qmp_session(path)
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=TIMEOUT)
+            expect(process.returncode == 0, f'{number!r}: exit {process.returncode}')
+            pattern = (r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ' + re.escape(NAME) +
+                       rf': terminating on signal {int(number)} from pid {os.getpid()} \(.+\)\n')
+            expect(re.fullmatch(pattern, stderr), repr(stderr))
+            rest = stream.read()
+            expect('"host-signal"' in rest, rest)
+            expect(not os.path.exists(path), 'the socket is left behind')
+
+
+def test_no_greeting_before_an_error():
+    """A client that connected before the process was up gets end of file, nothing else."""
+    with tempfile.TemporaryDirectory() as tmp:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(tmp + '/m')
+        listener.listen(1)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(tmp + '/m')
+        fd = listener.fileno()
+        process = start(['-chardev', f'socket,id=m,fd={fd},server=on,wait=off', '-mon',
+                         'chardev=m,mode=control', '-M', 'virt', '-kernel', '/nonexistent'],
+                        pass_fds=[fd])
+        listener.close()
+        client.settimeout(TIMEOUT)
+        try:
+            data = client.recv(100)
+        except ConnectionResetError:
+            data = b''
+        _, stderr = process.communicate(timeout=TIMEOUT)
+        expect(data == b'', f'answered {data!r}')
+        expect(process.returncode == 1 and 'could not load kernel' in stderr, stderr)
+
+
+def test_add_fd():
+    """libvirt's serial port: an fd set, a pipe, opened by the path /dev/fdset/0."""
+    reader, writer = os.pipe()
+    process = start(['-M', 'none', '-add-fd', f'set=0,fd={writer},opaque=serial0-source',
+                     '-chardev', 'file,id=c0,path=/dev/fdset/0,append=on', '-serial',
+                     'chardev:c0'], pass_fds=[writer])
+    os.close(writer)
+    time.sleep(0.2)
+    expect(process.poll() is None, 'ended')
+    process.terminate()
+    process.communicate(timeout=TIMEOUT)
+    expect(process.returncode == 0, f'exit {process.returncode}')
+    expect(os.read(reader, 10) == b'', 'the pipe is still open')
+    os.close(reader)
+
+
+SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
+
+
+def test_sandbox():
+    with tempfile.TemporaryDirectory() as tmp:
+        path = tmp + '/m'
+        process = start(['-M', 'virt', '-bios', 'none', '-sandbox', SANDBOX, '-qmp',
+                         f'unix:{path},server=on,wait=off'])
+        wait_for(lambda: os.path.exists(path), 'monitor')
+        execute, _ = qmp_session(path)
+        expect('running' in execute('query-status'), 'does not run')
+        with open(f'/proc/{process.pid}/status', encoding='ascii') as file:
+            status = file.read()
+        expect(re.search(r'^Seccomp:\s+2$', status, re.M), 'no filter')
+        expect(re.search(r'^NoNewPrivs:\s+1$', status, re.M), 'new privileges')
+        for task in os.listdir(f'/proc/{process.pid}/task'):
+            with open(f'/proc/{process.pid}/task/{task}/status', encoding='ascii') as file:
+                expect(re.search(r'^Seccomp:\s+2$', file.read(), re.M), f'thread {task}: no filter')
+        process.terminate()
+        _, stderr = process.communicate(timeout=TIMEOUT)
+        expect(process.returncode == 0, f'exit {process.returncode}: {stderr}')
+        # A file can be written: the migration's thread and channel work inside.
+        process = start(['-M', 'none', '-m', '4', '-sandbox', SANDBOX, '-qmp',
+                         f'unix:{path},server=on,wait=off'])
+        wait_for(lambda: os.path.exists(path), 'monitor')
+        execute, stream = qmp_session(path)
+        stream.write('{"execute":"migrate","arguments":{"uri":"file:%s/image"}}\n' % tmp)
+        stream.flush()
+        wait_for(lambda: '"completed"' in execute('query-migrate'), 'migration')
+        # A child process is what spawn=deny is about: the end, with its name.
+        execute('cont') # the image is ours, too: the guest may go on here
+        stream.write('{"execute":"migrate","arguments":{"uri":"exec:true"}}\n')
+        stream.flush()
+        _, stderr = process.communicate(timeout=TIMEOUT)
+        expect(process.returncode == -signal.SIGSYS, f'exit {process.returncode}: {stderr}')
+        expect('sandbox: denied system call ' in stderr, stderr)
+
+
+def main():
+    tests = [(name, fn) for name, fn in globals().items() if name.startswith('test_')]
+    failed = 0
+    print(f'1..{len(tests)}')
+    for i, (name, fn) in enumerate(tests, 1):
+        try:
+            fn()
+            print(f'ok {i} - {name}', flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print(f'not ok {i} - {name}\n# {type(error).__name__}: {error}', flush=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
