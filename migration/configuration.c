@@ -58,25 +58,78 @@ void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps)
     }
 }
 
-static void describe_field(struct json_object *fields, const char *name, const char *type, int size)
-{
-    struct json_object *f = json_object_new_object();
+/* ---- describing: what was written, for the description at the stream's end ---- */
 
-    json_object_object_add(f, "name", json_object_new_string(name));
-    json_object_object_add(f, "type", json_object_new_string(type));
-    json_object_object_add(f, "size", json_object_new_int(size));
-    json_object_array_add(fields, f);
+static struct json_object *describe_field(const char *name, const char *type, int array_len,
+                                          int size)
+{
+    struct json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "name", json_object_new_string(name));
+    if (array_len) {
+        json_object_object_add(o, "array_len", json_object_new_int(array_len));
+    }
+    json_object_object_add(o, "type", json_object_new_string(type));
+    json_object_object_add(o, "size", json_object_new_int(size));
+    return o;
 }
 
-struct json_object *migration_describe_configuration(Migration *m)
+/* {"vmsd_name", "version", "fields": []}; *fields is the list to fill. */
+static struct json_object *describe_vmsd(const char *name, struct json_object **fields)
 {
-    struct json_object *o = json_object_new_object(), *fields = json_object_new_array();
+    struct json_object *o = json_object_new_object();
 
-    json_object_object_add(o, "vmsd_name", json_object_new_string(CONFIG_VMSD_NAME));
+    *fields = json_object_new_array();
+    json_object_object_add(o, "vmsd_name", json_object_new_string(name));
     json_object_object_add(o, "version", json_object_new_int(1));
-    describe_field(fields, "len", "uint32", 4);
-    describe_field(fields, "name", "buffer", strlen(m->machine->config->machine_name));
-    json_object_object_add(o, "fields", fields);
+    json_object_object_add(o, "fields", *fields);
+    return o;
+}
+
+static struct json_object *describe_capabilities(MigrationCaps caps)
+{
+    struct json_object *fields, *o = describe_vmsd(CONFIG_SUB_CAPABILITIES, &fields);
+    int n = __builtin_popcountll(caps), index = 0;
+
+    json_object_array_add(fields, describe_field("caps_count", "uint32", 0, 4));
+    for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
+        if ((caps >> cap) & 1) {
+            struct json_object *f = json_object_new_object();
+            json_object_object_add(f, "name", json_object_new_string("capabilities"));
+            if (n > 1) {
+                json_object_object_add(f, "index", json_object_new_int(index++));
+            }
+            json_object_object_add(f, "type", json_object_new_string("capability"));
+            json_object_object_add(f, "size", json_object_new_int(
+                                       1 + strlen(MigrationCapability_str(cap))));
+            json_object_array_add(fields, f);
+        }
+    }
+    return o;
+}
+
+struct json_object *migration_describe_configuration(Migration *m, MigrationCaps caps)
+{
+    const MachineConfig *config = m->machine->config;
+    struct json_object *fields, *o = describe_vmsd(CONFIG_VMSD_NAME, &fields);
+    struct json_object *subsections = json_object_new_array();
+
+    json_object_array_add(fields, describe_field("len", "uint32", 0, 4));
+    json_object_array_add(fields,
+                          describe_field("name", "buffer", 0, strlen(config->machine_name)));
+    if (caps & MIGRATION_CAPS_VALIDATED) {
+        json_object_array_add(subsections, describe_capabilities(caps & MIGRATION_CAPS_VALIDATED));
+    }
+    if ((caps & MIGRATION_CAP(VALIDATE_UUID)) && config->uuid_set) {
+        struct json_object *uuid = describe_vmsd(CONFIG_SUB_UUID, &fields);
+        json_object_array_add(fields, describe_field("uuid.data", "uint8", CONFIG_UUID_BYTES, 1));
+        json_object_array_add(subsections, uuid);
+    }
+    if (json_object_array_length(subsections) > 0) {
+        json_object_object_add(o, "subsections", subsections);
+    } else {
+        json_object_put(subsections);
+    }
     return o;
 }
 

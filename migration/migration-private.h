@@ -124,7 +124,7 @@ void incoming_free(Incoming *in);
 /** Header and configuration block. */
 void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);
 /** What the description says of it (10.0 only): new JSON. */
-struct json_object *migration_describe_configuration(Migration *m);
+struct json_object *migration_describe_configuration(Migration *m, MigrationCaps caps);
 /** Reads and checks both; texts of 1.5. */
 bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp);
 

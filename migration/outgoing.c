@@ -468,7 +468,7 @@ static bool take_device_state(Outgoing *o, GError **errp)
     o->description = json_object_new_object();
     if (o->dialect == DIALECT_QEMU_10_0 && props->send_configuration) {
         json_object_object_add(o->description, "configuration",
-                               migration_describe_configuration(o->m));
+                               migration_describe_configuration(o->m, o->caps));
     }
     json_object_object_add(o->description, "page_size", json_object_new_int(TARGET_PAGE_SIZE));
     json_object_object_add(o->description, "devices", devices);

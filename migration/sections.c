@@ -64,10 +64,10 @@ static bool global_state_pre_save(void *opaque, GError **errp)
 
     memset(s->text_7_2, 0, sizeof(s->text_7_2));
     memset(s->text_10_0, 0, sizeof(s->text_10_0));
+    memset(s->unused, 0, sizeof(s->unused));
     g_strlcpy((char *)s->text_7_2, text, sizeof(s->text_7_2));
     g_strlcpy((char *)s->text_10_0, text, sizeof(s->text_10_0));
     s->size = strlen(text) + 1;
-    memset(s->unused, 0, sizeof(s->unused));
     s->has_vm_was_suspended = 1;
     s->vm_was_suspended = s->run_state == RUN_STATE_SUSPENDED;
     return true;

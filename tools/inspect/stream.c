@@ -685,6 +685,28 @@ static bool read_command(Walker *w)
 
 /* ---- the whole ---- */
 
+/* Before a switchover without postcopy every page goes at least once: one that did not was lost. */
+static bool check_all_pages(Walker *w, uint64_t at)
+{
+    if (w->postcopy || w->m->ignore_shared || w->m->layout != LAYOUT_STREAM) {
+        return true;
+    }
+    for (guint i = 0; i < w->m->blocks->len; i++) {
+        const RamBlock *b = g_ptr_array_index(w->m->blocks, i);
+        uint64_t pages = b->length / PAGE, first = 0;
+        if (b->seen_pages == pages) {
+            continue;
+        }
+        while (b->seen[first / 64] >> (first % 64) & 1) {
+            first++;
+        }
+        return model_problem(w->m, at, "block '%s': %" PRIu64 " of %" PRIu64 " pages were never "
+                             "sent, the first is page %" PRIu64 " (0x%" PRIx64 ")", b->name,
+                             pages - b->seen_pages, pages, first, first * PAGE);
+    }
+    return true;
+}
+
 static bool read_eof(Walker *w)
 {
     Section *sec = add_section(w, SEC_EOF, source_offset(w->s));
@@ -698,7 +720,10 @@ static bool read_eof(Walker *w)
                                  l->idstr);
         }
     }
-    return w->live->len || model_problem(w->m, sec->offset, "there is no section 'ram'");
+    if (w->live->len == 0) {
+        return model_problem(w->m, sec->offset, "there is no section 'ram'");
+    }
+    return check_all_pages(w, sec->offset);
 }
 
 /* Zeros are padding (of savers that write whole blocks); anything else should not be there. */

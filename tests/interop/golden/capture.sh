@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Capture the golden streams again from real QEMUs.
+#
+#   tests/interop/golden/capture.sh BUILD [NAME]
+#
+# 7.2 is the installed qemu-system-riscv64 (QEMU72 names another), 10.0 comes through ../qemu10.
+# BUILD has the bare-metal guest and ferry-inspect, which writes the text beside each stream. What
+# changes with every run is the guests' clocks and RAM; the structure should not. Look at the
+# difference of the texts before checking new files in.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "${1:?usage: capture.sh BUILD [NAME]}" && pwd)
+q72=${QEMU72:-qemu-system-riscv64}
+q10="$here/../qemu10 qemu-system-riscv64"
+bare=$build/tests/guest/bare.elf
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+truncate -s 1M "$work/disk"
+common="-nodefaults -display none -monitor stdio"
+
+only=${2:-}     # a name: capture nothing else
+
+# capture NAME "MONITOR COMMANDS" QEMU-AND-OPTIONS...: the commands end with the migration
+capture() {
+    name=$1 commands=$2
+    shift 2
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+    echo "$name" >&2
+    # shellcheck disable=SC2086
+    (eval "$commands"; sleep 0.5; echo quit) | timeout 60 "$@" $common > "$work/log" 2>&1 ||
+        { cat "$work/log" >&2; exit 1; }
+    [ -s "$work/stream" ] || { cat "$work/log" >&2; exit 1; }
+    gzip -9nc "$work/stream" > "$here/$name.mig.gz"
+    rm -f "$work/stream"
+    (cd "$here" && "$build/ferry-inspect" show "$name.mig.gz" > "$name.txt")
+    (cd "$here" && "$build/ferry-inspect" verify "$name.mig.gz") >&2
+}
+to="migrate \"exec:cat > $work/stream\""
+now="sleep 0.3; echo '$to'; sleep 1"
+# several passes over what the guest writes, then the end
+passes="echo 'migrate_set_capability xbzrle on'; echo 'migrate_set_parameter downtime-limit 1'
+        echo 'migrate_set_parameter max-bandwidth 2M'; sleep 0.7; echo 'migrate -d \"exec:cat > $work/stream\"'
+        sleep 1.2; echo 'migrate_set_parameter downtime-limit 2000'; sleep 1"
+
+for v in 7.2 10.0; do
+    if [ $v = 7.2 ]; then
+        qemu=$q72 virt=virt thin=rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=0
+    else
+        qemu=$q10 virt=virt,acpi=off
+        thin=rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,zicbom=off,zicbop=off,zicboz=off
+        thin=$thin,zawrs=off,zfa=off,zihintntl=off,svadu=off,svvptc=off,sv57=off,pmu-mask=0
+    fi
+    capture none-$v "$now" $qemu -M none -m 1M -S
+    capture none-cpu-$v "$now" $qemu -M none -m 2M -cpu rv64 \
+        -device "loader,file=$build/tests/guest/bare-none-idle.elf"
+    capture virt-$v "$now" $qemu -M $virt -m 4M -smp 2 -cpu $thin -bios none -kernel "$bare" \
+        -append mode=idle
+    capture virt-rv64-$v "$now" $qemu -M virt -m 2M -S -bios none
+    capture virt-delta-$v "$passes" $qemu -M $virt -m 4M -cpu $thin -bios none -kernel "$bare" \
+        -append "mode=loadgen size=256K"
+    capture virt-virtio-$v "$now" $qemu -M $virt -m 2M -S -bios none -cpu $thin \
+        -global virtio-mmio.force-legacy=false -device virtio-rng-device \
+        -drive "if=none,id=d0,file=$work/disk,format=raw" -device virtio-blk-device,drive=d0 \
+        -netdev socket,id=n0,udp=127.0.0.1:1,localaddr=127.0.0.1:0 \
+        -device virtio-net-device,netdev=n0 -device virtio-serial-device
+    capture none-uuid-$v "echo 'migrate_set_capability validate-uuid on'; $now" \
+        $qemu -M none -m 1M -S -uuid 00112233-4455-6677-8899-aabbccddeeff
+done
+capture mapped-ram-10.0 "echo 'migrate_set_capability mapped-ram on'; sleep 0.3
+    echo 'migrate file:$work/stream'; sleep 1" $q10 -M none -m 2M -cpu rv64 \
+    -device "loader,file=$build/tests/guest/bare-none-idle.elf"
+# the founding document's layout: only Ferry writes it
+capture fixed-ram-ferry "echo 'migrate_set_capability fixed-ram on'; sleep 0.3
+    echo 'migrate file:$work/stream'; sleep 1" "$build/ferry-system-riscv64" -M none -m 2M -cpu rv64 \
+    -device "loader,file=$build/tests/guest/bare-none-idle.elf"
+du -ch "$here"/*.gz "$here"/*.txt | tail -1 >&2

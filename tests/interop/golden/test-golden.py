@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The captured streams of real QEMUs, without any QEMU: ferry-inspect reads them as it did when
+they were captured, Ferry describes the same devices in the same words, and Ferry loads them.
+
+  FERRY_BUILD=build tests/interop/golden/test-golden.py
+"""
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.path.abspath(os.environ['FERRY_BUILD'])
+INSPECT = os.path.join(BUILD, 'ferry-inspect')
+FERRY = os.path.join(BUILD, 'ferry-system-riscv64')
+VIRTIO = ['-device', 'virtio-rng-device',
+          '-drive', 'if=none,id=d0,file={disk},format=raw', '-device', 'virtio-blk-device,drive=d0',
+          '-netdev', 'socket,id=n0,udp=127.0.0.1:1,localaddr=127.0.0.1:0',
+          '-device', 'virtio-net-device,netdev=n0', '-device', 'virtio-serial-device',
+          '-global', 'virtio-mmio.force-legacy=false']
+# what the destination of each golden stream must look like, and the state it then has
+LOADS = {
+    'none-7.2': (['-M', 'none', '-m', '1M'], 'prelaunch'),
+    'none-10.0': (['-M', 'none', '-m', '1M'], 'prelaunch'),
+    'none-uuid-7.2': (['-M', 'none', '-m', '1M'], 'prelaunch'),
+    'none-uuid-10.0': (['-M', 'none', '-m', '1M', '-uuid',
+                        '00112233-4455-6677-8899-aabbccddeeff'], 'prelaunch'),
+    'none-cpu-7.2': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
+    'none-cpu-10.0': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
+    'virt-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none', '-smp', '2'], 'running'),
+    'virt-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none', '-smp', '2'], 'running'),
+    'virt-delta-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
+    'virt-delta-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
+    'virt-rv64-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'prelaunch'),
+    'virt-virtio-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
+    'virt-virtio-10.0': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
+    'mapped-ram-10.0': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
+    'fixed-ram-ferry': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
+}
+# what must be refused, and the words that name the cause
+REFUSALS = {
+    'virt-rv64-10.0': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'acpi/tables'),
+    'none-7.2': (['-M', 'none', '-m', '2M'], 'Size mismatch: ram'),
+    'none-uuid-10.0': (['-M', 'none', '-m', '1M', '-uuid',
+                        '00112233-4455-6677-8899-aabbccddee00'], 'UUID received is'),
+    'virt-7.2': (['-M', 'none', '-m', '4M'], "Machine type received is 'virt'"),
+    'virt-virtio-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'virtio-mmio@0000000010008000/virtio-rng'),
+}
+
+
+class Failed(Exception):
+    pass
+
+
+def expect(ok, text):
+    if not ok:
+        raise Failed(text)
+
+
+def run(args, **more):
+    return subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, cwd=HERE, **more)
+
+
+def names():
+    return sorted(f[:-len('.mig.gz')] for f in os.listdir(HERE) if f.endswith('.mig.gz'))
+
+
+def unpacked(name, folder):
+    path = os.path.join(folder, name)
+    with gzip.open(os.path.join(HERE, name + '.mig.gz')) as src, open(path, 'wb') as dst:
+        dst.write(src.read())
+    return path
+
+
+def show_is_the_same(name, folder):
+    with open(os.path.join(HERE, name + '.txt'), encoding='utf-8') as f:
+        want = f.read()
+    got = run([INSPECT, 'show', name + '.mig.gz'])
+    expect(got.returncode == 0, got.stderr)
+    for n, (a, b) in enumerate(zip(want.splitlines(), got.stdout.splitlines()), 1):
+        expect(a == b, f'line {n}: expected {a!r}, got {b!r}')
+    expect(got.stdout == want, 'one text is longer')
+
+
+def verify_agrees(name, folder):
+    """From a file, from a pipe, and with --json."""
+    path = unpacked(name, folder)
+    got = run([INSPECT, 'verify', path])
+    expect(got.returncode == 0 and ': ok: ' in got.stdout, got.stdout + got.stderr)
+    with open(path, 'rb') as f:
+        piped = subprocess.run([INSPECT, 'verify', '-'], input=f.read(), capture_output=True,
+                               timeout=60)
+    expect(piped.stdout.decode().partition(': ')[2] == got.stdout.partition(': ')[2],
+           'a pipe is read differently')
+    report = json.loads(run([INSPECT, 'show', '--json', path]).stdout)
+    expect(report['ok'] and report['sections'], 'JSON report')
+    same = run([INSPECT, 'diff', path, name + '.mig.gz'])
+    expect(same.returncode == 0 and same.stdout == '', same.stdout)
+    cut = os.path.join(folder, 'cut')
+    with open(path, 'rb') as src, open(cut, 'wb') as dst:
+        dst.write(src.read()[:-10])
+    bad = run([INSPECT, 'verify', cut])
+    expect(bad.returncode == 1 and 'offset 0x' in bad.stdout, 'a cut file is not noticed')
+
+
+class Monitor:
+    """A Ferry process and its QMP."""
+
+    def __init__(self, options):
+        self.process = subprocess.Popen(
+            [FERRY, '-nodefaults', '-display', 'none', '-qmp', 'stdio'] + options,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process.stdout.readline()
+        self.command('qmp_capabilities')
+
+    def command(self, name, **arguments):
+        self.process.stdin.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
+        self.process.stdin.flush()
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise Failed(self.process.stderr.read().strip() or 'Ferry ended')
+            answer = json.loads(line)
+            if 'return' in answer or 'error' in answer:
+                return answer
+
+    def end(self):
+        if self.process.poll() is None:
+            try:
+                self.command('quit')
+            except (Failed, BrokenPipeError):
+                pass
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass        # it has ended on its own
+        self.process.wait(timeout=20)
+        text = self.process.stderr.read()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return text
+
+
+def with_disk(options, folder):
+    disk = os.path.join(folder, 'disk')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    return [o.replace('{disk}', disk) for o in options]
+
+
+def load(name, options, folder):
+    """Ferry as destination of the stream: (run state after it, or None, message)."""
+    m = Monitor(with_disk(options, folder) + ['-incoming', 'defer'])
+    try:
+        for layout in ('mapped-ram', 'fixed-ram'):
+            if name.startswith(layout):
+                m.command('migrate-set-capabilities',
+                          capabilities=[{'capability': layout, 'state': True}])
+        answer = m.command('migrate-incoming', uri='file:' + unpacked(name, folder))
+        expect('error' not in answer, str(answer))
+        for _ in range(400):
+            state = m.command('query-status')['return']['status']
+            if state != 'inmigrate':
+                return state, m.end()
+            time.sleep(0.02)
+        return 'inmigrate', m.end()
+    except (Failed, BrokenPipeError) as e:
+        return None, str(e) + m.end()
+
+
+def ferry_loads(name, folder):
+    options, want = LOADS[name]
+    state, text = load(name, options, folder)
+    expect(state == want, f'state {state}, expected {want}: {text}')
+
+
+def ferry_refuses(name, folder):
+    options, words = REFUSALS[name]
+    state, text = load(name, options, folder)
+    expect(state is None or state == 'inmigrate', f'was loaded: {state}')
+    expect(words in text, f'expected {words!r} in {text!r}')
+
+
+def description(stream):
+    at = max(stream.rfind(b'{"page_size"'), stream.rfind(b'{"configuration"'))
+    return stream[at:].decode()
+
+
+def ferry_describes_alike(name, folder):
+    """The description of a Ferry machine is that of the QEMU it stands for, byte for byte."""
+    version = name.rpartition('-')[2]
+    path = os.path.join(folder, 'ours')
+    options = with_disk(LOADS[name][0], folder)
+    options[1] = f'virt-{version}' if options[1] == 'virt' else 'none'
+    m = Monitor(options + ['-S'])
+    if 'uuid' in name:
+        m.command('migrate-set-capabilities',
+                  capabilities=[{'capability': 'validate-uuid', 'state': True}])
+    expect('error' not in m.command('migrate', uri='file:' + path), 'migrate')
+    for _ in range(400):
+        status = m.command('query-migrate')['return'].get('status')
+        if status in ('completed', 'failed'):
+            break
+        time.sleep(0.02)
+    m.end()
+    expect(status == 'completed', f'status {status}')
+    with open(path, 'rb') as f:
+        ours = description(f.read())
+    with gzip.open(os.path.join(HERE, name + '.mig.gz')) as f:
+        theirs = description(f.read())
+    ours = re.sub(r', "ferry": .*\}$', '}', ours)
+    for n, (a, b) in enumerate(zip(theirs, ours)):
+        expect(a == b, f'at {n}: expected {theirs[max(0, n - 60):n + 60]!r}, '
+                       f'got {ours[max(0, n - 60):n + 60]!r}')
+    expect(ours == theirs, 'one description is longer')
+
+
+def cases():
+    for name in names():
+        yield f'{name}: shown as captured', show_is_the_same, name
+        yield f'{name}: verified', verify_agrees, name
+    if not os.path.exists(FERRY):
+        return
+    for name in names():
+        if name in LOADS:
+            yield f'{name}: loaded by Ferry', ferry_loads, name
+    for name in REFUSALS:
+        yield f'{name}: refused by Ferry', ferry_refuses, name
+    for name in ('virt-7.2', 'virt-10.0', 'none-uuid-10.0', 'virt-virtio-7.2', 'virt-virtio-10.0'):
+        yield f'{name}: described by Ferry in the same words', ferry_describes_alike, name
+
+
+def main():
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ''
+    todo = [c for c in cases() if wanted in c[0]]
+    failed = 0
+    print(f'TAP version 13\n1..{len(todo)}', flush=True)
+    for n, (title, function, name) in enumerate(todo, 1):
+        with tempfile.TemporaryDirectory(prefix='ferry-golden-') as folder:
+            try:
+                function(name, folder)
+                print(f'ok {n} - {title}', flush=True)
+            except (Failed, subprocess.TimeoutExpired, OSError) as e:
+                failed += 1
+                print(f'not ok {n} - {title}', flush=True)
+                for line in str(e).splitlines():
+                    print(f'# {line}', flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
