@@ -508,19 +508,10 @@ static gpointer incoming_thread(gpointer opaque)
 
 /* ---- for the main thread ---- */
 
-static ChannelListener *listen_at(Migration *m, const char *uri, GError **errp)
+bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error, GError **errp)
 {
-    ChannelAddress *addr = channel_address_parse(uri, errp);
     FdResolver fds = migration_fd_resolver(m);
-    ChannelListener *l = addr ? channel_listen(addr, &fds, errp) : NULL;
-
-    channel_address_free(addr);
-    return l;
-}
-
-bool incoming_start(Migration *m, const char *uri, bool exit_on_error, GError **errp)
-{
-    ChannelListener *listener = listen_at(m, uri, errp);
+    ChannelListener *listener = channel_listen(addr, &fds, errp);
 
     if (!listener) {
         return false;

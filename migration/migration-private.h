@@ -110,7 +110,7 @@ void outgoing_free(Outgoing *o);
 /* ---- incoming.c ---- */
 
 /** Listens and starts the incoming thread. Main thread, BQL. False if it cannot listen: as if never asked. */
-bool incoming_start(Migration *m, const char *uri, bool exit_on_error, GError **errp);
+bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error, GError **errp);
 /** Address for query-migrate while it waits, or NULL; caller frees. */
 char *incoming_address(Incoming *in);
 /** Why it failed, or NULL; caller frees. */
@@ -130,10 +130,13 @@ bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GEr
 
 /* ---- migration.c ---- */
 
-/** Starts an outgoing migration as "migrate" does: all checks. Main thread, BQL. */
+/** Starts an outgoing migration as "migrate" does: all checks. Takes addr. Main thread, BQL. */
+bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp);
 bool migration_start(Migration *m, const char *uri, GError **errp);
 void migration_cancel(Migration *m);
-/** migrate-incoming. */
+/** migrate-incoming. Takes addr. */
+bool migration_incoming_address(Migration *m, ChannelAddress *addr, bool exit_on_error,
+                                GError **errp);
 bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp);
 /**
  * Parameters were set; before is what they were. Tells the running migration;

@@ -128,18 +128,11 @@ static bool check_transport(Migration *m, const ChannelAddress *addr, GError **e
     return true;
 }
 
-bool migration_start(Migration *m, const char *uri, GError **errp)
+bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!check_may_start(m, errp)) {
-        return false;
-    }
-    ChannelAddress *addr = channel_address_parse(uri, errp);
-    if (!addr) {
-        return false;
-    }
-    if (!check_transport(m, addr, errp)) {
+    if (!check_may_start(m, errp) || !check_transport(m, addr, errp)) {
         channel_address_free(addr);
         return false;
     }
@@ -153,6 +146,13 @@ bool migration_start(Migration *m, const char *uri, GError **errp)
         return false;
     }
     return true;
+}
+
+bool migration_start(Migration *m, const char *uri, GError **errp)
+{
+    ChannelAddress *addr = channel_address_parse(uri, errp);
+
+    return addr && migration_start_address(m, addr, errp);
 }
 
 void migration_cancel(Migration *m)
@@ -171,6 +171,15 @@ void migration_shutdown(Migration *m)
 
 /* ---- incoming ---- */
 
+/* Takes addr. */
+static bool incoming_start_at(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
+{
+    bool ok = addr && incoming_start(m, addr, exit_on_error, errp);
+
+    channel_address_free(addr);
+    return ok;
+}
+
 bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GError **errp)
 {
     m->incoming_machine = true;
@@ -179,10 +188,10 @@ bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GEr
         m->incoming_deferred = true;
         return true;
     }
-    return incoming_start(m, uri, true, errp);
+    return incoming_start_at(m, channel_address_parse(uri, errp), true, errp);
 }
 
-bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp)
+static bool check_may_listen(Migration *m, GError **errp)
 {
     if (!m->incoming_machine) {
         error_setg(errp, "'-incoming' was not specified on the command line");
@@ -192,11 +201,28 @@ bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GErro
         error_setg(errp, "The incoming migration has already been started");
         return false;
     }
-    if (!incoming_start(m, uri, exit_on_error, errp)) {
+    return true;
+}
+
+bool migration_incoming_address(Migration *m, ChannelAddress *addr, bool exit_on_error,
+                                GError **errp)
+{
+    if (!check_may_listen(m, errp)) {
+        channel_address_free(addr);
+        return false;
+    }
+    if (!incoming_start_at(m, addr, exit_on_error, errp)) {
         return false;
     }
     m->incoming_deferred = false;
     return true;
+}
+
+bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GError **errp)
+{
+    ChannelAddress *addr = channel_address_parse(uri, errp);
+
+    return addr && migration_incoming_address(m, addr, exit_on_error, errp);
 }
 
 bool migration_incoming_set_autostart(Migration *m, bool autostart)

@@ -102,8 +102,8 @@ void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
     /* -x is the flag of the XBZRLE series of 2012: it switches the capability on. */
     if ((hmp_arg_flag(args, "xbzrle") &&
          !set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, true, &err)) ||
-        !qmp_migrate(hmp_machine(mon), hmp_arg_str(args, "uri"), true, hmp_arg_flag(args, "blk"),
-                     true, hmp_arg_flag(args, "inc"), false, false, true,
+        !qmp_migrate(hmp_machine(mon), hmp_arg_str(args, "uri"), NULL, true,
+                     hmp_arg_flag(args, "blk"), true, hmp_arg_flag(args, "inc"), false, false, true,
                      hmp_arg_flag(args, "resume"), &err)) {
         if (!(before & MIGRATION_CAP(XBZRLE))) {
             set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, false, NULL);
@@ -136,7 +136,7 @@ void hmp_migrate_incoming(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;
 
-    qmp_migrate_incoming(hmp_machine(mon), hmp_arg_str(args, "uri"), false, false, &err);
+    qmp_migrate_incoming(hmp_machine(mon), hmp_arg_str(args, "uri"), NULL, false, false, &err);
     hmp_handle_error(mon, err);
 }
 

@@ -5,6 +5,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include "migration/control/address.h"
 #include "migration/control/stats.h"
 #include "migration/migration-private.h"
 #include "qapi/qapi-commands.h"
@@ -13,10 +14,12 @@
 
 /* ---- starting and ending ---- */
 
-bool qmp_migrate(struct Machine *machine, const char *uri, bool has_blk, bool blk, bool has_inc,
-                 bool inc, bool has_detach, bool detach, bool has_resume, bool resume,
-                 GError **errp)
+bool qmp_migrate(struct Machine *machine, const char *uri, MigrationChannelList *channels,
+                 bool has_blk, bool blk, bool has_inc, bool inc, bool has_detach, bool detach,
+                 bool has_resume, bool resume, GError **errp)
 {
+    ChannelAddress *addr;
+
     if (has_resume && resume) {
         error_setg(errp, "Cannot resume if there is no paused migration");
         return false;
@@ -26,7 +29,8 @@ bool qmp_migrate(struct Machine *machine, const char *uri, bool has_blk, bool bl
                    "and Ferry never had it");
         return false;
     }
-    return migration_start(machine->migration, uri, errp);
+    addr = migration_address_from_qapi(uri, channels, errp);
+    return addr && migration_start_address(machine->migration, addr, errp);
 }
 
 bool qmp_migrate_cancel(struct Machine *machine, GError **errp)
@@ -47,10 +51,13 @@ bool qmp_migrate_continue(struct Machine *machine, MigrationStatus state, GError
     return outgoing_continue(m->outgoing, state, errp);
 }
 
-bool qmp_migrate_incoming(struct Machine *machine, const char *uri, bool has_exit_on_error,
-                          bool exit_on_error, GError **errp)
+bool qmp_migrate_incoming(struct Machine *machine, const char *uri, MigrationChannelList *channels,
+                          bool has_exit_on_error, bool exit_on_error, GError **errp)
 {
-    return migration_incoming(machine->migration, uri, !has_exit_on_error || exit_on_error, errp);
+    ChannelAddress *addr = migration_address_from_qapi(uri, channels, errp);
+
+    return addr && migration_incoming_address(machine->migration, addr,
+                                              !has_exit_on_error || exit_on_error, errp);
 }
 
 /* ---- postcopy: not there yet; the answers are QEMU's without it ---- */
@@ -162,30 +169,6 @@ bool qmp_migrate_set_downtime(struct Machine *machine, double value, GError **er
 
 /* ---- queries ---- */
 
-/* "tcp:HOST:PORT", "unix:PATH", ... as the listener names itself. */
-static MigrationSocketAddressList *socket_address(const char *uri)
-{
-    ChannelAddress *addr = channel_address_parse(uri, NULL);
-    MigrationSocketAddress *a;
-
-    if (!addr || addr->kind == CHANNEL_EXEC || addr->kind == CHANNEL_FILE) {
-        channel_address_free(addr);
-        return NULL;
-    }
-    a = g_new0(MigrationSocketAddress, 1);
-    a->type = addr->kind == CHANNEL_TCP    ? MIGRATION_SOCKET_TYPE_INET
-              : addr->kind == CHANNEL_UNIX ? MIGRATION_SOCKET_TYPE_UNIX
-                                           : MIGRATION_SOCKET_TYPE_FD;
-    a->host = g_strdup(addr->host);
-    a->port = g_strdup(addr->port);
-    a->path = addr->kind == CHANNEL_UNIX ? g_strdup(addr->path) : NULL;
-    a->str = addr->kind == CHANNEL_FD ? g_strdup(addr->path) : NULL;
-    channel_address_free(addr);
-    MigrationSocketAddressList *list = g_new0(MigrationSocketAddressList, 1);
-    list->value = a;
-    return list;
-}
-
 static MigrationInfo *incoming_info(Migration *m)
 {
     MigrationInfo *info = g_new0(MigrationInfo, 1);
@@ -198,7 +181,7 @@ static MigrationInfo *incoming_info(Migration *m)
     info->status = migration_state_get(&m->in_state);
     info->error_desc = incoming_error(m->incoming);
     uri = incoming_address(m->incoming);
-    info->socket_address = uri ? socket_address(uri) : NULL;
+    info->socket_address = uri ? migration_address_to_qapi(uri) : NULL;
     return info;
 }
 

@@ -127,20 +127,20 @@ static void cache_text(GString *out, const XBZRLECacheStats *s)
     line(out, "xbzrle overflow", s->overflow, "");
 }
 
-static void address_text(GString *out, const MigrationSocketAddressList *list)
+static void address_text(GString *out, const SocketAddressList *list)
 {
     g_string_append(out, "socket address: [\n");
     for (; list; list = list->next) {
-        const MigrationSocketAddress *a = list->value;
+        const SocketAddress *a = list->value;
         switch (a->type) {
-        case MIGRATION_SOCKET_TYPE_INET:
-            g_string_append_printf(out, "\ttcp:%s:%s\n", a->host, a->port);
+        case SOCKET_ADDRESS_TYPE_INET:
+            g_string_append_printf(out, "\ttcp:%s:%s\n", a->u.inet.host, a->u.inet.port);
             break;
-        case MIGRATION_SOCKET_TYPE_UNIX:
-            g_string_append_printf(out, "\tunix:%s\n", a->path);
+        case SOCKET_ADDRESS_TYPE_UNIX:
+            g_string_append_printf(out, "\tunix:%s\n", a->u.q_unix.path);
             break;
         default:
-            g_string_append_printf(out, "\tfd:%s\n", a->str);
+            g_string_append_printf(out, "\tfd:%s\n", a->u.fd.str);
         }
     }
     g_string_append(out, "]\n");

@@ -109,6 +109,7 @@ DIFFERENT = {
     cmd(PARAMS, **{'tls-creds': 1}): 'there is no TLS: only the empty string is taken',
     cmd(PARAMS, **{'xbzrle-cache-size': 1}): 'any size from a page up is taken',
     cmd('migrate-pause'): 'the text is that of QEMU 10.0',
+    cmd('migrate'): 'the text is that of QEMU 10.0, which also takes channels',
     'help print': 'there is no access to registers by name',
 }
 
