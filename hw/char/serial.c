@@ -446,7 +446,7 @@ void serial_set_running(Serial *s, bool running)
 {
     s->stopped = !running;
     if (running) {
-        if (s->tsr_retry) {
+        if (s->tsr_retry || s->xmit_fifo.num) {
             serial_transmit(s);
         }
         serial_accept_input(s);

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio devices through their registers and rings, as a driver sees them:
+ * disk requests, random bytes, packets through a hub, control queue; rings
+ * full of garbage; what a stream may and may not say about a ring.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "hw/virtio/virtio-net.h"
+#include "tests/unit/board-fixture.h"
+
+#define RING_NUM 16
+#define RING_BASE 0x80100000ULL     /* descriptors, available, used of the queue under test */
+#define DATA_BASE 0x80200000ULL
+#define LEGACY_USED(base) (((base) + 16 * RING_NUM + 2 * (3 + RING_NUM) + 4095) & ~4095ULL)
+
+enum { F_NEXT = 1, F_WRITE = 2, F_INDIRECT = 4 };
+
+/* A driver's view of one queue of one slot. */
+typedef struct Driver {
+    BoardFixture *f;
+    AddressSpace *as;
+    uint64_t mmio, base;
+    uint64_t avail, used;
+    unsigned queue;
+    uint16_t avail_idx;
+} Driver;
+
+static void reg_write(const Driver *d, unsigned reg, uint32_t value)
+{
+    address_space_stx(d->as, d->mmio + reg, 4, value);
+}
+
+static uint32_t reg_read(const Driver *d, unsigned reg)
+{
+    uint64_t value;
+
+    address_space_ldx(d->as, d->mmio + reg, 4, &value);
+    return value;
+}
+
+static Driver driver_new(BoardFixture *f, const char *name, unsigned queue)
+{
+    VirtIODevice *dev = board_fixture_virtio(f, name);
+    Driver d = { .f = f, .as = f->machine.as, .mmio = dev->slot->base, .queue = queue };
+
+    d.base = RING_BASE + queue * 0x10000;
+    d.avail = d.base + 16 * RING_NUM;
+    d.used = LEGACY_USED(d.base);
+    return d;
+}
+
+/* Takes every feature, sets the queue up, DRIVER_OK. */
+static void driver_init(const Driver *d)
+{
+    static const uint8_t zeros[8192];
+
+    address_space_write(d->as, d->base, zeros, sizeof(zeros));
+    reg_write(d, 0x70, 3);
+    reg_write(d, 0x14, 0);
+    reg_write(d, 0x24, 0);
+    reg_write(d, 0x20, reg_read(d, 0x10) & ~(FEATURE(29) | FEATURE(24))); /* no event index */
+    reg_write(d, 0x28, 4096);
+    reg_write(d, 0x30, d->queue);
+    g_assert_cmpuint(reg_read(d, 0x34), ==, 1024);
+    reg_write(d, 0x38, RING_NUM);
+    reg_write(d, 0x3c, 4096);
+    reg_write(d, 0x40, d->base >> 12);
+    g_assert_cmpuint(reg_read(d, 0x40), ==, d->base >> 12);
+    reg_write(d, 0x70, 7);
+}
+
+static void put_desc(const Driver *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+                     uint16_t next)
+{
+    struct { uint64_t addr; uint32_t len; uint16_t flags, next; } desc = { addr, len, flags, next };
+
+    address_space_write(d->as, d->base + 16 * i, &desc, 16);
+}
+
+static void offer(Driver *d, uint16_t head)
+{
+    address_space_stx(d->as, d->avail + 4 + 2 * (d->avail_idx % RING_NUM), 2, head);
+    d->avail_idx++;
+    address_space_stx(d->as, d->avail + 2, 2, d->avail_idx);
+}
+
+static void kick(const Driver *d)
+{
+    reg_write(d, 0x50, d->queue);
+}
+
+static uint16_t used_idx(const Driver *d)
+{
+    uint64_t value;
+
+    address_space_ldx(d->as, d->used + 2, 2, &value);
+    return value;
+}
+
+static uint32_t used_len(const Driver *d, unsigned i)
+{
+    uint64_t value;
+
+    address_space_ldx(d->as, d->used + 4 + 8 * i + 4, 4, &value);
+    return value;
+}
+
+/* ---- disk ---- */
+
+/* One request, through to completion; returns the status byte. */
+static uint8_t disk_request(Driver *d, uint32_t type, uint64_t sector, void *data, uint32_t len,
+                            bool to_disk)
+{
+    struct { uint32_t type, prio; uint64_t sector; } head = { type, 0, sector };
+    uint8_t status = 0xee;
+    uint16_t before = used_idx(d);
+
+    address_space_write(d->as, DATA_BASE, &head, 16);
+    address_space_write(d->as, DATA_BASE + 16, &status, 1);
+    if (to_disk) {
+        address_space_write(d->as, DATA_BASE + 0x1003, data, len);
+    }
+    put_desc(d, 0, DATA_BASE, 16, F_NEXT, len ? 1 : 2);
+    put_desc(d, 1, DATA_BASE + 0x1003, len, F_NEXT | (to_disk ? 0 : F_WRITE), 2);
+    put_desc(d, 2, DATA_BASE + 16, 1, F_WRITE, 0);
+    offer(d, 0);
+    kick(d);
+    board_fixture_run(d->f, false); /* drains */
+    board_fixture_run(d->f, true);
+    g_assert_cmpuint((uint16_t)(used_idx(d) - before), ==, 1);
+    address_space_read(d->as, DATA_BASE + 16, &status, 1);
+    if (!to_disk && len) {
+        address_space_read(d->as, DATA_BASE + 0x1003, data, len);
+    }
+    return status;
+}
+
+static void check_disk_file(BoardFixture *f, uint64_t offset, const void *data, size_t len)
+{
+    g_autofree uint8_t *buf = g_malloc(len);
+    int fd = open(f->disk, O_RDONLY);
+
+    g_assert_cmpint(pread(fd, buf, len, offset), ==, len);
+    g_assert_cmpmem(buf, len, data, len);
+    close(fd);
+}
+
+static void test_disk(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-blk", 0);
+    struct { uint64_t sector; uint32_t sectors, flags; } zero = { 8, 2, 1 };
+    uint8_t out[2048], in[2048], id[20];
+
+    for (unsigned i = 0; i < sizeof(out); i++) {
+        out[i] = i * 7 + i / 256;
+    }
+    board_fixture_run(f, true);
+    driver_init(&d);
+    g_assert_cmpuint(disk_request(&d, 1, 7, out, sizeof(out), true), ==, 0);
+    check_disk_file(f, 7 * 512, out, sizeof(out));
+    g_assert_cmpuint(disk_request(&d, 0, 7, in, sizeof(in), false), ==, 0);
+    g_assert_cmpmem(in, sizeof(in), out, sizeof(out));
+    g_assert_cmpuint(used_len(&d, 1), ==, sizeof(in) + 1);
+    g_assert_cmpuint(reg_read(&d, 0x60), ==, 1);    /* interrupt status */
+    reg_write(&d, 0x64, 1);
+    g_assert_cmpuint(reg_read(&d, 0x60), ==, 0);
+    g_assert_cmpuint(disk_request(&d, 4, 0, NULL, 0, false), ==, 0);          /* flush */
+    g_assert_cmpuint(disk_request(&d, 8, 0, id, sizeof(id), false), ==, 0);   /* id */
+    g_assert_cmpuint(disk_request(&d, 13, 0, &zero, sizeof(zero), true), ==, 0);
+    memset(out + 512, 0, 1024);
+    check_disk_file(f, 7 * 512, out, sizeof(out));
+    g_assert_cmpuint(disk_request(&d, 0, 2047, in, 1024, false), ==, 1);      /* past the end */
+    g_assert_cmpuint(disk_request(&d, 1, UINT64_MAX, out, 512, true), ==, 1);
+    g_assert_cmpuint(disk_request(&d, 0, 0, in, 100, false), ==, 1);          /* no whole sector */
+    g_assert_cmpuint(disk_request(&d, 99, 0, in, 512, false), ==, 2);         /* unsupported */
+    board_fixture_free(f);
+}
+
+/* ---- rng, control queue ---- */
+
+static void test_rng(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    uint64_t a, b;
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    g_assert_cmpuint(used_len(&d, 0), ==, 16);
+    address_space_ldx(d.as, DATA_BASE, 8, &a);
+    address_space_ldx(d.as, DATA_BASE + 8, 8, &b);
+    g_assert_cmphex(a, !=, b);
+    /* Stopped: the buffer waits, and is served at the start. */
+    board_fixture_run(f, false);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    board_fixture_run(f, true);
+    g_assert_cmpuint(used_idx(&d), ==, 2);
+    board_fixture_free(f);
+}
+
+static void test_net_control(void)
+{
+    static const uint8_t macs[] = {
+        1, 0,                                       /* MAC table set */
+        1, 0, 0, 0, 0x52, 0x54, 0, 1, 2, 3,         /* one unicast */
+        1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1,         /* one multicast */
+    };
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-net", NET_QUEUE_CTRL);
+    VirtIONet *net = (VirtIONet *)board_fixture_virtio(f, "virtio-net");
+    uint8_t packet[64] = { 0x52, 0x54, 0, 1, 2, 3 }, ack;
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    address_space_write(d.as, DATA_BASE, macs, sizeof(macs));
+    put_desc(&d, 0, DATA_BASE, sizeof(macs), F_NEXT, 1);
+    put_desc(&d, 1, DATA_BASE + 256, 1, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    address_space_read(d.as, DATA_BASE + 256, &ack, 1);
+    g_assert_cmpuint(ack, ==, 0);
+    g_assert_cmpuint(net->mac_in_use, ==, 2);
+    g_assert_cmpuint(net->mac_first_multi, ==, 1);
+    net->promisc = 0;
+    g_assert_true(virtio_net_filter(net, packet, sizeof(packet)));
+    packet[5] = 9;
+    g_assert_false(virtio_net_filter(net, packet, sizeof(packet)));
+    memcpy(packet, "\x33\x33\0\0\0\1", 6);
+    g_assert_true(virtio_net_filter(net, packet, sizeof(packet)));
+    packet[5] = 2;
+    g_assert_false(virtio_net_filter(net, packet, sizeof(packet)));
+    memset(packet, 0xff, 6);
+    g_assert_true(virtio_net_filter(net, packet, sizeof(packet)));
+    board_fixture_free(f);
+}
+
+/* ---- registers ---- */
+
+static void test_empty_slot(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ 0 });
+    Driver d = { .f = f, .as = f->machine.as, .mmio = 0x10001000 };
+
+    g_assert_cmphex(reg_read(&d, 0), ==, 0x74726976);
+    g_assert_cmpuint(reg_read(&d, 4), ==, 1);
+    g_assert_cmpuint(reg_read(&d, 8), ==, 0);
+    g_assert_cmphex(reg_read(&d, 12), ==, 0x554d4551);
+    reg_write(&d, 0x70, 7);
+    g_assert_cmpuint(reg_read(&d, 0x70), ==, 0);
+    board_fixture_free(f);
+}
+
+/* Bits read from QEMU 7.2's registers; a guest of one must find the same in the other. */
+static void check_features(bool modern)
+{
+    static const struct { const char *name; uint32_t legacy, modern; } devices[] = {
+        { "virtio-blk", 0x31006ed4, 0x30006e54 }, { "virtio-net", 0x39bf8064, 0x30bf8024 },
+        { "virtio-rng", 0x39000000, 0x30000000 }, { "virtio-console", 0x39000006, 0x30000006 },
+    };
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = modern });
+
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++) {
+        Driver d = driver_new(f, devices[i].name, 0);
+
+        reg_write(&d, 0x14, 0);
+        g_assert_cmphex(reg_read(&d, 0x10), ==, modern ? devices[i].modern : devices[i].legacy);
+        reg_write(&d, 0x14, 1);
+        g_assert_cmphex(reg_read(&d, 0x10), ==, modern ? 1 : 0);
+        g_assert_cmpuint(reg_read(&d, 0x04), ==, modern ? 2 : 1);
+    }
+    board_fixture_free(f);
+}
+
+static void test_features(void)
+{
+    check_features(false);
+    check_features(true);
+}
+
+/* ---- broken rings ---- */
+
+static void test_broken_until_reset(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    VirtIODevice *dev = board_fixture_virtio(f, "virtio-rng");
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE | F_NEXT, 0); /* points at itself */
+    offer(&d, 0);
+    kick(&d);
+    g_assert_true(dev->broken);
+    g_assert_cmpuint(used_idx(&d), ==, 0);
+    reg_write(&d, 0x70, 0);
+    g_assert_false(dev->broken);
+    d.avail_idx = 0;
+    driver_init(&d);
+    put_desc(&d, 0, 0x2000000, 16, F_WRITE, 0); /* a device register is no buffer */
+    offer(&d, 0);
+    kick(&d);
+    g_assert_true(dev->broken);
+    reg_write(&d, 0x70, 0);
+    d.avail_idx = 0;
+    driver_init(&d);
+    put_desc(&d, 0, 0x20000000, 16, F_WRITE, 0); /* nor is the flash */
+    offer(&d, 0);
+    kick(&d);
+    g_assert_true(dev->broken);
+    board_fixture_free(f);
+}
+
+static uint64_t garbage_addr(GRand *rand)
+{
+    switch (g_rand_int_range(rand, 0, 24)) {
+    case 0:
+        return (uint64_t)g_rand_int(rand) << 32 | g_rand_int(rand);
+    case 1:
+        return 0x10008000 + g_rand_int_range(rand, 0, 0x200);
+    case 2:
+        return 0x84000000 - g_rand_int_range(rand, 0, 64); /* the end of RAM */
+    default:
+        return 0x80000000 + g_rand_int_range(rand, 0, 0x3f00000);
+    }
+}
+
+static uint32_t garbage_len(GRand *rand)
+{
+    static const uint32_t odd[] = { 0, 1, 0xffffffff, 0x80000000, 15, 16, 17, 4096, 65536 };
+
+    return g_rand_int_range(rand, 0, 3) ? (uint32_t)g_rand_int_range(rand, 1, 2000)
+                                        : odd[g_rand_int_range(rand, 0, G_N_ELEMENTS(odd))];
+}
+
+static void garbage_ring(Driver *d, GRand *rand)
+{
+    for (unsigned i = 0; i < RING_NUM; i++) {
+        unsigned mood = g_rand_int_range(rand, 0, 8);
+        uint16_t flags = mood == 0 ? g_rand_int(rand) : mood == 1 ? F_INDIRECT
+                         : (g_rand_boolean(rand) ? F_NEXT : 0) | (i > RING_NUM / 2 ? F_WRITE : 0);
+
+        put_desc(d, i, flags & F_INDIRECT ? d->base : garbage_addr(rand), garbage_len(rand), flags,
+                 g_rand_int_range(rand, 0, 20) ? i + 1 : g_rand_int(rand));
+    }
+    for (unsigned i = g_rand_int_range(rand, 1, RING_NUM); i > 0; i--) {
+        offer(d, g_rand_int_range(rand, 0, 20) ? g_rand_int(rand) % RING_NUM : g_rand_int(rand));
+    }
+    if (g_rand_int_range(rand, 0, 20) == 0) {
+        address_space_stx(d->as, d->avail + 2, 2, g_rand_int(rand) & 0xffff);
+    }
+}
+
+static void test_garbage(void)
+{
+    static const struct { const char *name; unsigned queues; } devices[] = {
+        { "virtio-blk", 1 }, { "virtio-net", 3 }, { "virtio-rng", 1 }, { "virtio-console", 6 },
+    };
+    uint32_t seed = g_test_rand_int();
+    GRand *rand = g_rand_new_with_seed(seed);
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+
+    g_test_message("seed %u", seed);
+    for (unsigned round = 0; round < 1500; round++) {
+        unsigned i = g_rand_int_range(rand, 0, G_N_ELEMENTS(devices));
+        Driver d = driver_new(f, devices[i].name, g_rand_int_range(rand, 0, devices[i].queues));
+
+        board_fixture_run(f, true);
+        reg_write(&d, 0x70, 0);
+        driver_init(&d);
+        for (unsigned k = 0; k < 3; k++) {
+            garbage_ring(&d, rand);
+            kick(&d);
+        }
+        board_fixture_run(f, false);
+        g_byte_array_unref(board_fixture_save(f, NULL));
+    }
+    g_rand_free(rand);
+    board_fixture_free(f);
+}
+
+/* ---- streams that lie ---- */
+
+/* Loads a's section of the rng with len bytes at offset of its data replaced. */
+static char *load_changed(GByteArray *bytes, BoardFixture *f, size_t offset, uint64_t value,
+                          unsigned len)
+{
+    static const char name[] = "virtio-mmio@0000000010006000/virtio-rng";
+    g_autoptr(GError) err = NULL;
+    GByteArray *copy = g_byte_array_sized_new(bytes->len);
+    uint8_t *at;
+
+    g_byte_array_append(copy, bytes->data, bytes->len);
+    at = memmem(copy->data, copy->len, name, strlen(name));
+    g_assert_nonnull(at);
+    at += strlen(name) + 8 + offset;
+    for (unsigned i = 0; i < len; i++) {
+        at[i] = value >> (8 * (len - 1 - i));
+    }
+    board_fixture_load(f, copy, &err);
+    g_byte_array_unref(copy);
+    return err ? g_strdup(err->message) : NULL;
+}
+
+static void expect_refused(GByteArray *bytes, BoardFixture *f, size_t offset, uint64_t value,
+                           unsigned len, const char *part)
+{
+    g_autofree char *text = load_changed(bytes, f, offset, value, len);
+
+    g_assert_nonnull(text);
+    g_assert_nonnull(strstr(text, part));
+}
+
+static void test_bad_streams(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    GByteArray *bytes;
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    board_fixture_run(f, false);
+    bytes = board_fixture_save(f, NULL);
+    g_assert_null(load_changed(bytes, f, 24, 1, 4)); /* as it was: one queue */
+    expect_refused(bytes, f, 24, 1025, 4, "Invalid number of virtqueues: 0x401");
+    expect_refused(bytes, f, 28, 4096, 4, "VQ 0 size 0x1000");
+    expect_refused(bytes, f, 28, 17, 4, "not a power of two");
+    expect_refused(bytes, f, 36, 0, 8, "address 0x0 inconsistent with Host index");
+    expect_refused(bytes, f, 36, 0x70000000, 8, "not in RAM");
+    expect_refused(bytes, f, 44, 9999, 2, "inconsistent with Host index");
+    expect_refused(bytes, f, 20, 100000, 4, "config space of 100000 bytes");
+    expect_refused(bytes, f, 8, 77, 4, "page shift 77");
+    g_byte_array_unref(bytes);
+    board_fixture_free(f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/virtio/disk", test_disk);
+    g_test_add_func("/virtio/rng", test_rng);
+    g_test_add_func("/virtio/net-control", test_net_control);
+    g_test_add_func("/virtio/empty-slot", test_empty_slot);
+    g_test_add_func("/virtio/features", test_features);
+    g_test_add_func("/virtio/broken-until-reset", test_broken_until_reset);
+    g_test_add_func("/virtio/garbage", test_garbage);
+    g_test_add_func("/virtio/bad-streams", test_bad_streams);
+    return g_test_run();
+}
