@@ -86,7 +86,7 @@ FPW(OP_FMAX_D, fpu_min_f64(F(insn->rs1), F(insn->rs2), true, &cpu->fflags))
 FPW(OP_FMV_W_X, NAN_BOX | (uint32_t)X(insn->rs1))
 FPW(OP_FMV_D_X, X(insn->rs1))
 
-/* To x registers. Compares may raise NV on the host: order them behind the store to x. */
+/* To x registers. */
 #define FPX(op, check, expr) \
     H(op) \
     { \
@@ -98,12 +98,12 @@ FPX(OP_FMV_X_W, FP_READS, (uint64_t)(int64_t)(int32_t)F(insn->rs1))
 FPX(OP_FMV_X_D, FP_READS, F(insn->rs1))
 FPX(OP_FCLASS_S, FP_READS, fpu_class_f32(U(insn->rs1)))
 FPX(OP_FCLASS_D, FP_READS, fpu_class_f64(F(insn->rs1)))
-FPX(OP_FEQ_S, FP_WRITES, FS(insn->rs1) == FS(insn->rs2))
-FPX(OP_FLT_S, FP_WRITES, FS(insn->rs1) < FS(insn->rs2))
-FPX(OP_FLE_S, FP_WRITES, FS(insn->rs1) <= FS(insn->rs2))
-FPX(OP_FEQ_D, FP_WRITES, FD(insn->rs1) == FD(insn->rs2))
-FPX(OP_FLT_D, FP_WRITES, FD(insn->rs1) < FD(insn->rs2))
-FPX(OP_FLE_D, FP_WRITES, FD(insn->rs1) <= FD(insn->rs2))
+FPX(OP_FEQ_S, FP_WRITES, f32_eq(U(insn->rs1), U(insn->rs2), &cpu->fflags))
+FPX(OP_FLT_S, FP_WRITES, f32_less(U(insn->rs1), U(insn->rs2), false, &cpu->fflags))
+FPX(OP_FLE_S, FP_WRITES, f32_less(U(insn->rs1), U(insn->rs2), true, &cpu->fflags))
+FPX(OP_FEQ_D, FP_WRITES, f64_eq(F(insn->rs1), F(insn->rs2), &cpu->fflags))
+FPX(OP_FLT_D, FP_WRITES, f64_less(F(insn->rs1), F(insn->rs2), false, &cpu->fflags))
+FPX(OP_FLE_D, FP_WRITES, f64_less(F(insn->rs1), F(insn->rs2), true, &cpu->fflags))
 
 /* Conversions to integers are exact integer code under any mode. */
 #define CVT_X(op, func, value, width, is_signed) \

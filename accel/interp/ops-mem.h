@@ -124,7 +124,8 @@ AMO_ALL(D, int64_t, uint64_t)
 
 /*
  * A reservation is the address and the value read: SC succeeds while memory
- * still holds that value (as QEMU, and as it travels in the stream).
+ * still holds that value (as QEMU, and as it travels in the stream). An SC
+ * without its reservation fails before it looks at memory.
  */
 #define LR(op, type) \
     H(op) \
@@ -153,14 +154,11 @@ AMO_ALL(D, int64_t, uint64_t)
     H(op) \
     { \
         uint64_t failed = 1; \
-        if (UNLIKELY(X(insn->rs1) & (sizeof(type) - 1))) { \
-            riscv_raise(cpu, EXC_STORE_MISALIGNED, X(insn->rs1)); \
-            goto raise; \
-        } \
         if (LIKELY(cpu->load_res == X(insn->rs1))) { \
             RMW_POINTER(type) \
             type expected = (type)cpu->load_val; \
-            failed = !__atomic_compare_exchange_n(p, &expected, (type)X(insn->rs2), false, \
+            failed = (uint64_t)(int64_t)expected != cpu->load_val || \
+                     !__atomic_compare_exchange_n(p, &expected, (type)X(insn->rs2), false, \
                                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
         } \
         cpu->load_res = UINT64_MAX; \

@@ -30,7 +30,7 @@ H(OP_ECALL)
 riscv_raise(cpu, EXC_ECALL_U + cpu->priv, 0);
 goto raise;
 H(OP_EBREAK)
-riscv_raise(cpu, EXC_BREAKPOINT, PC);
+riscv_raise(cpu, EXC_BREAKPOINT, 0);
 goto raise;
 H(OP_ILLEGAL)
 goto illegal;

@@ -166,6 +166,43 @@ static inline uint32_t f32_unbox(uint64_t reg)
     return reg >= NAN_BOX ? (uint32_t)reg : F32_NAN;
 }
 
+/* Comparisons: NaN checked on the bits, so that no compiler folds the exception away. */
+static inline bool f32_eq(uint32_t a, uint32_t b, uint32_t *flags)
+{
+    if (f32_is_nan(a) || f32_is_nan(b)) {
+        *flags |= f32_is_snan(a) || f32_is_snan(b) ? FFLAG_NV : 0;
+        return false;
+    }
+    return f32_of(a) == f32_of(b);
+}
+
+static inline bool f64_eq(uint64_t a, uint64_t b, uint32_t *flags)
+{
+    if (f64_is_nan(a) || f64_is_nan(b)) {
+        *flags |= f64_is_snan(a) || f64_is_snan(b) ? FFLAG_NV : 0;
+        return false;
+    }
+    return f64_of(a) == f64_of(b);
+}
+
+static inline bool f32_less(uint32_t a, uint32_t b, bool or_equal, uint32_t *flags)
+{
+    if (f32_is_nan(a) || f32_is_nan(b)) {
+        *flags |= FFLAG_NV;
+        return false;
+    }
+    return or_equal ? f32_of(a) <= f32_of(b) : f32_of(a) < f32_of(b);
+}
+
+static inline bool f64_less(uint64_t a, uint64_t b, bool or_equal, uint32_t *flags)
+{
+    if (f64_is_nan(a) || f64_is_nan(b)) {
+        *flags |= FFLAG_NV;
+        return false;
+    }
+    return or_equal ? f64_of(a) <= f64_of(b) : f64_of(a) < f64_of(b);
+}
+
 /* fpu.c: exact integer code; flags are ORed into *flags. */
 uint32_t fpu_min_f32(uint32_t a, uint32_t b, bool max, uint32_t *flags);
 uint64_t fpu_min_f64(uint64_t a, uint64_t b, bool max, uint32_t *flags);

@@ -49,6 +49,7 @@ void riscv_cpu_trap(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
 {
     uint64_t deleg = cause & CAUSE_INTERRUPT ? cpu->mideleg : cpu->medeleg;
 
+    cpu->load_res = UINT64_MAX;     /* an LR before the trap does not pair with an SC after it */
     if (cpu->priv <= PRV_S && ((deleg >> (cause & 63)) & 1)) {
         trap_to_s(cpu, cause, tval);
     } else {
