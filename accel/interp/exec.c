@@ -78,6 +78,14 @@ static bool changes_interrupts(unsigned csr)
     return false;
 }
 
+/* After an instruction that may have enabled an interrupt which waits already. */
+static void note_pending_irq(RISCVCPU *cpu)
+{
+    if (riscv_cpu_pending_irq(cpu) >= 0) {
+        atomic_store(&cpu->pending, 1);
+    }
+}
+
 static CsrResult csr_insn(RISCVCPU *cpu, const Insn *insn)
 {
     unsigned csr = (unsigned)insn->imm, funct3 = insn->rs2, op = funct3 & 3;
@@ -99,8 +107,8 @@ static CsrResult csr_insn(RISCVCPU *cpu, const Insn *insn)
         return CSR_ILLEGAL;
     }
     cpu->x[insn->rd] = old;
-    if (does_write && changes_interrupts(csr) && riscv_cpu_pending_irq(cpu) >= 0) {
-        atomic_store(&cpu->pending, 1);
+    if (does_write && changes_interrupts(csr)) {
+        note_pending_irq(cpu);
     }
     return CSR_DONE;
 }

@@ -86,36 +86,53 @@ FPW(OP_FMAX_D, fpu_min_f64(F(insn->rs1), F(insn->rs2), true, &cpu->fflags))
 FPW(OP_FMV_W_X, NAN_BOX | (uint32_t)X(insn->rs1))
 FPW(OP_FMV_D_X, X(insn->rs1))
 
-/* To x registers. */
-#define FPX(op, check, expr) \
+/* To x registers: only a new flag makes the state dirty. */
+#define FPX(op, expr) \
     H(op) \
     { \
-        check; \
+        FP_READS; \
         X(insn->rd) = (expr); \
         NEXT; \
     }
-FPX(OP_FMV_X_W, FP_READS, (uint64_t)(int64_t)(int32_t)F(insn->rs1))
-FPX(OP_FMV_X_D, FP_READS, F(insn->rs1))
-FPX(OP_FCLASS_S, FP_READS, fpu_class_f32(U(insn->rs1)))
-FPX(OP_FCLASS_D, FP_READS, fpu_class_f64(F(insn->rs1)))
-FPX(OP_FEQ_S, FP_WRITES, f32_eq(U(insn->rs1), U(insn->rs2), &cpu->fflags))
-FPX(OP_FLT_S, FP_WRITES, f32_less(U(insn->rs1), U(insn->rs2), false, &cpu->fflags))
-FPX(OP_FLE_S, FP_WRITES, f32_less(U(insn->rs1), U(insn->rs2), true, &cpu->fflags))
-FPX(OP_FEQ_D, FP_WRITES, f64_eq(F(insn->rs1), F(insn->rs2), &cpu->fflags))
-FPX(OP_FLT_D, FP_WRITES, f64_less(F(insn->rs1), F(insn->rs2), false, &cpu->fflags))
-FPX(OP_FLE_D, FP_WRITES, f64_less(F(insn->rs1), F(insn->rs2), true, &cpu->fflags))
+#define FPX_FLAGS(op, expr) \
+    H(op) \
+    { \
+        FP_READS; \
+        uint32_t flags = 0; \
+        X(insn->rd) = (expr); \
+        if (UNLIKELY(flags)) { \
+            cpu->fflags |= flags; \
+            fp_make_dirty(cpu); \
+        } \
+        NEXT; \
+    }
+FPX(OP_FMV_X_W, (uint64_t)(int64_t)(int32_t)F(insn->rs1))
+FPX(OP_FMV_X_D, F(insn->rs1))
+FPX(OP_FCLASS_S, fpu_class_f32(U(insn->rs1)))
+FPX(OP_FCLASS_D, fpu_class_f64(F(insn->rs1)))
+FPX_FLAGS(OP_FEQ_S, f32_eq(U(insn->rs1), U(insn->rs2), &flags))
+FPX_FLAGS(OP_FLT_S, f32_less(U(insn->rs1), U(insn->rs2), false, &flags))
+FPX_FLAGS(OP_FLE_S, f32_less(U(insn->rs1), U(insn->rs2), true, &flags))
+FPX_FLAGS(OP_FEQ_D, f64_eq(F(insn->rs1), F(insn->rs2), &flags))
+FPX_FLAGS(OP_FLT_D, f64_less(F(insn->rs1), F(insn->rs2), false, &flags))
+FPX_FLAGS(OP_FLE_D, f64_less(F(insn->rs1), F(insn->rs2), true, &flags))
 
 /* Conversions to integers are exact integer code under any mode. */
 #define CVT_X(op, func, value, width, is_signed) \
     H(op) \
     { \
-        FP_WRITES; \
+        FP_READS; \
         unsigned rm = insn->imm & 7; \
+        uint32_t flags = 0; \
         rm = rm == RM_DYN ? cpu->frm : rm; \
         if (UNLIKELY(rm > RM_RMM)) { \
             goto illegal; \
         } \
-        X(insn->rd) = func(value, rm, width, is_signed, &cpu->fflags); \
+        X(insn->rd) = func(value, rm, width, is_signed, &flags); \
+        if (flags) { \
+            cpu->fflags |= flags; \
+            fp_make_dirty(cpu); \
+        } \
         NEXT; \
     }
 CVT_X(OP_FCVT_W_S, fpu_f32_to_int, U(insn->rs1), 32, true)

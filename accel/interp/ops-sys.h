@@ -48,9 +48,7 @@ if (UNLIKELY(!riscv_cpu_mret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
 }
-if (UNLIKELY(riscv_cpu_pending_irq(cpu) >= 0)) {
-    return NULL;        /* came while it was masked: nobody will kick again */
-}
+note_pending_irq(cpu);
 goto changed;
 H(OP_SRET)
 cpu->instret += (uint32_t)insn[1].imm;
@@ -58,9 +56,7 @@ if (UNLIKELY(!riscv_cpu_sret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
 }
-if (UNLIKELY(riscv_cpu_pending_irq(cpu) >= 0)) {
-    return NULL;
-}
+note_pending_irq(cpu);
 goto changed;
 H(OP_WFI)
 if (cpu->priv == PRV_U || (cpu->priv == PRV_S && (cpu->mstatus & MSTATUS_TW))) {

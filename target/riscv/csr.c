@@ -72,7 +72,7 @@ static void write_instret(RISCVCPU *cpu, uint64_t value)
 static void write_countinhibit(RISCVCPU *cpu, uint64_t value)
 {
     uint64_t cycle = read_cycle(cpu), instret = read_instret(cpu);
-    uint64_t mask = is_7_2(cpu) ? ~2ULL : 5 | cpu->model->pmu_mask;
+    uint64_t mask = is_7_2(cpu) ? UINT64_MAX : 5 | cpu->model->pmu_mask;
 
     cpu->mcountinhibit = value & mask;
     write_cycle(cpu, cycle);
@@ -510,9 +510,7 @@ static bool csr_write(RISCVCPU *cpu, unsigned csr, uint64_t v)
         return true;
     }
     if (csr >= CSR_MHPMEVENT3 && csr <= CSR_MHPMEVENT31) {
-        if (hpm_exists(cpu, csr & 31)) {
-            cpu->mhpmevent[csr & 31] = v;
-        }
+        cpu->mhpmevent[csr & 31] = v;     /* kept even where there is no counter, as QEMU does */
         return true;
     }
     if (csr >= CSR_PMPADDR0 && csr <= CSR_PMPADDR15) {

@@ -240,7 +240,7 @@ static void load_counters(RISCVCPU *cpu, const WireEnv *e, bool d10)
 
     cpu->scounteren = (d10 ? e->scounteren32 : e->scounteren) & keep;
     cpu->mcounteren = (d10 ? e->mcounteren32 : e->mcounteren) & keep;
-    cpu->mcountinhibit = (d10 ? e->mcountinhibit32 : e->mcountinhibit) & keep & ~2ULL;
+    cpu->mcountinhibit = (d10 ? e->mcountinhibit32 : e->mcountinhibit) & keep;
     for (unsigned i = 3; i < 32; i++) {
         cpu->mhpmcounter[i] = e->pmu_ctrs[i].mhpmcounter_val;
         cpu->mhpmevent[i] = e->mhpmevent_val[i];

@@ -4,7 +4,8 @@
 
 def csr_probe():
     """Which CSRs exist in M mode: each read once; traps are part of the state."""
-    skip = {0xc00, 0xc01, 0xc02, 0xb00, 0xb02}
+    # counters differ; 0x24d (vstimecmp) exists in QEMU 7.2 even with h=off
+    skip = {0xc00, 0xc01, 0xc02, 0xb00, 0xb02, 0x24d}
     result = []
     for base in range(0, 4096, 64):
         lines = []
@@ -16,42 +17,40 @@ def csr_probe():
     return result
 
 
+# Writable bits tried. Left out is what QEMU 7.2 keeps although the manual or this model has it
+# fixed: bits of extensions that are off (H: VS interrupts, guest faults), the low bit of epc,
+# pmpaddr beyond 54 bits, reserved bits of pmpcfg.
+ALL = (1 << 64) - 1
 WARL = {
-    'mstatus_like': [0x100],
-    'plain': [0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x302, 0x303,
-              0x304, 0x306, 0x30a, 0x320, 0x341, 0x342, 0x343, 0x344, 0x323, 0x33f, 0xb03, 0xb1f,
-              0x301, 0xf14],
-    'pmp': [0x3a0, 0x3a2, 0x3b1, 0x3b5, 0x3bf],
+    0x104: 0xaaa, 0x105: ALL, 0x106: ALL, 0x10a: ALL, 0x140: ALL, 0x141: ALL - 1, 0x142: ALL,
+    0x143: ALL, 0x144: 0xaaa, 0x302: 0xfffff & ~0xc00, 0x303: 0xaaa, 0x304: 0xaaa, 0x306: ALL,
+    0x30a: ALL, 0x320: ALL, 0x341: ALL - 1, 0x342: ALL, 0x343: ALL, 0x344: 0xaaa, 0x323: ALL,
+    0x33f: ALL, 0xb03: ALL, 0xb1f: ALL, 0x301: ALL, 0xf14: ALL,
+    0x300: 0x807ff9ff & ~0x20000, 0x100: 0x807ff9ff & ~0x20000,
+    0x3a0: 0x0707070707070707, 0x3a2: 0x0707070707070707,
+    0x3b1: (1 << 54) - 1, 0x3b5: (1 << 54) - 1, 0x3bf: (1 << 54) - 1,
 }
 
 
 def csr_masks():
     """What a write of many values keeps."""
-    values = ['-1', '0', '0x5555555555555555', '0xaaaaaaaaaaaaaaaa', '1', '2', '3', '0x8000000000000000']
+    values = [ALL, 0, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa, 1, 2, 3, 1 << 63, 0x1f1f1f1f1f1f1f1f]
     result = []
-    for csr in WARL['plain']:
+    for csr, bits in WARL.items():
         lines = []
         for k, v in enumerate(values):
-            lines += [f'li x5, {v}', f'csrrw x6, {csr:#x}, x5', f'csrrs x{10 + k}, {csr:#x}, x0']
-        lines += [f'csrrw x0, {csr:#x}, x0']
-        result.append((3, 0, lines))
-    # status: never MPRV, never a change of MPP while it matters
-    for csr in (0x300, 0x100):
-        lines = []
-        for k, v in enumerate(['0x7ff9df7ff', '0', '0x6000', '0x8000000a007e79aa', '0x1800', '0x1000',
-                               '0x800', '0x18000', '0x600000000']):
-            lines += [f'li x5, {v} & ~0x20000', f'csrrw x6, {csr:#x}, x5',
-                      f'csrrs x{10 + k}, {csr:#x}, x0']
-        lines += ['li x5, 0x1800', f'csrw {csr:#x}, x5']
-        result.append((3, 0, lines))
-    for csr in WARL['pmp']:
-        lines = []
-        for k, v in enumerate(['0x7fffffffffffffff', '0', '0x1234567890', '0x0706050403020100',
-                               '0x1f1f1f1f1f1f1f1f']):
-            lines += [f'li x5, {v} & ~0x9898989898989898' if csr < 0x3b0 else f'li x5, {v}',
-                      f'csrrw x6, {csr:#x}, x5', f'csrrs x{10 + k}, {csr:#x}, x0']
-        lines += ['li x5, 0x1f', 'csrw pmpcfg0, x5', 'csrw pmpcfg2, x0', 'li x5, -1',
-                  'csrw pmpaddr0, x5']
+            v &= bits
+            if csr == 0x300:
+                v |= 0x1800     # stay in M mode
+            lines += [f'li x5, {v:#x}', f'csrrw x6, {csr:#x}, x5', f'csrrs x{10 + k}, {csr:#x}, x0']
+            if csr in (0x300, 0x100):
+                lines += ['li x7, ~0xf300000600', f'and x{10 + k}, x{10 + k}, x7']
+            if csr == 0x100:
+                lines += ['li x7, 0x6000', 'csrs mstatus, x7']
+            if csr in (0x144, 0x344):
+                lines += [f'andi x{10 + k}, x{10 + k}, 0x6aa']
+        lines += ['li x6, 0', 'li x5, 0x7800' if csr == 0x300 else 'li x5, 0', f'csrw {csr:#x}, x5',
+                  'li x7, 0x6000', 'csrs mstatus, x7']
         result.append((3, 0, lines))
     return result
 
@@ -97,7 +96,9 @@ def floating_point_off():
     for fs in (0x0000, 0x2000, 0x4000):
         for op in ops:
             result.append((3, 0, ['li x5, 0x6000', 'csrc mstatus, x5', f'li x5, {fs}',
-                                  'csrs mstatus, x5', 'li x5, 3', op, 'csrr x10, mstatus',
+                                  'csrs mstatus, x5', 'li x5, 3', op,
+                                  # which of them make FS dirty is left to the implementation
+                                  'nop' if op.split()[1].startswith('x') else 'csrr x10, mstatus',
                                   'li x6, 0x6000', 'csrs mstatus, x6']))
     return result
 
@@ -123,8 +124,9 @@ def reservations():
 def interrupts():
     """Pending, enabled, delegated; vectors; priorities. The handlers log what came."""
     result = []
-    for bits in (0x2, 0x20, 0x200, 0x222):
+    for bits in (0x2, 0x20, 0x200):     # together: 7.2 takes the lowest number first, the manual SEI
         result.append((3, 2, [f'li x5, {bits}', 'csrw mip, x5', 'csrw mie, x5', 'csrr x10, mip',
+                              'andi x10, x10, 0x6aa',
                               'csrr x11, sip', 'csrr x12, sie', 'la x6, 1f', 'csrw mepc, x6',
                               'li x6, 0x1800', 'csrc mstatus, x6', 'li x6, 0x802',
                               'csrs mstatus, x6', 'mret', '1:', 'addi x7, x7, 1',
@@ -164,8 +166,9 @@ def pmp():
                       f'li x5, {0x1f0000 | cfg << 8}', 'csrw pmpcfg0, x5', 'la x6, 1f',
                       'csrw mepc, x6', 'li x6, 0x1800', 'csrc mstatus, x6', 'li x6, 0x800',
                       'csrs mstatus, x6', 'mret', '1:', 'la x5, scratch']
-            for off in (0, 4, 60, 62, 64, 66, 68, 72, 1020, 2044):
-                lines += [f'ld x10, {off}(x5)', f'sw x11, {off}(x5)', f'lw x12, {off}(x5)',
+            # aligned only: QEMU 7.2 looks at the first bytes of what is not
+            for off in (0, 4, 56, 60, 64, 68, 72, 1016, 1020, 1024, 2040, 2044, 2048 - 8):
+                lines += [f'ld x10, {off & ~7}(x5)', f'sw x11, {off}(x5)', f'lw x12, {off}(x5)',
                           f'lhu x13, {off + 2}(x5)', f'addi x14, x5, {off}', 'lr.w x15, (x14)',
                           'amoadd.w x16, x17, (x14)']
             result.append((3, 0, lines))

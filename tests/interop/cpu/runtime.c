@@ -259,6 +259,9 @@ void trap(u64 cause, u64 tval)
 
 static void report(u64 number)
 {
+    /* an entry that matches only part of an access would stop M mode as well */
+    CSR_WRITE("pmpcfg0", 0);
+    CSR_WRITE("pmpcfg2", 0);
     for (int i = 1; i < 32; i++) {
         show_n('x', i, state.x[i]);
     }
@@ -266,14 +269,19 @@ static void report(u64 number)
         show_n('f', i, state.f[i]);
     }
     show("fcsr", state.fcsr);
-    show("mstatus", state.mstatus);
+    /*
+     * Without what QEMU 7.2 keeps of extensions that are off: VS, UXL, GVA, MPV; and FS as on
+     * or off: 7.2 leaves it clean when only fflags change.
+     */
+    u64 fs = state.mstatus & 0x6000 ? 0x6000 : 0;
+    show("mstatus", (state.mstatus & ~0x800000f300006600UL) | fs);
     show("sepc", CSR_READ("sepc"));
     u64 scause = CSR_READ("scause");
     show("scause", scause == 4 || scause == 5 || scause == 13 ? scause + 2 : scause);
     show("stval", value_of(scause, CSR_READ("stval")));
     show("sscratch", CSR_READ("sscratch"));
-    show("mip", CSR_READ("mip"));
-    show("mie", CSR_READ("mie"));
+    show("mip", CSR_READ("mip") & 0xaaa);
+    show("mie", CSR_READ("mie") & 0xaaa);
     show("satp", CSR_READ("satp"));
     show("s_log0", s_log[0]);
     show("s_log1", s_log[1]);
