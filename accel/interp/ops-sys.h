@@ -48,7 +48,6 @@ if (UNLIKELY(!riscv_cpu_mret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
 }
-note_pending_irq(cpu);
 goto changed;
 H(OP_SRET)
 cpu->instret += (uint32_t)insn[1].imm;
@@ -56,7 +55,6 @@ if (UNLIKELY(!riscv_cpu_sret(cpu))) {
     cpu->instret -= (uint32_t)insn[1].imm;
     goto illegal;
 }
-note_pending_irq(cpu);
 goto changed;
 H(OP_WFI)
 if (cpu->priv == PRV_U || (cpu->priv == PRV_S && (cpu->mstatus & MSTATUS_TW))) {
