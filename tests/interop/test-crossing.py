@@ -239,10 +239,10 @@ def none_board(source_emulator, destination_emulator, xbzrle):
     """-M none, RAM only: written from outside while it moves, compared bit for bit."""
     def run(bench):
         need(source_emulator, destination_emulator)
-        image, memory = bench.path('image'), 8
+        image, memory, pages = bench.path('image'), 8, 128
         rng = random.Random(source_emulator.name)
         with open(image, 'wb') as f:
-            f.write(b''.join(rng.randbytes(4096) if n % 3 else bytes(4096) for n in range(1024)))
+            f.write(b''.join(rng.randbytes(4096) if n % 3 else bytes(4096) for n in range(pages)))
         # QEMU's own access from outside needs a CPU; 7.2 and 10.0 cannot read each other's `cpu`
         # section, and neither reads what it does not have: so none towards QEMU.
         to_qemu = not destination_emulator.is_ferry
@@ -253,31 +253,40 @@ def none_board(source_emulator, destination_emulator, xbzrle):
         guest.args = lambda _emulator: common + cpu
         extra = ['-global', 'migration.send-switchover-start=off'] \
             if destination_emulator.version == '7.2' else []
-        source = VM(bench, 'source', source_emulator, guest, paused=True, qtest=True, extra=extra)
+        # Ferry sends a stopped guest in one go, so there it has to run.
+        source = VM(bench, 'source', source_emulator, guest, paused=bool(cpu), qtest=True,
+                    extra=extra)
         destination = VM(bench, 'destination', destination_emulator, guest, paused=True,
                          incoming='defer')
         channel = TappedUnix(bench)
         for vm in (source, destination):
             vm.set_capabilities(events=True, xbzrle=xbzrle)
+        # What is written until migrate-continue still has to arrive.
+        source.set_capabilities(pause_before_switchover=True)
         destination.command('migrate-incoming', uri=channel.incoming)
         channel.before_migrate(source)
-        source.set_parameters(max_bandwidth=1 << 20, downtime_limit=1)
+        # So slow that much is written again during each pass.
+        source.set_parameters(max_bandwidth=512 << 10, downtime_limit=1)
         qtest = source.connect_qtest()
         bench.at_end(qtest.close)
         source.command('migrate', uri=channel.outgoing)
-        for number in range(4000):
-            page = rng.randrange(1024)
-            kind = number % 50
-            if kind == 0:
-                qtest.memset(0x100000 + page * 4096, 4096, 0)
-            elif kind == 1:
-                qtest.b64write(0x100000 + page * 4096, rng.randbytes(4096))
-            else:
-                qtest.writeq(0x100000 + (page % 64) * 4096 + 8 * rng.randrange(512), number)
-            if number == 2000:
-                source.set_parameters(max_bandwidth=8 << 20)
-        info = source.migration()
+        number, info = 0, {'status': 'setup'}
+        while (info['status'] in ('setup', 'active')
+               and info.get('ram', {}).get('dirty-sync-count', 0) < 6):
+            for _ in range(20):
+                number += 1
+                address = 0x100000 + rng.randrange(pages) * 4096
+                if number % 50 == 0:
+                    qtest.memset(address, 4096, 0)
+                elif number % 50 == 1:
+                    qtest.b64write(address, rng.randbytes(4096))
+                else:
+                    qtest.writeq(address + 8 * rng.randrange(512), number)
+            info = source.migration()
         source.set_parameters(max_bandwidth=0, downtime_limit=2000)
+        wait_migration(source, ['pre-switchover'])
+        qtest.writeq(0x100000, 0x1122334455667788)
+        source.command('migrate-continue', state='pre-switchover')
         info = wait_migration(source)
         wait_loaded(destination)
         if xbzrle:
