@@ -251,7 +251,7 @@ def run_bulk_rule(bench):
     claims = Claims()
     for rule in (False, True):
         title('The delta %s the bulk stage' % ('only after' if rule else 'already in'))
-        demo = Demo(bench, fill=600 << 20)
+        demo = Demo(bench, fill=400 << 20)
         demo.claims = claims
         extra = [] if rule else ['-global', 'migration.x-xbzrle-bulk-rule=off']
         source = demo.boot(extra)

@@ -48,13 +48,31 @@ static bool future_mtimecmp(RISCVCPU *cpu)
 }
 
 /*
+ * Timers that are due at this very moment. Their lines are raised by the main loop, which may not
+ * have come to it when the clock stopped: such an interrupt would be neither pending nor armed in
+ * the stream, and QEMU would lose it.
+ */
+static uint64_t due_timers(RISCVCPU *cpu)
+{
+    uint64_t now = riscv_cpu_time(cpu), cmp, due = 0;
+
+    if ((cpu->menvcfg & MENVCFG_STCE) && cpu->stimecmp <= now) {
+        due |= MIP_STIP;
+    }
+    if (cpus_query_mtimecmp(cpu->list, cpu->index, &cmp) && cmp <= now) {
+        due |= MIP_MTIP;
+    }
+    return due;
+}
+
+/*
  * mip in the stream. A receiver that arms nothing from the compare values
  * (7.2 always, 10.0 for mtimecmp) would leave an idle guest asleep for ever:
  * an interrupt that is pending already makes it program the next deadline.
  */
 static uint64_t wire_mip(RISCVCPU *cpu)
 {
-    uint64_t mip = riscv_cpu_mip(cpu);
+    uint64_t mip = riscv_cpu_mip(cpu) | due_timers(cpu);
     bool d7 = vmstate_dialect(cpu->machine->vmstate) == DIALECT_QEMU_7_2;
 
     if (!cpus_kick_timers(cpu->list)) {

@@ -187,6 +187,11 @@ static void test_timers(void)
     cpus_set_kick_timers(a->cpus, false);
     g_assert_true(riscv_wire_pre_save(w, &err));
     g_assert_cmphex(w->env.mip, ==, 0);
+    /* due, but the clock stopped before the main loop raised the line */
+    cpu->stimecmp = 0;
+    g_assert_true(riscv_wire_pre_save(w, &err));
+    g_assert_cmphex(w->env.mip, ==, MIP_STIP);
+    cpu->stimecmp = 1000;
     cpus_set_kick_timers(a->cpus, true);
     vmstate_set_dialect(a->vmstate, DIALECT_QEMU_10_0);
     g_autoptr(GByteArray) bytes = save(a);
