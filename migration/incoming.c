@@ -434,6 +434,11 @@ static void let_go_of_channel(Incoming *in)
     channel_close(c, NULL);
 }
 
+static void quit_failed(void *opaque)
+{
+    main_loop_quit(opaque, 1);
+}
+
 /* Takes err. */
 static void fail(Incoming *in, GError *err)
 {
@@ -449,7 +454,8 @@ static void fail(Incoming *in, GError *err)
     if (!silent) {
         machine_report(in->machine, "load of migration failed: %s", err->message);
         if (in->exit_on_error) {
-            main_loop_quit(in->machine->loop, 1);
+            /* Behind the event, which goes to the monitors the same way. */
+            main_loop_post(in->machine->loop, quit_failed, in->machine->loop);
         }
     }
 }

@@ -367,7 +367,6 @@ static bool send_part(Outgoing *o, GError **errp)
 {
     bool done;
 
-    o->part_limit = migration_options_params(o->m->options).max_bandwidth;
     put_section(o, SECTION_PART);
     return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && put_footer(o, errp);
 }
@@ -413,7 +412,8 @@ static bool outgoing_passes(Outgoing *o, GError **errp)
 {
     rate_start(&o->rate, g_get_monotonic_time(), bytes_sent(o));
     while (!time_to_switch_over(o)) {
-        if (!check_cancelled(o, errp) || !send_part(o, errp)) {
+        o->part_limit = migration_options_params(o->m->options).max_bandwidth;
+        if (!check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
             return false;
         }
         keep_rate(o);
