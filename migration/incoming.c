@@ -15,6 +15,7 @@
 #include "migration/incoming.h"
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
+#include "softmmu/machine-types.h"
 #include "util/error.h"
 
 #define SECTIONS_MAX 4096       /* bindings of section ids; a real machine has dozens */
@@ -401,6 +402,7 @@ static bool settle_guest(Incoming *in, GError **errp)
     RunStateCtl *rs = in->machine->runstate;
     RunState received = migration_sections_received(in->m);
 
+    machine_type_adopt(in->machine);
     if (in->machine->cpus) {
         cpus_flush_tlb_all(in->machine->cpus);
     }

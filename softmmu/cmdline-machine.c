@@ -454,6 +454,7 @@ bool cmdline_complete(CommandLine *cl, GError **errp)
     }
     c->machine_name = type->wire_name;
     c->machine_version = type->name;
+    c->machine_alias = strcmp(opts_get(cl->machine, "type"), "virt") == 0;
     c->dialect = type->dialect;
     c->ram_bytes = cl->mem_bytes ?: type->default_ram_bytes;
     const char *backend = opts_get(cl->machine, "memory-backend");

@@ -3,6 +3,8 @@
 #include "softmmu/machine-types.h"
 
 #include <string.h>
+#include "softmmu/config.h"
+#include "softmmu/machine.h"
 #include "util/error.h"
 
 #define DEFAULT_CONFIG_PATH "/etc/ferry/ferry.conf"
@@ -63,4 +65,22 @@ const MachineType *machine_type_alias(GError **errp)
         return NULL;
     }
     return type;
+}
+
+void machine_type_adopt(struct Machine *machine)
+{
+    MachineConfig *config = machine->config;
+    int received = vmstate_received_dialect(machine->vmstate);
+
+    if (!config || !config->machine_alias || received < 0) {
+        return;
+    }
+    for (const MachineType *t = types; t->name; t++) {
+        if (strcmp(t->wire_name, config->machine_name) == 0 && (int)t->dialect == received) {
+            config->machine_version = t->name;
+            config->dialect = t->dialect;
+            vmstate_set_dialect(machine->vmstate, t->dialect);
+            return;
+        }
+    }
 }

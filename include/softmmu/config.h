@@ -17,6 +17,7 @@ typedef struct MachineConfig {
     const char *machine_name;
     StreamDialect dialect;
     const char *machine_version; /* "none", "virt-7.2", "virt-10.0": softmmu/machine-types.h */
+    bool machine_alias;         /* -M virt: the version may still follow a guest that comes in */
     Opts *machine_opts;         /* what is left of -M NAME,... */
     char *cpu_model;            /* -cpu text or NULL */
     unsigned smp;

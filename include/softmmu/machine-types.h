@@ -34,4 +34,12 @@ const char *machine_config_path(void);
  */
 const MachineType *machine_type_alias(GError **errp);
 
+struct Machine;
+/**
+ * A guest has come in: a machine that was asked for as just "virt" becomes
+ * the version the guest came with, so that it can go back to where it came
+ * from. One that was asked for by version stays (it may be a bridge). BQL.
+ */
+void machine_type_adopt(struct Machine *machine);
+
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "softmmu/cmdline.h"
 #include "softmmu/machine-types.h"
+#include "softmmu/machine.h"
 
 /* Splits at spaces; "%20" stands for one. Returns NULL if the line was refused. */
 static CommandLine *parse(const char *line, GError **errp)
@@ -324,6 +325,33 @@ static void test_alias(void)
     g_rmdir(dir);
 }
 
+/* A guest that came in keeps its version, unless the version was asked for by name. */
+static void test_adopt(void)
+{
+    static const struct { const char *line; int received; const char *version; } cases[] = {
+        { "-M virt", DIALECT_QEMU_7_2, "virt-7.2" },
+        { "-M virt", DIALECT_QEMU_10_0, "virt-10.0" },
+        { "-M virt", -1, "virt-10.0" },
+        { "-M virt-10.0", DIALECT_QEMU_7_2, "virt-10.0" },
+        { "-M none", DIALECT_QEMU_7_2, "none" },
+    };
+
+    g_setenv("FERRY_CONFIG", "", TRUE);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        CommandLine *cl = parse_ok(cases[i].line);
+        Machine machine = { .config = &cl->config, .vmstate = vmstate_registry_new() };
+        vmstate_set_dialect(machine.vmstate, cl->config.dialect);
+        if (cases[i].received >= 0) {
+            vmstate_set_received_dialect(machine.vmstate, cases[i].received);
+        }
+        machine_type_adopt(&machine);
+        g_assert_cmpstr(cl->config.machine_version, ==, cases[i].version);
+        g_assert_cmpint(vmstate_dialect(machine.vmstate), ==, cl->config.dialect);
+        vmstate_registry_free(machine.vmstate);
+        cmdline_free(cl);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -333,5 +361,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/bad", test_bad);
     g_test_add_func("/cmdline/help", test_help);
     g_test_add_func("/cmdline/alias", test_alias);
+    g_test_add_func("/cmdline/adopt", test_adopt);
     return g_test_run();
 }
