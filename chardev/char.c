@@ -396,6 +396,14 @@ void chardev_write_all(Chardev *chr, const void *buf, size_t len)
     }
 }
 
+size_t chardev_pending(Chardev *chr)
+{
+    if (chr->queue->len) {
+        chr->fe_blocked = true;
+    }
+    return chr->queue->len;
+}
+
 void chardev_output_ready(Chardev *chr)
 {
     if (chr->queue->len) {

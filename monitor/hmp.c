@@ -388,7 +388,7 @@ static const LineEditorOps editor_ops = {
 static size_t hmp_can_read(Session *s)
 {
     /* one byte at a time: what follows a command that suspends stays with the chardev */
-    return ((HMPMonitor *)s)->suspended ? 0 : 1;
+    return ((HMPMonitor *)s)->suspended || session_is_backed_up(s) ? 0 : 1;
 }
 
 static void hmp_read(Session *s, const uint8_t *buf, size_t len)

@@ -47,6 +47,9 @@ struct QMPCapabilityList;
 /** qmp_capabilities for the session that runs it (NULL or not QMP: an error). */
 bool qmp_session_negotiate(Session *s, struct QMPCapabilityList *enable, GError **errp);
 
+/** True while so much output waits that requests are left unread: a client that does not read costs no memory. */
+bool session_is_backed_up(Session *s);
+
 /** The fd that came with the running command; -1 with QEMU's error. */
 int monitors_take_fd(Monitors *monitors, GError **errp);
 /** query-version's package text: "Ferry <version>". */

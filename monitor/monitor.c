@@ -30,6 +30,13 @@ static void session_read(void *opaque, const uint8_t *buf, size_t len)
     s->ops->read(s, buf, len);
 }
 
+#define PENDING_MAX_BYTES (1u << 20)
+
+bool session_is_backed_up(Session *s)
+{
+    return chardev_pending(s->chr) > PENDING_MAX_BYTES;
+}
+
 static void session_open(Session *s)
 {
     if (!s->is_open) {
@@ -46,6 +53,8 @@ static void session_event(void *opaque, ChardevEvent event)
     } else if (event == CHARDEV_CLOSED && s->is_open) {
         s->is_open = false;
         s->ops->closed(s);
+    } else if (event == CHARDEV_WRITABLE) {
+        chardev_accept_input(s->chr);
     }
 }
 

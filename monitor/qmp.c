@@ -242,8 +242,7 @@ static void qmp_closed(Session *s)
 
 static size_t qmp_can_read(Session *s)
 {
-    (void)s;
-    return 4096;
+    return session_is_backed_up(s) ? 0 : 4096;
 }
 
 static void qmp_read(Session *s, const uint8_t *buf, size_t len)

@@ -58,6 +58,8 @@ void chardev_write_all(Chardev *chr, const void *buf, size_t len);
 uint8_t *chardev_ringbuf_read(Chardev *chr, size_t size, size_t *len, GError **errp);
 /** Writes into a ringbuf as if the guest had written it. */
 bool chardev_ringbuf_write(Chardev *chr, const void *buf, size_t len, GError **errp);
+/** Bytes of chardev_write_all that wait for the far end; if not 0, WRITABLE comes when all are gone. 0 for a mux. */
+size_t chardev_pending(Chardev *chr);
 /** First fd received with SCM_RIGHTS and not taken, -1 if none; caller owns. Fds nobody took are closed when new ones come. */
 int chardev_take_fd(Chardev *chr);
 const char *chardev_id(const Chardev *chr);

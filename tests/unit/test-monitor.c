@@ -443,6 +443,35 @@ static void test_dump(Fixture *f, gconstpointer data)
     close(fd);
 }
 
+/* A client that asks and does not read: requests are left in the socket, nothing is lost. */
+static void test_backpressure(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    static const char ask_much[] = "{\"execute\":\"query-qmp-schema\"}\n";
+    int fd = open_qmp(f, "qmp"), sent = 0, answers = 0, idle = 0;
+    expect(f, fd, "{\"execute\":\"qmp_capabilities\"}", OK);
+    for (int full = 0; full < 50; spin(f, 1)) {
+        if (write(fd, ask_much, strlen(ask_much)) == (ssize_t)strlen(ask_much)) {
+            sent++;
+            full = 0;
+        } else {
+            full++;
+        }
+        g_assert_cmpint(sent, <, 50000);    /* without a limit this never fills up */
+    }
+    while (idle < 50) {
+        char buf[65536];
+        ssize_t n = read(fd, buf, sizeof(buf));
+        for (ssize_t i = 0; i < n; i++) {
+            answers += buf[i] == '\n';
+        }
+        idle = n > 0 ? 0 : idle + 1;
+        spin(f, n > 0 ? 0 : 1);
+    }
+    g_assert_cmpint(answers, ==, sent);
+    close(fd);
+}
+
 /* Random bytes and random changes of good lines: nobody crashes, the session goes on. */
 static void test_noise(Fixture *f, gconstpointer data)
 {
@@ -488,6 +517,7 @@ int main(int argc, char **argv)
     ADD("fds", test_fds);
     ADD("hmp", test_hmp);
     ADD("dump", test_dump);
+    ADD("backpressure", test_backpressure);
     ADD("noise", test_noise);
     return g_test_run();
 }
