@@ -29,21 +29,38 @@ static uint64_t ram_end(const Board *board)
     return virt_memmap[VIRT_DRAM].base + board->machine->config->ram_bytes;
 }
 
-/* The installed OpenSBI, or NULL. */
-static const char *find_default_firmware(void)
+/* A file of this name in the folders of -L; NULL if there is none. */
+static char *find_in_data_dirs(const MachineConfig *config, const char *name)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(firmware_paths); i++) {
-        if (access(firmware_paths[i], R_OK) == 0) {
-            return firmware_paths[i];
+    for (guint i = 0; config->data_dirs && i < config->data_dirs->len; i++) {
+        char *path = g_build_filename(g_ptr_array_index(config->data_dirs, i), name, NULL);
+
+        if (access(path, R_OK) == 0) {
+            return path;
         }
+        g_free(path);
     }
     return NULL;
+}
+
+/* OpenSBI from -L or as installed; NULL if there is none. */
+static char *find_default_firmware(const MachineConfig *config)
+{
+    char *path = find_in_data_dirs(config, DEFAULT_FIRMWARE);
+
+    for (size_t i = 0; !path && i < G_N_ELEMENTS(firmware_paths); i++) {
+        if (access(firmware_paths[i], R_OK) == 0) {
+            path = g_strdup(firmware_paths[i]);
+        }
+    }
+    return path;
 }
 
 static bool load_firmware(Board *board, uint64_t *end, GError **errp)
 {
     MachineConfig *config = board->machine->config;
     const char *bios = config->bios;
+    g_autofree char *found = NULL;
     g_autoptr(GError) err = NULL;
     LoadedImage image;
 
@@ -52,8 +69,7 @@ static bool load_firmware(Board *board, uint64_t *end, GError **errp)
         return true;
     }
     if (!bios || strcmp(bios, "default") == 0) {
-        const char *found = find_default_firmware();
-
+        found = find_default_firmware(config);
         if (!found) {
             if (config->incoming && !bios) {
                 return true; /* the stream brings the firmware; only a later reset would miss it */
@@ -61,6 +77,8 @@ static bool load_firmware(Board *board, uint64_t *end, GError **errp)
             error_setg(errp, "Unable to load the RISC-V firmware \"%s\"", DEFAULT_FIRMWARE);
             return false;
         }
+        bios = found;
+    } else if (access(bios, F_OK) != 0 && (found = find_in_data_dirs(config, bios))) {
         bios = found;
     }
     if (!rom_list_add_image(board->roms, bios, *end, false, &image, &err)) {

@@ -20,7 +20,8 @@ static Fix *fix_new(void)
 {
     Fix *f = g_new0(Fix, 1);
     /* not /tmp: it may be a file system without O_DIRECT */
-    g_autofree char *template = g_build_filename(g_get_current_dir(), "block-XXXXXX", NULL);
+    g_autofree char *here = g_get_current_dir();
+    g_autofree char *template = g_build_filename(here, "block-XXXXXX", NULL);
     int fd = g_mkstemp(template);
 
     g_assert_cmpint(fd, >=, 0);
