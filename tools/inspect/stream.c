@@ -9,34 +9,12 @@
 #include <json-c/json.h>
 #include <string.h>
 #include "layout.h"
-#include "ram.h"
 #include "stream.h"
-
-#define DESCRIPTION_MAX (16u << 20)
-#define LIBVIRT_HEADER 92
-#define LIBVIRT_XML_MAX (64u << 20)
-
-typedef struct LiveSection {
-    uint32_t id;
-    char *idstr;
-    bool ended;
-} LiveSection;
-
-typedef struct Walker {
-    Model *m;
-    Source *s;
-    RamReader ram;
-    GPtrArray *live;                /* LiveSection */
-    int footers;                    /* -1: not known yet */
-    struct json_object *json;       /* the description, once it was found */
-    bool looked_for_json, postcopy;
-    size_t next_device;
-    uint64_t package_end;           /* offset; 0: not in a package */
-} Walker;
+#include "walker.h"
 
 /* ---- small readers ---- */
 
-static bool ends_early(Walker *w, const char *what)
+bool walker_ends_early(Walker *w, const char *what)
 {
     int err = source_errno(w->s);
     return model_problem(w->m, source_offset(w->s), "%s %s", what,
@@ -44,18 +22,12 @@ static bool ends_early(Walker *w, const char *what)
                          : err ? g_strerror(err) : "ends early: the file stops here");
 }
 
-static uint32_t be32(const uint8_t *p)
+uint32_t walker_be32(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
 }
 
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)p[3] << 24 | p[2] << 16 | p[1] << 8 | p[0];
-}
-
-/* A name fit for being shown; NULL when it is none. */
-static char *name_from(const uint8_t *p, size_t len)
+char *walker_name(const uint8_t *p, size_t len)
 {
     char *name = g_strndup((const char *)p, len);
 
@@ -68,7 +40,7 @@ static char *name_from(const uint8_t *p, size_t len)
     return name;
 }
 
-static Section *add_section(Walker *w, SectionKind kind, uint64_t offset)
+Section *walker_add_section(Walker *w, SectionKind kind, uint64_t offset)
 {
     Section *sec = g_new0(Section, 1);
     sec->kind = kind;
@@ -77,385 +49,9 @@ static Section *add_section(Walker *w, SectionKind kind, uint64_t offset)
     return sec;
 }
 
-static void end_section(Walker *w, Section *sec)
+void walker_end_section(Walker *w, Section *sec)
 {
     sec->length = source_offset(w->s) - sec->offset;
-}
-
-/* ---- libvirt's header ---- */
-
-static char *xml_domain_name(const char *xml)
-{
-    const char *open = strstr(xml, "<name>"), *close = open ? strstr(open, "</name>") : NULL;
-    return close ? g_strndup(open + 6, close - open - 6) : g_strdup("?");
-}
-
-static bool libvirt_compression(Walker *w, uint32_t kind)
-{
-    static const char *const tools[] = { NULL, NULL, "bzip2 -dc", "xz -dc", "lzop -dc" };
-
-    if (kind == 0) {
-        return true;
-    }
-    if (kind == 1) {
-        return source_gunzip_from_here(w->s) ||
-               model_problem(w->m, source_offset(w->s), "gzip inside gzip");
-    }
-    if (kind < G_N_ELEMENTS(tools)) {
-        return model_problem(w->m, source_offset(w->s), "the stream is compressed: unpack it with "
-                             "\"tail -c +%" PRIu64 " FILE | %s | ferry-inspect ... -\"",
-                             source_offset(w->s) + 1, tools[kind]);
-    }
-    return model_problem(w->m, source_offset(w->s), "libvirt header: compression %u is not known",
-                         kind);
-}
-
-static bool read_libvirt(Walker *w)
-{
-    const uint8_t *p = source_peek(w->s, LIBVIRT_HEADER);
-    Section *sec = add_section(w, SEC_LIBVIRT, source_offset(w->s));
-
-    if (!p) {
-        return ends_early(w, "libvirt's header");
-    }
-    bool partial = memcmp(p, "LibvirtQemudPart", 16) == 0;
-    uint32_t version = le32(p + 16), xml_len = le32(p + 20), running = le32(p + 24);
-    uint32_t compression = le32(p + 28);
-    if (version != 2 || xml_len > LIBVIRT_XML_MAX) {
-        return model_problem(w->m, sec->offset, "libvirt header: version %u, %u bytes of XML, "
-                             "expected version 2 and at most %u", version, xml_len,
-                             LIBVIRT_XML_MAX);
-    }
-    source_take(w->s, LIBVIRT_HEADER);
-    const uint8_t *xml = source_peek(w->s, xml_len);
-    if (!xml) {
-        return ends_early(w, "libvirt's domain description");
-    }
-    g_autofree char *text = g_strndup((const char *)xml, xml_len);
-    g_autofree char *name = xml_domain_name(text);
-    source_take(w->s, xml_len);
-    sec->text = g_strdup_printf("version %u, domain '%s', was %s, compression %u, %u bytes of XML%s",
-                                version, name, running ? "running" : "paused", compression,
-                                xml_len, partial ? ", SAVE NOT COMPLETED" : "");
-    end_section(w, sec);
-    return libvirt_compression(w, compression);
-}
-
-/* ---- header and configuration ---- */
-
-static bool read_header(Walker *w)
-{
-    uint64_t at = source_offset(w->s);
-    const uint8_t *p = source_peek(w->s, 8);
-
-    if (!p) {
-        return ends_early(w, "the header");
-    }
-    if (memcmp(p, "QEVM", 4) != 0) {
-        return model_problem(w->m, at, "not a migration stream: magic %02x %02x %02x %02x, "
-                             "expected \"QEVM\"", p[0], p[1], p[2], p[3]);
-    }
-    if (be32(p + 4) != 3) {
-        return model_problem(w->m, at + 4, "stream version %u, expected 3", be32(p + 4));
-    }
-    Section *sec = add_section(w, SEC_HEADER, at);
-    sec->text = g_strdup("version 3");
-    source_take(w->s, 8);
-    end_section(w, sec);
-    return true;
-}
-
-static const char *const known_capabilities[] = {
-    "xbzrle", "rdma-pin-all", "auto-converge", "zero-blocks", "compress", "events",
-    "postcopy-ram", "x-colo", "release-ram", "block", "return-path",
-    "pause-before-switchover", "multifd", "dirty-bitmaps", "postcopy-blocktime",
-    "late-block-activate", "x-ignore-shared", "validate-uuid", "background-snapshot",
-    "zero-copy-send", "postcopy-preempt", "switchover-ack", "dirty-limit", "mapped-ram",
-    "fixed-ram",
-};
-
-static bool capability_known(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(known_capabilities); i++) {
-        if (g_str_equal(known_capabilities[i], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool read_capabilities(Walker *w)
-{
-    const uint8_t *p = source_peek(w->s, 4);
-    uint32_t count = p ? be32(p) : 0;
-
-    if (!p) {
-        return ends_early(w, "the list of capabilities");
-    }
-    if (count == 0 || count > G_N_ELEMENTS(known_capabilities)) {
-        return model_problem(w->m, source_offset(w->s), "%u capabilities, expected 1 to %zu",
-                             count, G_N_ELEMENTS(known_capabilities));
-    }
-    source_take(w->s, 4);
-    for (uint32_t i = 0; i < count; i++) {
-        p = source_peek(w->s, 1);
-        if (!p || !(p = source_peek(w->s, 1 + p[0]))) {
-            return ends_early(w, "a capability");
-        }
-        char *name = name_from(p + 1, p[0]);
-        if (!name || !capability_known(name)) {
-            model_problem(w->m, source_offset(w->s), "unknown capability '%s'",
-                          name ? name : "(not text)");
-            g_free(name);
-            return false;
-        }
-        g_ptr_array_add(w->m->capabilities, name);
-        source_take(w->s, 1 + p[0]);
-        w->m->ignore_shared |= g_str_equal(name, "x-ignore-shared");
-        w->m->layout = g_str_equal(name, "mapped-ram")  ? LAYOUT_MAPPED_RAM
-                       : g_str_equal(name, "fixed-ram") ? LAYOUT_FIXED_RAM
-                                                        : w->m->layout;
-    }
-    return true;
-}
-
-static bool read_config_subsection(Walker *w, const char *name, GString *text)
-{
-    const uint8_t *p;
-
-    if (g_str_equal(name, "configuration/capabilities")) {
-        if (!read_capabilities(w)) {
-            return false;
-        }
-        for (guint i = 0; i < w->m->capabilities->len; i++) {
-            g_string_append_printf(text, ", %s",
-                                   (char *)g_ptr_array_index(w->m->capabilities, i));
-        }
-        return true;
-    }
-    if (g_str_equal(name, "configuration/uuid")) {
-        if (!(p = source_peek(w->s, 16))) {
-            return ends_early(w, "the UUID");
-        }
-        g_string_append(text, ", UUID ");
-        for (int i = 0; i < 16; i++) {
-            g_string_append_printf(text, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
-                                   p[i]);
-        }
-        source_take(w->s, 16);
-        return true;
-    }
-    if (g_str_equal(name, "configuration/target-page-bits")) {
-        if (!(p = source_peek(w->s, 4))) {
-            return ends_early(w, "the page size");
-        }
-        if (be32(p) != 12) {
-            return model_problem(w->m, source_offset(w->s), "pages of 2^%u bytes, this tool knows "
-                                 "4096 only", be32(p));
-        }
-        source_take(w->s, 4);
-        return true;
-    }
-    return model_problem(w->m, source_offset(w->s), "unknown configuration subsection '%s'", name);
-}
-
-static bool read_config_subsections(Walker *w, GString *text)
-{
-    const uint8_t *p;
-
-    while ((p = source_peek(w->s, 2)) && p[0] == 0x05) {
-        uint64_t at = source_offset(w->s);
-        size_t len = p[1];
-        if (!(p = source_peek(w->s, 6 + len))) {
-            return ends_early(w, "the configuration");
-        }
-        g_autofree char *name = name_from(p + 2, len);
-        uint32_t version = be32(p + 2 + len);
-        if (!name || version != 1) {
-            return model_problem(w->m, at, "configuration subsection '%s' version %u, expected 1",
-                                 name ? name : "(not text)", version);
-        }
-        source_take(w->s, 6 + len);
-        if (!read_config_subsection(w, name, text)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool read_config(Walker *w)
-{
-    uint64_t at = source_offset(w->s);
-    const uint8_t *p = source_peek(w->s, 1);
-
-    if (p && p[0] != 0x07) {
-        return true;    /* send-configuration=off; a wrong byte is found as an unknown section */
-    }
-    if (!p || !(p = source_peek(w->s, 5))) {
-        return ends_early(w, "the configuration");
-    }
-    uint32_t len = be32(p + 1);
-    if (len == 0 || len > 255) {
-        return model_problem(w->m, at, "configuration: machine name of %u bytes, expected 1 to 255",
-                             len);
-    }
-    if (!(p = source_peek(w->s, 5 + len))) {
-        return ends_early(w, "the configuration");
-    }
-    w->m->machine = name_from(p + 5, len);
-    if (!w->m->machine) {
-        return model_problem(w->m, at, "configuration: the machine's name is not text");
-    }
-    source_take(w->s, 5 + len);
-    Section *sec = add_section(w, SEC_CONFIG, at);
-    GString *text = g_string_new(NULL);
-    g_string_printf(text, "machine '%s'", w->m->machine);
-    bool ok = read_config_subsections(w, text);
-    sec->text = g_string_free(text, FALSE);
-    end_section(w, sec);
-    return ok;
-}
-
-/* ---- the description ---- */
-
-static struct json_object *parse_description(const uint8_t *p, uint32_t len)
-{
-    struct json_tokener *tok = json_tokener_new_ex(64);
-    struct json_object *o = json_tokener_parse_ex(tok, (const char *)p, len);
-    bool whole = json_tokener_get_error(tok) == json_tokener_success &&
-                 json_tokener_get_parse_end(tok) == len;
-    struct json_object *devices;
-
-    json_tokener_free(tok);
-    if (o && whole && json_object_object_get_ex(o, "devices", &devices) &&
-        json_object_is_type(devices, json_type_array)) {
-        return o;
-    }
-    json_object_put(o);
-    return NULL;
-}
-
-/*
- * Devices can only be read with the description, which comes after them: at
- * the first device everything left is brought into the window and searched
- * from its end. What is found is checked again when the walk gets there.
- */
-static void look_for_description(Walker *w)
-{
-    if (w->looked_for_json || w->package_end) {
-        return;
-    }
-    w->looked_for_json = true;
-    if (!source_slurp(w->s)) {
-        return;
-    }
-    size_t size = source_window(w->s);
-    const uint8_t *p = source_peek(w->s, size);
-    for (size_t i = size; p && i-- > 0;) {
-        if (p[i] == 0x06 && size - i > 6 && p[i + 5] == '{' && be32(p + i + 1) <= size - i - 5 &&
-            be32(p + i + 1) <= DESCRIPTION_MAX) {
-            w->json = parse_description(p + i + 5, be32(p + i + 1));
-            if (w->json) {
-                break;
-            }
-        }
-    }
-    if (w->json) {
-        w->m->ferry = json_object_object_get_ex(w->json, "ferry", NULL);
-        w->m->configuration_described =
-            json_object_object_get_ex(w->json, "configuration", NULL);
-    }
-}
-
-static struct json_object *described_devices(Walker *w)
-{
-    struct json_object *devices = NULL;
-    if (w->json) {
-        json_object_object_get_ex(w->json, "devices", &devices);
-    }
-    return devices;
-}
-
-/* The description's entry for this section: they come in the same order. */
-static bool described_device(Walker *w, const Section *sec, struct json_object **device)
-{
-    struct json_object *devices = described_devices(w), *name, *instance, *version;
-
-    *device = NULL;
-    if (!devices) {
-        return true;
-    }
-    if (w->next_device >= json_object_array_length(devices)) {
-        return model_problem(w->m, sec->offset, "section '%s' instance %u is not in the stream's "
-                             "description", sec->idstr, sec->instance);
-    }
-    struct json_object *o = json_object_array_get_idx(devices, w->next_device++);
-    if (!json_object_object_get_ex(o, "name", &name) ||
-        !json_object_object_get_ex(o, "instance_id", &instance) ||
-        !json_object_is_type(name, json_type_string) ||
-        !json_object_is_type(instance, json_type_int)) {
-        return model_problem(w->m, sec->offset, "device %zu of the description has no name or "
-                             "instance", w->next_device - 1);
-    }
-    if (!g_str_equal(json_object_get_string(name), sec->idstr) ||
-        json_object_get_int64(instance) != sec->instance) {
-        return model_problem(w->m, sec->offset, "section '%s' instance %u, the description has "
-                             "'%s' instance %" PRId64 " here", sec->idstr, sec->instance,
-                             json_object_get_string(name), json_object_get_int64(instance));
-    }
-    if (json_object_object_get_ex(o, "version", &version) &&
-        json_object_get_int64(version) != sec->version) {
-        return model_problem(w->m, sec->offset, "section '%s' instance %u has version %u, its "
-                             "description says %" PRId64, sec->idstr, sec->instance, sec->version,
-                             json_object_get_int64(version));
-    }
-    *device = o;
-    return true;
-}
-
-static bool check_description(Walker *w, uint64_t at)
-{
-    struct json_object *devices = described_devices(w), *page_size;
-
-    if (json_object_object_get_ex(w->json, "page_size", &page_size) &&
-        json_object_get_int64(page_size) != PAGE) {
-        return model_problem(w->m, at, "the description has page size %" PRId64 ", expected %u",
-                             json_object_get_int64(page_size), PAGE);
-    }
-    if (w->next_device < json_object_array_length(devices)) {
-        return model_problem(w->m, at, "the description has %zu devices, the stream %zu",
-                             json_object_array_length(devices), w->next_device);
-    }
-    return true;
-}
-
-static bool read_description(Walker *w)
-{
-    uint64_t at = source_offset(w->s);
-    const uint8_t *p = source_peek(w->s, 5);
-
-    if (!p) {
-        return ends_early(w, "the description");
-    }
-    uint32_t len = be32(p + 1);
-    if (len > DESCRIPTION_MAX) {
-        return model_problem(w->m, at, "description of %u bytes, expected at most %u", len,
-                             DESCRIPTION_MAX);
-    }
-    if (!(p = source_peek(w->s, 5 + (size_t)len))) {
-        return ends_early(w, "the description");
-    }
-    w->m->description = g_strndup((const char *)p + 5, len);
-    if (!w->json && !(w->json = parse_description(p + 5, len))) {
-        return model_problem(w->m, at + 5, "the description is not a JSON object with \"devices\"");
-    }
-    Section *sec = add_section(w, SEC_DESCRIPTION, at);
-    source_take(w->s, 5 + (size_t)len);
-    sec->text = g_strdup_printf("%u bytes, %zu devices%s", len,
-                                json_object_array_length(described_devices(w)),
-                                w->m->ferry ? ", ferry" : "");
-    end_section(w, sec);
-    return check_description(w, at);
 }
 
 /* ---- sections ---- */
@@ -489,17 +85,17 @@ static bool read_footer(Walker *w, const Section *sec)
         return true;
     }
     if (!p || (p[0] == 0x7e && !(p = source_peek(w->s, 5)))) {
-        return ends_early(w, "a section's footer");
+        return walker_ends_early(w, "a section's footer");
     }
     if (p[0] != 0x7e) {
         return model_problem(w->m, at, "section '%s' (%s at 0x%" PRIx64 "): no footer: byte 0x%02x, "
                              "expected 0x7e", sec->idstr, section_kind_name(sec->kind),
                              sec->offset, p[0]);
     }
-    if (be32(p + 1) != sec->id) {
+    if (walker_be32(p + 1) != sec->id) {
         return model_problem(w->m, at, "section '%s' (%s at 0x%" PRIx64 "): footer with id %u, "
                              "expected %u", sec->idstr, section_kind_name(sec->kind), sec->offset,
-                             be32(p + 1), sec->id);
+                             walker_be32(p + 1), sec->id);
     }
     source_take(w->s, 5);
     return true;
@@ -511,13 +107,13 @@ static bool read_section_header(Walker *w, Section *sec)
     const uint8_t *p = source_peek(w->s, 6);
 
     if (!p || !(p = source_peek(w->s, 6 + p[5] + 8))) {
-        return ends_early(w, "a section's header");
+        return walker_ends_early(w, "a section's header");
     }
     size_t len = p[5];
-    sec->id = be32(p + 1);
-    sec->idstr = name_from(p + 6, len);
-    sec->instance = be32(p + 6 + len);
-    sec->version = be32(p + 10 + len);
+    sec->id = walker_be32(p + 1);
+    sec->idstr = walker_name(p + 6, len);
+    sec->instance = walker_be32(p + 6 + len);
+    sec->version = walker_be32(p + 10 + len);
     if (!sec->idstr || len == 0) {
         g_free(sec->idstr);
         sec->idstr = g_strdup("?");
@@ -537,7 +133,7 @@ static bool read_ram(Walker *w, Section *sec)
 
 static bool read_start(Walker *w)
 {
-    Section *sec = add_section(w, SEC_START, source_offset(w->s));
+    Section *sec = walker_add_section(w, SEC_START, source_offset(w->s));
 
     if (!read_section_header(w, sec)) {
         return false;
@@ -557,19 +153,19 @@ static bool read_start(Walker *w)
     l->idstr = g_strdup(sec->idstr);
     g_ptr_array_add(w->live, l);
     bool ok = read_ram(w, sec) && read_footer(w, sec);
-    end_section(w, sec);
+    walker_end_section(w, sec);
     return ok;
 }
 
 static bool read_part_or_end(Walker *w, SectionKind kind)
 {
-    Section *sec = add_section(w, kind, source_offset(w->s));
+    Section *sec = walker_add_section(w, kind, source_offset(w->s));
     const uint8_t *p = source_peek(w->s, 5);
 
     if (!p) {
-        return ends_early(w, "a section's header");
+        return walker_ends_early(w, "a section's header");
     }
-    sec->id = be32(p + 1);
+    sec->id = walker_be32(p + 1);
     LiveSection *l = live_find(w, sec->id);
     if (!l || l->ended) {
         return model_problem(w->m, sec->offset, "%s of section id %u, which %s",
@@ -580,16 +176,16 @@ static bool read_part_or_end(Walker *w, SectionKind kind)
     source_take(w->s, 5);
     bool ok = read_ram(w, sec) && read_footer(w, sec);
     l->ended = kind == SEC_END;
-    end_section(w, sec);
+    walker_end_section(w, sec);
     return ok;
 }
 
 static bool read_full(Walker *w)
 {
     struct json_object *device;
-    Section *sec = add_section(w, SEC_FULL, source_offset(w->s));
+    Section *sec = walker_add_section(w, SEC_FULL, source_offset(w->s));
 
-    look_for_description(w);
+    walker_look_for_description(w);
     if (!read_section_header(w, sec)) {
         return false;
     }
@@ -607,7 +203,7 @@ static bool read_full(Walker *w)
         w->m->cpu_version = MIN(sec->version, G_MAXINT);
         w->m->harts++;
     }
-    if (!described_device(w, sec, &device)) {
+    if (!walker_described_device(w, sec, &device)) {
         return false;
     }
     sec->data_offset = source_offset(w->s);
@@ -615,7 +211,7 @@ static bool read_full(Walker *w)
     bool ok = layout_read_body(w->m, w->s, device, sec, sec->fields);
     sec->data_length = source_offset(w->s) - sec->data_offset;
     ok = ok && read_footer(w, sec);
-    end_section(w, sec);
+    walker_end_section(w, sec);
     return ok;
 }
 
@@ -639,8 +235,8 @@ static bool apply_discard(Walker *w, const uint8_t *p, unsigned len, uint64_t at
                              "of a known block");
     }
     for (unsigned i = 3 + p[1]; i < len; i += 16) {
-        uint64_t start = (uint64_t)be32(p + i) << 32 | be32(p + i + 4);
-        uint64_t length = (uint64_t)be32(p + i + 8) << 32 | be32(p + i + 12);
+        uint64_t start = (uint64_t)walker_be32(p + i) << 32 | walker_be32(p + i + 4);
+        uint64_t length = (uint64_t)walker_be32(p + i + 8) << 32 | walker_be32(p + i + 12);
         if (start % PAGE || length % PAGE || start > b->length || length > b->length - start) {
             return model_problem(w->m, at, "command POSTCOPY_RAM_DISCARD: block '%s' range 0x%"
                                  PRIx64 " + 0x%" PRIx64 " is not in it", b->name, start, length);
@@ -657,7 +253,7 @@ static bool read_command(Walker *w)
     unsigned cmd = p ? p[1] << 8 | p[2] : 0, len = p ? p[3] << 8 | p[4] : 0;
 
     if (!p || !(p = source_peek(w->s, 5 + len))) {
-        return ends_early(w, "a command");
+        return walker_ends_early(w, "a command");
     }
     if (cmd >= G_N_ELEMENTS(commands) || !commands[cmd].name) {
         return model_problem(w->m, at, "unknown command %u of %u bytes", cmd, len);
@@ -669,17 +265,17 @@ static bool read_command(Walker *w)
     if (cmd == 6 && !apply_discard(w, p + 5, len, at)) {
         return false;
     }
-    Section *sec = add_section(w, SEC_COMMAND, at);
+    Section *sec = walker_add_section(w, SEC_COMMAND, at);
     sec->id = cmd;
     sec->text = len ? g_strdup_printf("%s, %u bytes", commands[cmd].name, len)
                     : g_strdup(commands[cmd].name);
     w->m->switchover_command |= cmd == 11;
     w->postcopy |= cmd == 4;
     if (cmd == 7) {
-        w->package_end = at + 9 + be32(p + 5);
+        w->package_end = at + 9 + walker_be32(p + 5);
     }
     source_take(w->s, 5 + len);
-    end_section(w, sec);
+    walker_end_section(w, sec);
     return true;
 }
 
@@ -709,10 +305,10 @@ static bool check_all_pages(Walker *w, uint64_t at)
 
 static bool read_eof(Walker *w)
 {
-    Section *sec = add_section(w, SEC_EOF, source_offset(w->s));
+    Section *sec = walker_add_section(w, SEC_EOF, source_offset(w->s));
 
     source_take(w->s, 1);
-    end_section(w, sec);
+    walker_end_section(w, sec);
     for (guint i = 0; i < w->live->len; i++) {
         const LiveSection *l = g_ptr_array_index(w->live, i);
         if (!l->ended) {
@@ -733,9 +329,9 @@ static bool read_trailer(Walker *w)
     const uint8_t *p;
 
     if (!source_peek(w->s, 1)) {
-        return source_errno(w->s) ? ends_early(w, "what follows the stream") : true;
+        return source_errno(w->s) ? walker_ends_early(w, "what follows the stream") : true;
     }
-    Section *sec = add_section(w, SEC_TRAILER, at);
+    Section *sec = walker_add_section(w, SEC_TRAILER, at);
     while ((p = source_peek(w->s, 1))) {
         if (*p) {
             return model_problem(w->m, source_offset(w->s), "byte 0x%02x after the end of the "
@@ -743,7 +339,7 @@ static bool read_trailer(Walker *w)
         }
         source_take(w->s, 1);
     }
-    end_section(w, sec);
+    walker_end_section(w, sec);
     sec->text = g_strdup_printf("%" PRIu64 " zero bytes", sec->length);
     return true;
 }
@@ -779,7 +375,7 @@ static bool read_elements(Walker *w)
             w->ram.last = NULL;     /* the next page names its block */
         }
         if (!p) {
-            return ends_early(w, "the stream");
+            return walker_ends_early(w, "the stream");
         }
         if (*p == 0x00) {
             return read_eof(w);
@@ -792,17 +388,12 @@ static bool read_elements(Walker *w)
 
 static bool read_all(Walker *w)
 {
-    const uint8_t *p = source_peek(w->s, 16);
-
-    if (p && memcmp(p, "LibvirtQemud", 12) == 0 && !read_libvirt(w)) {
+    if (!walker_read_head(w) || !read_elements(w)) {
         return false;
     }
-    if (!read_header(w) || !read_config(w) || !read_elements(w)) {
-        return false;
-    }
-    p = source_peek(w->s, 1);
+    const uint8_t *p = source_peek(w->s, 1);
     if (p && *p == 0x06) {
-        if (!read_description(w)) {
+        if (!walker_read_description(w)) {
             return false;
         }
     } else if (w->json) {
