@@ -465,6 +465,38 @@ static void test_cancel_before_verdict(Fixture *f, gconstpointer unused)
     assert_source_unharmed(f, RUN_STATE_RUNNING);
 }
 
+/* The link stalls in the middle of a device section: nobody may have to wait for the big lock. */
+static void test_stalled_device(Fixture *f, gconstpointer unused)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    g_autofree char *path = g_build_filename(f->dir, "file", NULL);
+    g_autofree char *bytes = NULL;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    gsize len;
+
+    start(f->src, f->file_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    char *cut = (char *)memmem(bytes, len, "timer", 5) + 20;
+    listen_on(f->dst, f->unix_uri);
+    g_strlcpy(a.sun_path, f->unix_uri + strlen("unix:"), sizeof(a.sun_path));
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&a, sizeof(a)), ==, 0);
+    for (char *p = bytes; p < cut;) {
+        ssize_t n = write(fd, p, cut - p);
+        g_assert_cmpint(n, >, 0);
+        p += n;
+    }
+    g_usleep(200000);
+    int64_t begin = g_get_monotonic_time();
+    tiny_lock(f->dst);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <, G_USEC_PER_SEC);
+    tiny_unlock(f->dst);
+    g_assert_cmpint(write(fd, cut, bytes + len - cut), ==, bytes + len - cut);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_same_ram(f);
+    close(fd);
+}
+
 static void test_rate_limit(Fixture *f, gconstpointer unused)
 {
     set_param(f->src, "max-bandwidth", "500k");     /* 200 pages of 4 KiB: 1.6 s */
@@ -504,6 +536,7 @@ int main(int argc, char **argv)
     ADD("cancel/blocked", DIALECT_QEMU_7_2, test_cancel_blocked);
     ADD("cancel/paused", DIALECT_QEMU_7_2, test_cancel_while_paused);
     ADD("cancel/before-verdict", DIALECT_QEMU_10_0, test_cancel_before_verdict);
+    ADD("stalled-device", DIALECT_QEMU_7_2, test_stalled_device);
     ADD("rate-limit", DIALECT_QEMU_7_2, test_rate_limit);
     return g_test_run();
 }
