@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The source's story: connect, setup, passes over guest memory, switchover,
- * device state, the destination's word, the end. Started by migration.c on
- * the main thread, told by one migration thread. Never decides what is legal
+ * device state, the destination's word, the end. Started by
+ * outgoing-handles.c on the main thread, told by one migration thread. Never decides what is legal
  * (control/state) or when to switch over (control/policy).
  *
  *   main thread            migration thread               return path thread
@@ -18,16 +18,11 @@
  * yes or, without a return path, every byte and the end of the channel were
  * accepted. Whatever fails before that ends with the guest as it was.
  */
-#include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <json-c/json.h>
-#include "migration/control/policy.h"
-#include "migration/control/rate.h"
-#include "migration/control/return-path.h"
-#include "migration/migration-private.h"
+#include "migration/outgoing-private.h"
 #include "migration/stream/format.h"
 #include "qapi/qapi-visit.h"
 #include "util/error.h"
@@ -35,53 +30,6 @@
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
 #define THROTTLE_PERIOD_US G_USEC_PER_SEC
 #define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
-
-struct Outgoing {
-    /* set once */
-    Migration *m;
-    Machine *machine;
-    ChannelAddress *addr;
-    MigrationCaps caps;
-    StreamDialect dialect;
-    uint32_t ram_id;
-    GThread *thread;
-    int cancel_fd;              /* eventfd: ends a connect */
-
-    GMutex lock;
-    GCond wake;                 /* cancelled, continued, rate changed */
-    /* protected by lock */
-    Channel *channel;           /* NULL before connect and after the end */
-    RamSaver *saver;            /* the same */
-    bool cancelled;             /* read without lock too */
-    bool continued, kicked;
-    RamStats last_ram;          /* when there is no saver any more */
-    bool guest_ran;             /* when it started: else all is sent in "downtime" */
-    bool has_ram;
-    char *reason;               /* of the last decision */
-    uint64_t pending;           /* wire bytes then */
-    GError *error;              /* why it failed: the first cause */
-    int64_t start_us, setup_us, stop_us, end_us;    /* monotonic; 0: not yet */
-    double bandwidth;           /* bytes per ms of the last window */
-    int64_t expected_downtime_ms;
-    uint64_t bytes_at_stop, bytes_now;
-    int throttle_percent;
-    int tid;
-
-    /* migration thread only */
-    StreamWriter *w;
-    ReturnPath *rp;
-    RateLimit rate;
-    uint64_t part_limit;        /* max-bandwidth when the part began */
-    ThrottleState throttle;
-    int64_t throttle_since_us, last_sync_us;
-    uint64_t throttle_dirtied, throttle_sent;
-    uint64_t pass;              /* last one announced */
-    RunState run_state_before;
-    bool stopped;               /* by us; run_state_before is to be restored */
-    bool committed;
-    struct json_object *description;
-    GByteArray *device_state;
-};
 
 /* ---- small helpers ---- */
 
@@ -102,14 +50,9 @@ static bool check_cancelled(Outgoing *o, GError **errp)
     return true;
 }
 
-static bool cap(const Outgoing *o, MigrationCaps bit)
-{
-    return o->caps & bit;
-}
-
 static bool layout_is_mapped(const Outgoing *o)
 {
-    return cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
+    return outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
 }
 
 /* Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
@@ -174,7 +117,7 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
                    channel_name(c));
         return false;
     }
-    if (cap(o, MIGRATION_CAP(RETURN_PATH)) && !channel_has_return_path(c)) {
+    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH)) && !channel_has_return_path(c)) {
         error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
                    channel_name(c));
         return false;
@@ -205,14 +148,15 @@ static bool make_saver(Outgoing *o, GError **errp)
 {
     MigrationParameters p = migration_options_params(o->m->options);
     RamSaveOptions opt = {
-        .xbzrle = cap(o, MIGRATION_CAP(XBZRLE)),
+        .xbzrle = outgoing_has_cap(o, MIGRATION_CAP(XBZRLE)),
         .xbzrle_cache_bytes = p.xbzrle_cache_size,
         .bulk_rule = migration_options_props(o->m->options)->xbzrle_bulk_rule,
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
-        .zero_blocks = cap(o, MIGRATION_CAP(ZERO_BLOCKS)),
-        .release_ram = cap(o, MIGRATION_CAP(RELEASE_RAM)),
-        .layout = cap(o, MIGRATION_CAP(MAPPED_RAM)) ? RAM_LAYOUT_MAPPED
-                  : cap(o, MIGRATION_CAP(FIXED_RAM)) ? RAM_LAYOUT_FIXED : RAM_LAYOUT_STREAM,
+        .zero_blocks = outgoing_has_cap(o, MIGRATION_CAP(ZERO_BLOCKS)),
+        .release_ram = outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM)),
+        .layout = outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM)) ? RAM_LAYOUT_MAPPED
+                  : outgoing_has_cap(o, MIGRATION_CAP(FIXED_RAM)) ? RAM_LAYOUT_FIXED
+                                                                  : RAM_LAYOUT_STREAM,
         .file_offset = o->addr->offset,
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
@@ -239,7 +183,7 @@ static void open_return_path(Outgoing *o)
 static bool outgoing_setup(Outgoing *o, GError **errp)
 {
     migration_put_header(o->m, o->w, o->caps);
-    if (cap(o, MIGRATION_CAP(RETURN_PATH))) {
+    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
         open_return_path(o);
     }
     if (!make_saver(o, errp)) {
@@ -305,7 +249,7 @@ static void sync_dirty(Outgoing *o)
     }
     o->last_sync_us = g_get_monotonic_time();
     announce_passes(o);
-    if (cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
+    if (outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
         consider_throttle(o, o->last_sync_us);
     }
 }
@@ -340,8 +284,8 @@ static bool time_to_switch_over(Outgoing *o)
     PolicyInput in = policy_input(o);
     PolicyAction action = policy_decide(&in);
 
-    if (action == POLICY_ITERATE && cap(o, MIGRATION_CAP(AUTO_CONVERGE)) && o->pass > 1 &&
-        g_get_monotonic_time() - o->last_sync_us > THROTTLE_SYNC_US) {
+    if (action == POLICY_ITERATE && outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE)) &&
+        o->pass > 1 && g_get_monotonic_time() - o->last_sync_us > THROTTLE_SYNC_US) {
         sync_dirty(o);
     }
     if (action == POLICY_SYNC) {
@@ -484,7 +428,7 @@ static bool take_device_state(Outgoing *o, GError **errp)
 
 static bool outgoing_switch_over(Outgoing *o, GError **errp)
 {
-    bool pause = cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
+    bool pause = outgoing_has_cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
     bool ok;
 
     bql_lock(o->machine->loop);
@@ -685,7 +629,7 @@ static void outgoing_end(Outgoing *o, GError *err)
  * settle the run state. Waits on the channel, on the rate limit and on
  * migrate-continue, all of which cancel ends. Ends with the final state.
  */
-static gpointer outgoing_thread(gpointer opaque)
+gpointer outgoing_thread(gpointer opaque)
 {
     Outgoing *o = opaque;
     GError *err = NULL;
@@ -699,183 +643,4 @@ static gpointer outgoing_thread(gpointer opaque)
     }
     outgoing_end(o, err);
     return NULL;
-}
-
-/* ---- for the main thread ---- */
-
-bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
-{
-    Outgoing *o = g_new0(Outgoing, 1);
-
-    o->m = m;
-    o->machine = m->machine;
-    o->addr = addr;
-    o->caps = migration_options_caps(m->options);
-    o->dialect = migration_dialect(m);
-    o->ram_id = o->dialect == DIALECT_QEMU_7_2 ? SECTION_ID_RAM_7_2 : SECTION_ID_RAM_10_0;
-    o->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    o->start_us = g_get_monotonic_time();
-    o->guest_ran = runstate_is_running(m->machine->runstate);
-    o->expected_downtime_ms = migration_options_params(m->options).downtime_limit;
-    g_mutex_init(&o->lock);
-    g_cond_init(&o->wake);
-    m->outgoing = o;
-    if (addr->kind == CHANNEL_FD) {
-        /* The named fds are the monitor's: resolved here, where it is safe. */
-        FdResolver fds = migration_fd_resolver(m);
-        o->channel = channel_connect(addr, &fds, -1, errp);
-        if (!o->channel) {
-            o->end_us = o->start_us;
-            o->error = errp && *errp ? g_error_copy(*errp) : NULL;
-            migration_state_move(&m->out_state, MIGRATION_EVENT_FAIL, NULL);
-            return false;
-        }
-    }
-    o->thread = g_thread_new("live_migration", outgoing_thread, o);
-    return true;
-}
-
-void outgoing_cancel(Outgoing *o)
-{
-    uint64_t one = 1;
-
-    if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_CANCEL, NULL)) {
-        return; /* nothing runs, or it is being cancelled already */
-    }
-    g_mutex_lock(&o->lock);
-    __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
-    if (o->channel) {
-        channel_shutdown(o->channel);
-    }
-    if (write(o->cancel_fd, &one, sizeof(one)) < 0) {
-        /* it is readable already */
-    }
-    g_cond_broadcast(&o->wake);
-    g_mutex_unlock(&o->lock);
-}
-
-bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp)
-{
-    MigrationStatus now = migration_state_get(&o->m->out_state);
-
-    if (now != state) {
-        error_setg(errp, "Migration not in expected state: %s", MigrationStatus_str(now));
-        return false;
-    }
-    if (now == MIGRATION_STATUS_PRE_SWITCHOVER) {
-        if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_CONTINUE, errp)) {
-            return false;
-        }
-        g_mutex_lock(&o->lock);
-        o->continued = true;
-        g_cond_broadcast(&o->wake);
-        g_mutex_unlock(&o->lock);
-    }
-    return true;
-}
-
-bool outgoing_set_cache_size(Outgoing *o, uint64_t bytes, GError **errp)
-{
-    bool ok = true;
-
-    g_mutex_lock(&o->lock);
-    if (o->saver && cap(o, MIGRATION_CAP(XBZRLE))) {
-        ok = ram_saver_set_cache_size(o->saver, bytes, errp);
-    }
-    g_mutex_unlock(&o->lock);
-    return ok;
-}
-
-void outgoing_kick(Outgoing *o)
-{
-    g_mutex_lock(&o->lock);
-    o->kicked = true;
-    g_cond_broadcast(&o->wake);
-    g_mutex_unlock(&o->lock);
-}
-
-int outgoing_thread_id(Outgoing *o)
-{
-    g_mutex_lock(&o->lock);
-    int tid = o->tid;
-    g_mutex_unlock(&o->lock);
-    return tid;
-}
-
-static double mbps_of(uint64_t bytes, int64_t us)
-{
-    return us > 0 ? bytes * 8.0 / us : 0;
-}
-
-void outgoing_view(Outgoing *o, OutgoingView *v)
-{
-    int64_t now = g_get_monotonic_time();
-
-    *v = (OutgoingView){ .status = migration_state_get(&o->m->out_state), .caps = o->caps };
-    g_mutex_lock(&o->lock);
-    int64_t end = o->end_us ? o->end_us : now;
-    v->total_ms = (end - o->start_us) / 1000;
-    v->setup_ms = o->setup_us ? (o->setup_us - o->start_us) / 1000 : 0;
-    v->downtime_ms = o->stop_us ? (end - o->stop_us) / 1000 : 0;
-    v->expected_downtime_ms = o->expected_downtime_ms;
-    v->has_ram = o->has_ram;
-    if (o->saver) {
-        ram_saver_get_stats(o->saver, &v->ram);
-    } else {
-        v->ram = o->last_ram;
-    }
-    uint64_t bytes = __atomic_load_n(&o->bytes_now, __ATOMIC_RELAXED);
-    v->transferred_bytes = o->dialect == DIALECT_QEMU_7_2 ? v->ram.transferred_bytes : bytes;
-    v->mbps = v->status == MIGRATION_STATUS_COMPLETED ? mbps_of(bytes, end - o->start_us)
-              : o->bandwidth * 8 / 1000;
-    v->precopy_bytes = !o->guest_ran ? 0 : o->stop_us ? o->bytes_at_stop : bytes;
-    v->downtime_bytes = bytes - v->precopy_bytes;
-    v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
-    v->accepted_unknown = !cap(o, MIGRATION_CAP(RETURN_PATH));
-    v->pending_wire_bytes = o->pending;
-    v->reason = g_strdup(o->reason);
-    v->error = o->error ? g_strdup(o->error->message) : NULL;
-    g_mutex_unlock(&o->lock);
-    v->ram_total_bytes = ram_list_total_bytes(o->machine->ram);
-}
-
-void outgoing_view_clear(OutgoingView *v)
-{
-    g_clear_pointer(&v->reason, g_free);
-    g_clear_pointer(&v->error, g_free);
-}
-
-void outgoing_free(Outgoing *o)
-{
-    if (!o) {
-        return;
-    }
-    if (o->thread) {
-        bool locked = bql_locked(o->machine->loop);
-        if (locked) {
-            bql_unlock(o->machine->loop);
-        }
-        g_thread_join(o->thread);
-        if (locked) {
-            bql_lock(o->machine->loop);
-        }
-    }
-    if (o->channel) {
-        channel_close(o->channel, NULL);
-    }
-    if (o->description) {
-        json_object_put(o->description);
-    }
-    if (o->device_state) {
-        g_byte_array_unref(o->device_state);
-    }
-    if (o->cancel_fd >= 0) {
-        close(o->cancel_fd);
-    }
-    channel_address_free(o->addr);
-    g_clear_error(&o->error);
-    g_free(o->reason);
-    g_mutex_clear(&o->lock);
-    g_cond_clear(&o->wake);
-    g_free(o);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The object of one outgoing migration, shared by its story (outgoing.c) and its handles (outgoing-handles.c). */
+#ifndef MIGRATION_OUTGOING_PRIVATE_H
+#define MIGRATION_OUTGOING_PRIVATE_H
+
+#include "migration/control/policy.h"
+#include "migration/control/rate.h"
+#include "migration/control/return-path.h"
+#include "migration/migration-private.h"
+
+struct Outgoing {
+    /* set once */
+    Migration *m;
+    Machine *machine;
+    ChannelAddress *addr;
+    MigrationCaps caps;
+    StreamDialect dialect;
+    uint32_t ram_id;
+    GThread *thread;
+    int cancel_fd;              /* eventfd: ends a connect */
+
+    GMutex lock;
+    GCond wake;                 /* cancelled, continued, rate changed */
+    /* protected by lock */
+    Channel *channel;           /* NULL before connect and after the end */
+    RamSaver *saver;            /* the same */
+    bool cancelled;             /* read without lock too */
+    bool continued, kicked;
+    RamStats last_ram;          /* when there is no saver any more */
+    bool guest_ran;             /* when it started: else all is sent in "downtime" */
+    bool has_ram;
+    char *reason;               /* of the last decision */
+    uint64_t pending;           /* wire bytes then */
+    GError *error;              /* why it failed: the first cause */
+    int64_t start_us, setup_us, stop_us, end_us;    /* monotonic; 0: not yet */
+    double bandwidth;           /* bytes per ms of the last window */
+    int64_t expected_downtime_ms;
+    uint64_t bytes_at_stop, bytes_now;
+    int throttle_percent;
+    int tid;
+
+    /* migration thread only */
+    StreamWriter *w;
+    ReturnPath *rp;
+    RateLimit rate;
+    uint64_t part_limit;        /* max-bandwidth when the part began */
+    ThrottleState throttle;
+    int64_t throttle_since_us, last_sync_us;
+    uint64_t throttle_dirtied, throttle_sent;
+    uint64_t pass;              /* last one announced */
+    RunState run_state_before;
+    bool stopped;               /* by us; run_state_before is to be restored */
+    bool committed;
+    struct json_object *description;
+    GByteArray *device_state;
+};
+
+/** The migration thread: tells the story from connect to the final state. */
+gpointer outgoing_thread(gpointer opaque);
+
+static inline bool outgoing_has_cap(const Outgoing *o, MigrationCaps caps)
+{
+    return o->caps & caps;
+}
+
+#endif
