@@ -395,3 +395,25 @@ EDOC
 SDOC
 Prints a property of an object as JSON.
 EDOC
+
+    {
+        .name       = "ringbuf_write",
+        .args_type  = "device:s,data:S",
+        .params     = "device data",
+        .help       = "Write to a ring buffer character device",
+        .cmd        = hmp_ringbuf_write,
+    },
+SDOC
+Writes text to a character device of type ringbuf, as if the guest had written it.
+EDOC
+
+    {
+        .name       = "ringbuf_read",
+        .args_type  = "device:s,size:i",
+        .params     = "device size",
+        .help       = "Read from a ring buffer character device",
+        .cmd        = hmp_ringbuf_read,
+    },
+SDOC
+Takes up to *size* bytes out of a character device of type ringbuf and prints them.
+EDOC

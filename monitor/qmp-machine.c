@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "chardev/char.h"
 #include "migration/migration.h"
 #include "monitor/internal.h"
 #include "qapi/qapi-commands.h"
@@ -228,23 +227,4 @@ bool qmp_pmemsave(struct Machine *machine, int64_t val, int64_t size, const char
         return false;
     }
     return save_range(machine, (uint64_t)val, (uint64_t)size, -1, filename, errp);
-}
-
-/* ---- character devices ---- */
-
-ChardevInfoList *qmp_query_chardev(struct Machine *machine, GError **errp)
-{
-    ChardevInfoList *list = NULL, **tail = &list;
-    (void)errp;
-    for (size_t i = 0; i < chardevs_count(machine->chardevs); i++) {
-        Chardev *chr = chardevs_get(machine->chardevs, i);
-        ChardevInfo *info = g_new0(ChardevInfo, 1);
-        info->label = g_strdup(chardev_id(chr));
-        info->filename = chardev_filename(chr);
-        info->frontend_open = chardev_frontend_open(chr);
-        *tail = g_new0(ChardevInfoList, 1);
-        (*tail)->value = info;
-        tail = &(*tail)->next;
-    }
-    return list;
 }

@@ -72,6 +72,7 @@ QMP = [
     cmd('human-monitor-command', **{'command-line': 'info status'}),
     cmd('human-monitor-command', **{'command-line': 'foo'}),
     cmd('human-monitor-command', **{'command-line': 'info status', 'cpu-index': 3}),
+    cmd('ringbuf-read', device='x', size=1), cmd('ringbuf-write', device='x', data='y'),
     cmd(CAPS), cmd(CAPS, x=1), cmd(CAPS, capabilities=1), cmd(CAPS, capabilities=[1]),
     cmd(CAPS, capabilities=None), cmd(CAPS, capabilities=[{'capability': 'foo', 'state': True}]),
     cmd(CAPS, capabilities=[{'capability': 'xbzrle'}]),

@@ -443,6 +443,23 @@ static void test_dump(Fixture *f, gconstpointer data)
     close(fd);
 }
 
+static void test_ringbuf(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    int fd = open_qmp(f, "qmp");
+    g_assert_nonnull(chardev_from_text(f->m.chardevs, "ring", "ringbuf", NULL));
+    expect(f, fd, "{\"execute\":\"qmp_capabilities\"}", OK);
+    expect(f, fd, "{\"execute\":\"ringbuf-write\",\"arguments\":{\"device\":\"ring\",\"data\":"
+                  "\"YWJj\",\"format\":\"base64\"}}", OK);
+    expect(f, fd, "{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"ring\",\"size\":2}}",
+           "{\"return\": \"ab\"}\r\n");
+    expect(f, fd, "{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"ring\",\"size\":99,"
+                  "\"format\":\"base64\"}}", "{\"return\": \"Yw==\"}\r\n");
+    expect(f, fd, "{\"execute\":\"ringbuf-read\",\"arguments\":{\"device\":\"ring\",\"size\":0}}",
+           FAIL("GenericError", "size must be greater than zero"));
+    close(fd);
+}
+
 /* A client that asks and does not read: requests are left in the socket, nothing is lost. */
 static void test_backpressure(Fixture *f, gconstpointer data)
 {
@@ -517,6 +534,7 @@ int main(int argc, char **argv)
     ADD("fds", test_fds);
     ADD("hmp", test_hmp);
     ADD("dump", test_dump);
+    ADD("ringbuf", test_ringbuf);
     ADD("backpressure", test_backpressure);
     ADD("noise", test_noise);
     return g_test_run();
