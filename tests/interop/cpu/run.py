@@ -55,7 +55,7 @@ def execute(binary, elf, cpu, timeout):
             print(f'{binary}: exit status {done.returncode}: {done.stderr}')
     except subprocess.TimeoutExpired:
         print(f'{binary}: no end within {timeout} s')
-    with open(out) as f:
+    with open(out, errors='replace') as f:
         return f.read().splitlines(), time.time() - began
 
 
@@ -132,6 +132,8 @@ def compare(args, work, name, sequences, cpu):
                 if not line.startswith('.L') and not line.startswith('.option'))
     print(f'{name}: {len(sequences)} sequences, {count} instructions, {len(bad)} differ; '
           f'QEMU {tq:.1f} s, Ferry {tf:.1f} s')
+    if bad:
+        print('differ:', *bad[:40])
     for number in bad[:args.show]:
         show_mismatch(args, work, sequences, number, cpu)
     return not bad

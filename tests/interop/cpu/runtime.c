@@ -325,5 +325,7 @@ int main(void)
     }
     puts_("END\n");
     *TEST = 0x5555;
-    return 0;
+    for (;;) {
+        /* until it takes effect */
+    }
 }
