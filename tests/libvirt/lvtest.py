@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the libvirt tests share: TAP, domains as XML, and the guest's own word.
+
+A test file registers functions with @case and ends with main(). Each gets a
+Bench: two hosts with libvirt, the emulator, the guest. A case passes only if
+it returns; what it claims it proves with check() and with the lines the
+checker guest prints on its console.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+
+from lvhosts import HostError, Hosts
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+EMULATOR = os.path.abspath(os.environ.get("FERRY", os.path.join(TOP, "build",
+                                                                "ferry-system-riscv64")))
+QEMU72 = os.environ.get("QEMU72", "/usr/bin/qemu-system-riscv64")
+
+CHECKER = re.compile(r"checker: gen=([\d,]+) ticks=(\d+) late=(\d+) ms=(\d+) bad=(\d+) "
+                     r"back=(\d+) regs=(\d+)")
+
+
+class Failure(Exception):
+    pass
+
+
+def check(ok, text):
+    if not ok:
+        raise Failure(text)
+
+
+def check_eq(got, want, what):
+    check(got == want, f"{what}: expected {want!r}, got {got!r}")
+
+
+def wait_for(what, fn, timeout=30, step=0.05):
+    """Waits until fn() is true; returns its value."""
+    end = time.monotonic() + timeout
+    while True:
+        value = fn()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"waited {timeout} s for {what}")
+        time.sleep(step)
+
+
+def guest_dir():
+    """Kernel and initramfs of scripts/fetch-guest."""
+    out = subprocess.run([os.path.join(TOP, "scripts", "fetch-guest")], stdout=subprocess.PIPE,
+                         text=True, check=True).stdout.split("\n")
+    return [line for line in out if line][-1]
+
+
+class Reports:
+    """The checker guest's lines on one or several consoles, oldest first."""
+
+    def __init__(self, *texts):
+        self.rows = []
+        for text in texts:
+            for m in CHECKER.finditer(text):
+                self.rows.append({"gen": [int(g) for g in m[1].split(",")], "ticks": int(m[2]),
+                                  "late": int(m[3]), "ms": int(m[4]), "bad": int(m[5]),
+                                  "back": int(m[6]), "regs": int(m[7])})
+
+    def prove(self, at_least=2, late=3):
+        """Alive and clean: memory right, time forward, nothing lost."""
+        check(len(self.rows) >= at_least,
+              f"the guest reported {len(self.rows)} times, expected {at_least} or more")
+        for before, row in zip([None] + self.rows, self.rows):
+            for key in ("bad", "back", "regs"):
+                check_eq(row[key], 0, f"the guest's own check \"{key}\" in {row}")
+            check(row["late"] <= late, f"ticks were lost: {row}")
+            if before:
+                check(row["ms"] > before["ms"], f"guest time went back: {before} -> {row}")
+                check(all(b <= r for b, r in zip(before["gen"], row["gen"])),
+                      f"a generation went back: {before} -> {row}")
+                check(row["ticks"] > before["ticks"], f"ticks went back: {before} -> {row}")
+
+
+class Domain:
+    """A guest as libvirt's users write it, and where it is."""
+
+    def __init__(self, bench, name, emulator=EMULATOR, mode="checker",
+                 args="size=2M,rate=2000,tick=100", memory=128, vcpus=1, serial="file",
+                 devices="", on_reboot="restart", machine="virt", cpu="", kernel=None,
+                 cmdline=None, poweroff="destroy"):
+        self.bench, self.name = bench, name
+        self.console = f"/var/log/libvirt/{name}-console.log"
+        self.uuid = str(uuid.uuid4())
+        source = {"file": f"<source path='{self.console}'/>", "pty": "",
+                  "unix": f"<source mode='bind' path='/run/{name}.sock'/>"}[serial]
+        kernel = kernel or bench.guest + "/Image"
+        cmdline = cmdline or f"console=ttyS0 ferry={mode} ferry.args={args}"
+        self.xml = f"""<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <uuid>{self.uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>{vcpus}</vcpu>
+  <os>
+    <type arch='riscv64' machine='{machine}'>hvm</type>
+    <kernel>{kernel}</kernel>
+    <initrd>{bench.guest}/initrd.cpio</initrd>
+    <cmdline>{cmdline}</cmdline>
+  </os>
+  <on_poweroff>{poweroff}</on_poweroff>
+  <on_reboot>{on_reboot}</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='{serial}'>{source}<target port='0'/></serial>
+    {devices}
+  </devices>
+  {cpu}
+</domain>
+"""
+
+    def xml_path(self, host):
+        path = f"/run/{self.name}.xml"
+        with open(host.path(path), "w") as f:
+            f.write(self.xml)
+        return path
+
+    def create(self, host, *flags):
+        host.virsh("create", self.xml_path(host), *flags)
+        return self
+
+    def define(self, host):
+        host.virsh("define", self.xml_path(host))
+        return self
+
+    def state(self, host, reason=False):
+        r = host.virsh("domstate", self.name, *(["--reason"] if reason else []), check=False)
+        return r.stdout.strip() if r.returncode == 0 else None
+
+    def text(self, host):
+        try:
+            with open(host.path(self.console), errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def reports(self, *hosts):
+        return Reports(*[self.text(h) for h in hosts])
+
+    def wait_reports(self, host, more=3, timeout=60):
+        """Waits for more reports on this host's console than there are now."""
+        start = len(self.reports(host).rows)
+        wait_for(f"{more} reports of {self.name} on {host.name} (console: "
+                 f"...{self.text(host)[-300:]!r}; libvirt: {self.state(host, True)})",
+                 lambda: len(self.reports(host).rows) >= start + more, timeout)
+
+    def wait_state(self, host, want, timeout=20):
+        try:
+            wait_for("", lambda: self.state(host) == want, timeout)
+        except Failure:
+            raise Failure(f"{self.name} on {host.name}: expected \"{want}\", got "
+                          f"\"{self.state(host, True)}\"; log: {self.log(host)[-500:]}")
+
+    def log(self, host):
+        try:
+            with open(host.path(f"/var/log/libvirt/qemu/{self.name}.log"), errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def remove(self):
+        for h in self.bench.hosts:
+            h.virsh("destroy", self.name, check=False)
+            h.virsh("undefine", self.name, "--managed-save", "--snapshots-metadata", check=False)
+            for p in (self.console, f"/var/log/libvirt/qemu/{self.name}.log"):
+                if os.path.exists(h.path(p)):
+                    os.unlink(h.path(p))
+
+    def hmp(self, host, line):
+        return host.out("qemu-monitor-command", self.name, "--hmp", line)
+
+    def pid(self, host):
+        with open(host.path(f"/run/libvirt/qemu/{self.name}.pid")) as f:
+            return int(f.read())
+
+
+class Bench:
+    def __init__(self, hosts):
+        self.hosts = hosts.hosts
+        self.cable = hosts
+        self.guest = guest_dir()
+        self.made = []
+        self.count = 0
+
+    def domain(self, **kw):
+        self.count += 1
+        d = Domain(self, f"t{self.count}", **kw)
+        self.made.append(d)
+        return d
+
+    def running(self, host=None, **kw):
+        """A running, reporting checker guest."""
+        host = host or self.hosts[0]
+        d = self.domain(**kw).create(host)
+        if kw.get("mode", "checker") == "checker":
+            d.wait_reports(host)
+        return d
+
+    def cleanup(self):
+        for d in self.made:
+            d.remove()
+        self.made = []
+
+
+CASES = []
+
+
+def case(fn):
+    CASES.append((fn.__name__.replace("_", "-"), fn))
+    return fn
+
+
+def matrix(name, values):
+    """Registers one case per value: fn(bench, value)."""
+    def decorate(fn):
+        for v in values:
+            CASES.append((f"{name}/{v if isinstance(v, str) else v[0]}",
+                          lambda b, v=v: fn(b, v)))
+        return fn
+    return decorate
+
+
+def main(qemu_conf=None):
+    wanted = sys.argv[1:]
+    cases = [c for c in CASES if not wanted or any(w in c[0] for w in wanted)]
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    try:
+        hosts = Hosts(qemu_conf=qemu_conf)
+    except (HostError, OSError, subprocess.SubprocessError) as e:
+        print(f"Bail out! {e}")
+        return 1
+    try:
+        bench = Bench(hosts)
+        for n, (name, fn) in enumerate(cases, 1):
+            start = time.monotonic()
+            try:
+                fn(bench)
+                print(f"ok {n} {name} # {time.monotonic() - start:.1f} s", flush=True)
+            except Exception as e:  # every failure is a result, whatever it is
+                failed += 1
+                print(f"not ok {n} {name}", flush=True)
+                print("".join(f"# {line}\n" for line in str(e).split("\n")), end="", flush=True)
+                if not isinstance(e, Failure):
+                    print("".join(f"# {line}\n" for line in
+                                  traceback.format_exc().split("\n")), end="", flush=True)
+                for h in bench.hosts:
+                    if "libvirtd" not in h.daemons:
+                        h.start_libvirtd()
+            finally:
+                bench.cleanup()
+    finally:
+        hosts.close()
+    return 1 if failed else 0
