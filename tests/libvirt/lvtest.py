@@ -20,6 +20,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 EMULATOR = os.path.abspath(os.environ.get("FERRY", os.path.join(TOP, "build",
                                                                 "ferry-system-riscv64")))
+GUESTS = os.path.join(os.path.dirname(EMULATOR), "tests", "guest")
+if "GUESTS" in os.environ:
+    GUESTS = os.environ["GUESTS"]
+BARE = os.path.join(GUESTS, "bare.elf")
 QEMU72 = os.environ.get("QEMU72", "/usr/bin/qemu-system-riscv64")
 
 CHECKER = re.compile(r"checker: gen=([\d,]+) ticks=(\d+) late=(\d+) ms=(\d+) bad=(\d+) "
@@ -47,7 +51,7 @@ def wait_for(what, fn, timeout=30, step=0.05):
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure(f"waited {timeout} s for {what}")
+            raise Failure(f"waited {timeout} s for {what() if callable(what) else what}")
         time.sleep(step)
 
 
@@ -90,14 +94,23 @@ class Domain:
     def __init__(self, bench, name, emulator=EMULATOR, mode="checker",
                  args="size=2M,rate=2000,tick=100", memory=128, vcpus=1, serial="file",
                  devices="", on_reboot="restart", machine="virt", cpu="", kernel=None,
-                 cmdline=None, poweroff="destroy"):
+                 poweroff="destroy", guest="linux"):
+        """guest: "linux" (boots in seconds) or "bare" (tests/guest/bare.c, reports at once)."""
         self.bench, self.name = bench, name
         self.console = f"/var/log/libvirt/{name}-console.log"
         self.uuid = str(uuid.uuid4())
         source = {"file": f"<source path='{self.console}'/>", "pty": "",
                   "unix": f"<source mode='bind' path='/run/{name}.sock'/>"}[serial]
-        kernel = kernel or bench.guest + "/Image"
-        cmdline = cmdline or f"console=ttyS0 ferry={mode} ferry.args={args}"
+        more = ""
+        if guest == "bare":
+            boot = f"<kernel>{kernel or BARE}</kernel>"
+            cmdline = f"mode={mode} " + args.replace(",", " ")
+            more = ("<qemu:commandline><qemu:arg value='-bios'/><qemu:arg value='none'/>"
+                    "</qemu:commandline>")
+        else:
+            boot = (f"<kernel>{kernel or bench.guest + '/Image'}</kernel>"
+                    f"<initrd>{bench.initrd}</initrd>")
+            cmdline = f"console=ttyS0 ferry={mode} ferry.args={args}"
         self.xml = f"""<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <uuid>{self.uuid}</uuid>
@@ -105,8 +118,7 @@ class Domain:
   <vcpu>{vcpus}</vcpu>
   <os>
     <type arch='riscv64' machine='{machine}'>hvm</type>
-    <kernel>{kernel}</kernel>
-    <initrd>{bench.guest}/initrd.cpio</initrd>
+    {boot}
     <cmdline>{cmdline}</cmdline>
   </os>
   <on_poweroff>{poweroff}</on_poweroff>
@@ -120,6 +132,7 @@ class Domain:
     {devices}
   </devices>
   {cpu}
+  {more}
 </domain>
 """
 
@@ -154,7 +167,7 @@ class Domain:
     def wait_reports(self, host, more=3, timeout=60):
         """Waits for more reports on this host's console than there are now."""
         start = len(self.reports(host).rows)
-        wait_for(f"{more} reports of {self.name} on {host.name} (console: "
+        wait_for(lambda: f"{more} more reports of {self.name} on {host.name} (console: "
                  f"...{self.text(host)[-300:]!r}; libvirt: {self.state(host, True)})",
                  lambda: len(self.reports(host).rows) >= start + more, timeout)
 
@@ -193,6 +206,10 @@ class Bench:
         self.hosts = hosts.hosts
         self.cable = hosts
         self.guest = guest_dir()
+        self.initrd = os.path.join(hosts.base, "initrd.cpio")
+        subprocess.run([os.path.join(TOP, "scripts", "make-initrd"), self.initrd,
+                        os.path.join(GUESTS, "checker"), os.path.join(GUESTS, "loadgen")],
+                       check=True)
         self.made = []
         self.count = 0
 

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests in files: save, restore, managed save, compressed images, memory snapshots."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from lvtest import case, check, check_eq, main, matrix, wait_for
+
+SAVE_FORMATS = ["raw", "gzip", "bzip2", "xz", "lzop"]
+
+
+def save_restore(b, *save_flags, restore_flags=(), **kw):
+    h = b.hosts[0]
+    d = b.running(guest="bare", **kw)
+    h.virsh("save", d.name, "/run/saved", *save_flags)
+    check_eq(d.state(h), None, "after save")
+    n = len(d.reports(h).rows)
+    time.sleep(0.3)
+    check_eq(len(d.reports(h).rows), n, "reports after the save")
+    h.virsh("restore", "/run/saved", *restore_flags)
+    check_eq(d.state(h), "running", "after restore")
+    d.wait_reports(h)
+    d.reports(h).prove(at_least=6)
+    return d
+
+
+@case
+def save_and_restore(b):
+    save_restore(b, vcpus=2)
+
+
+@case
+def save_paused_restore_running(b):
+    h = b.hosts[0]
+    d = b.running(guest="bare")
+    h.virsh("save", d.name, "/run/saved", "--paused")
+    h.virsh("restore", "/run/saved")
+    check_eq(d.state(h), "paused", "restored with --paused in the image")
+    h.virsh("resume", d.name)
+    d.wait_reports(h)
+    d.reports(h).prove()
+
+
+@case
+def save_of_a_linux_guest(b):
+    h = b.hosts[0]
+    d = b.running()
+    h.virsh("save", d.name, "/run/saved")
+    h.virsh("restore", "/run/saved")
+    d.wait_reports(h)
+    d.reports(h).prove()
+
+
+@matrix("format", SAVE_FORMATS)
+def save_formats(b, fmt):
+    h = b.hosts[0]
+    with open(h.path("/etc/libvirt/qemu.conf")) as f:
+        conf = f.read()
+    try:
+        with open(h.path("/etc/libvirt/qemu.conf"), "a") as f:
+            f.write(f'save_image_format = "{fmt}"\n')
+        h.stop_libvirtd()
+        h.start_libvirtd()
+        save_restore(b)
+        with open(h.path("/run/saved"), "rb") as f:
+            head = f.read(32)
+        check_eq(head[28], SAVE_FORMATS.index(fmt), "compression in the image header")
+    finally:
+        with open(h.path("/etc/libvirt/qemu.conf"), "w") as f:
+            f.write(conf)
+        h.stop_libvirtd()
+        h.start_libvirtd()
+
+
+@case
+def bypass_cache(b):
+    """libvirt_iohelper writes and reads with O_DIRECT; our side is a pipe."""
+    h = b.hosts[0]
+    probe = os.open("/var/tmp/ferry-direct", os.O_CREAT | os.O_RDWR)
+    os.close(probe)
+    try:
+        os.close(os.open("/var/tmp/ferry-direct", os.O_RDWR | os.O_DIRECT))
+    finally:
+        os.unlink("/var/tmp/ferry-direct")
+    save_restore(b, "--bypass-cache", restore_flags=["--bypass-cache"])
+
+
+@case
+def managed_save(b):
+    h = b.hosts[0]
+    d = b.domain(guest="bare").define(h)
+    h.virsh("start", d.name)
+    d.wait_reports(h)
+    h.virsh("managedsave", d.name)
+    check_eq(d.state(h, True), "shut off (saved)", "after managedsave")
+    h.virsh("start", d.name)
+    d.wait_reports(h)
+    d.reports(h).prove(at_least=6)
+
+
+@case
+def save_image_xml(b):
+    h = b.hosts[0]
+    d = b.running(guest="bare")
+    h.virsh("save", d.name, "/run/saved")
+    xml = h.out("save-image-dumpxml", "/run/saved")
+    check(f"<name>{d.name}</name>" in xml, "save-image-dumpxml does not name the domain")
+    new = f"/var/log/libvirt/{d.name}-new.log"
+    h.run("env", f"EDITOR=sed -i s|{d.console}|{new}|", "virsh", "-q", "save-image-edit",
+          "/run/saved")
+    h.virsh("restore", "/run/saved")
+    d.console = new
+    d.wait_reports(h)
+
+
+@case
+def memory_snapshot(b):
+    h = b.hosts[0]
+    d = b.running(guest="bare")
+    h.virsh("snapshot-create-as", d.name, "snap", "--memspec", "/run/snap.mem,snapshot=external",
+            "--live")
+    check_eq(d.state(h), "running", "after a live snapshot")
+    d.wait_reports(h)
+    d.reports(h).prove()
+    check(os.path.getsize(h.path("/run/snap.mem")) > 1 << 16, "the memory file is too small")
+    h.virsh("destroy", d.name)
+    h.virsh("restore", "/run/snap.mem")
+    d.wait_reports(h)
+
+
+@case
+def abort_a_save(b):
+    h = b.hosts[0]
+    d = b.running(guest="bare", memory=256, args="size=64M,tick=50")
+    os.mkfifo(h.path("/run/slow"))
+    p = h.virsh_popen("save", d.name, "/run/slow", "--verbose")
+    try:
+        r = wait_for("a job", lambda: "Unbounded" in h.out("domjobinfo", d.name), 10)
+    except Exception:
+        r = None
+    h.virsh("domjobabort", d.name, check=False)
+    drain = subprocess.Popen(["cat", h.path("/run/slow")], stdout=subprocess.DEVNULL)
+    p.wait(30)
+    drain.kill()
+    drain.wait()
+    os.unlink(h.path("/run/slow"))
+    check(p.returncode != 0 or not r, "the aborted save claims success")
+    if p.returncode != 0:
+        check_eq(d.state(h), "running", "after the aborted save")
+        d.wait_reports(h)
+        d.reports(h).prove()
+
+
+@case
+def restore_from_a_broken_image_says_why(b):
+    h = b.hosts[0]
+    d = b.running(guest="bare")
+    h.virsh("save", d.name, "/run/saved")
+    size = os.path.getsize(h.path("/run/saved"))
+    with open(h.path("/run/saved"), "r+b") as f:
+        f.truncate(size - size // 4)
+    r = h.virsh("restore", "/run/saved", check=False)
+    check(r.returncode != 0, "a truncated image was restored")
+    check("ram" in r.stderr or "stream" in r.stderr, f"the error names no cause: {r.stderr}")
+    check_eq(d.state(h), None, "after the failed restore")
+
+
+if __name__ == "__main__":
+    missing = [f for f in ("gzip", "bzip2", "xz", "lzop") if not shutil.which(f)]
+    if missing:
+        print("Bail out! missing: " + " ".join(missing))
+        sys.exit(1)
+    sys.exit(main())
