@@ -8,6 +8,7 @@ checker guest prints on its console.
 """
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -94,7 +95,7 @@ class Domain:
     def __init__(self, bench, name, emulator=EMULATOR, mode="checker",
                  args="size=2M,rate=2000,tick=100", memory=128, vcpus=1, serial="file",
                  devices="", on_reboot="restart", machine="virt", cpu="", kernel=None,
-                 poweroff="destroy", guest="linux"):
+                 poweroff="destroy", guest="linux", balloon="none"):
         """guest: "linux" (boots in seconds) or "bare" (tests/guest/bare.c, reports at once)."""
         self.bench, self.name = bench, name
         self.console = f"/var/log/libvirt/{name}-console.log"
@@ -127,7 +128,7 @@ class Domain:
   <devices>
     <emulator>{emulator}</emulator>
     <controller type='usb' model='none'/>
-    <memballoon model='none'/>
+    <memballoon model='{balloon}'/>
     <serial type='{serial}'>{source}<target port='0'/></serial>
     {devices}
   </devices>
@@ -199,6 +200,44 @@ class Domain:
     def pid(self, host):
         with open(host.path(f"/run/libvirt/qemu/{self.name}.pid")) as f:
             return int(f.read())
+
+
+class Shell:
+    """The guest's shell on a socket console; runs one command at a time."""
+
+    def __init__(self, domain, host, timeout=60):
+        self.sock = socket.socket(socket.AF_UNIX)
+        wait_for("the console socket", lambda: not self.sock.connect_ex(
+            host.path(f"/run/{domain.name}.sock")), 10)
+        self.sock.settimeout(0.5)
+        self.count = 0
+        wait_for("a shell in the guest", lambda: self._try("echo up", 2) is not None, timeout)
+
+    def _try(self, command, timeout):
+        self.count += 1
+        mark = f"<{self.count}>"
+        self.sock.sendall(f"{command}; echo $?'<'{self.count}'>'\n".encode())
+        seen, end = "", time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                seen += self.sock.recv(65536).decode(errors="replace")
+            except socket.timeout:
+                continue
+            m = re.search(r"(\d+)" + mark, seen)
+            if m:
+                lines = seen[:m.start()].replace("\r", "").split("\n")
+                return int(m[1]), "\n".join(lines[1:])
+        return None
+
+    def run(self, command, timeout=30, ok=True):
+        """Output of a command; a Failure if it does not end with status 0."""
+        r = self._try(command, timeout)
+        check(r is not None, f"guest: no answer to: {command}")
+        check(not ok or r[0] == 0, f"guest: {command}: status {r[0]}: {r[1]}")
+        return r[1].strip()
+
+    def close(self):
+        self.sock.close()
 
 
 class Bench:
