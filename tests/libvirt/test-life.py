@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A domain's life under libvirt: from define to undefine."""
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
 
-from lvtest import Failure, case, check, check_eq, main, matrix, wait_for
+from lvtest import EMULATOR, TOP, Failure, case, check, check_eq, main, matrix, wait_for
 
 
 @case
@@ -21,6 +22,31 @@ def define_start_destroy_undefine(b):
     check_eq(d.state(h, True), "shut off (destroyed)", "after destroy")
     h.virsh("undefine", d.name)
     check_eq(d.state(h), None, "after undefine")
+
+
+@case
+def documented_domain_is_valid_and_starts(b):
+    """The XML of docs/system/libvirt.md, with its paths filled in."""
+    h = b.hosts[0]
+    with open(os.path.join(TOP, "docs", "system", "libvirt.md")) as f:
+        xml = re.search(r"```xml\n(<domain.*?</domain>)", f.read(), re.S)[1]
+    disk = os.path.join(b.cable.base, "disk.img")
+    with open(disk, "wb") as f:
+        f.truncate(1 << 20)
+    for old, new in (("/srv/guest/Image", b.guest + "/Image"),
+                     ("/srv/guest/initrd.cpio", b.initrd), ("/srv/guest/disk.img", disk),
+                     ("/usr/local/bin/ferry-system-riscv64", EMULATOR)):
+        check(old in xml, f"the page no longer says {old}")
+        xml = xml.replace(old, new)
+    with open(h.path("/run/demo.xml"), "w") as f:
+        f.write(xml)
+    h.virsh("define", "--validate", "/run/demo.xml")
+    try:
+        h.virsh("start", "demo")
+        check_eq(h.out("domstate", "demo"), "running", "the documented domain")
+    finally:
+        h.virsh("destroy", "demo", check=False)
+        h.virsh("undefine", "demo", check=False)
 
 
 @case
@@ -173,7 +199,6 @@ def console_pty(b):
     p = subprocess.Popen(h.enter(["script", "-qfc", f"virsh -q console {d.name}", "/dev/null"]),
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        import os
         os.set_blocking(p.stdout.fileno(), False)
         seen = b""
         end = time.monotonic() + 60
