@@ -42,7 +42,7 @@ def one_round(b, emulator):
     row["RSS, MiB"] = rss_mib(d.pid(src))
     row["save, ms"] = timed(lambda: src.virsh("save", d.name, "/run/saved"))
     row["restore, ms"] = timed(lambda: src.virsh("restore", "/run/saved"))
-    src.virsh("migrate", "--live", d.name, "qemu+tcp://hostb/system")
+    src.virsh("migrate", "--live", "--p2p", d.name, "qemu+tcp://hostb/system")
     row["migration total, ms"] = job_ms(dst, d.name, "Time elapsed")
     row["migration downtime, ms"] = job_ms(dst, d.name, "Total downtime")
     d.remove()

@@ -184,7 +184,7 @@ def speed_downtime_and_cache_change_live(b):
 @case
 def jobinfo_is_plausible(b):
     src, dst = b.hosts
-    d, p = start_slow(b, mbps="20")
+    d, p = start_slow(b, "--live", "--p2p", mbps="20")
     time.sleep(1)
     a = job(src, d)
     check_eq(a.get("Job type"), "Unbounded", f"job type in {a}")
