@@ -311,7 +311,7 @@ def main(qemu_conf=None):
                 failed += 1
                 print(f"not ok {n} {name}", flush=True)
                 print("".join(f"# {line}\n" for line in str(e).split("\n")), end="", flush=True)
-                if not isinstance(e, Failure):
+                if not isinstance(e, (Failure, HostError)):
                     print("".join(f"# {line}\n" for line in
                                   traceback.format_exc().split("\n")), end="", flush=True)
                 for h in bench.hosts:
