@@ -39,6 +39,10 @@ for d in {private}; do
 done
 mount --bind {root}/hosts /etc/hosts
 hostname {name}
+# libvirt probes every QEMU it finds in PATH; only the riscv64 one is of interest here
+for q in /usr/bin/qemu-system-*; do
+    case $q in */qemu-system-riscv64|*'*') ;; *) mount --bind /dev/null "$q" ;; esac
+done
 ip link set lo up
 mkdir -p /run/libvirt /run/lock
 echo ready
@@ -115,9 +119,9 @@ class Host:
     def out(self, *args, **kw):
         return self.virsh(*args, **kw).stdout.strip()
 
-    def start_daemon(self, name, *args):
+    def start_daemon(self, name, *args, prefix=()):
         log = open(os.path.join(self.root, name + ".out"), "a")
-        self.daemons[name] = subprocess.Popen(self.enter([tool(name), *args]), stdout=log,
+        self.daemons[name] = subprocess.Popen(self.enter([*prefix, tool(name), *args]), stdout=log,
                                               stderr=log, stdin=subprocess.DEVNULL,
                                               start_new_session=True)
         log.close()
@@ -126,8 +130,13 @@ class Host:
         self.start_daemon("virtlogd")
         self.start_libvirtd()
 
-    def start_libvirtd(self):
-        self.start_daemon("libvirtd", "--listen")
+    def start_libvirtd(self, path=None):
+        """path: folders put in front of PATH."""
+        if path:
+            env = tool("env"), f"PATH={path}:{os.environ['PATH']}"
+            self.start_daemon("libvirtd", "--listen", prefix=env)
+        else:
+            self.start_daemon("libvirtd", "--listen")
         for _ in range(300):
             if self.daemons["libvirtd"].poll() is not None:
                 raise HostError(f"{self.name}: libvirtd ended:\n" + self.log_tail())
@@ -143,7 +152,12 @@ class Host:
     def stop_libvirtd(self, sig=signal.SIGTERM):
         d = self.daemons.pop("libvirtd")
         d.send_signal(sig)
-        d.wait(30)
+        try:
+            d.wait(10)
+        except subprocess.TimeoutExpired:
+            # It waits for a running job; a service manager kills it then, too.
+            d.kill()
+            d.wait(10)
 
     def log_tail(self, lines=30):
         text = ""

@@ -100,7 +100,7 @@ class Domain:
         self.bench, self.name = bench, name
         self.console = f"/var/log/libvirt/{name}-console.log"
         self.uuid = str(uuid.uuid4())
-        source = {"file": f"<source path='{self.console}'/>", "pty": "",
+        source = {"file": f"<source path='{self.console}' append='on'/>", "pty": "",
                   "unix": f"<source mode='bind' path='/run/{name}.sock'/>"}[serial]
         more = ""
         if guest == "bare":
@@ -211,22 +211,25 @@ class Shell:
             host.path(f"/run/{domain.name}.sock")), 10)
         self.sock.settimeout(0.5)
         self.count = 0
-        wait_for("a shell in the guest", lambda: self._try("echo up", 2) is not None, timeout)
+        self.last = ""
+        wait_for(lambda: f"a shell in the guest; it says: {self.last[-300:]!r}",
+                 lambda: self._try("echo up", 2) is not None, timeout)
 
     def _try(self, command, timeout):
+        """(status, output) between two marks that the echo of the input does not contain."""
         self.count += 1
-        mark = f"<{self.count}>"
-        self.sock.sendall(f"{command}; echo $?'<'{self.count}'>'\n".encode())
+        n = self.count
+        self.sock.sendall(f"echo '[''{n}['; {command}; echo ']'$?']{n}'\n".encode())
         seen, end = "", time.monotonic() + timeout
         while time.monotonic() < end:
             try:
                 seen += self.sock.recv(65536).decode(errors="replace")
             except socket.timeout:
                 continue
-            m = re.search(r"(\d+)" + mark, seen)
+            m = re.search(rf"\[{n}\[\r?\n(.*?)\](\d+)\]{n}", seen, re.S)
             if m:
-                lines = seen[:m.start()].replace("\r", "").split("\n")
-                return int(m[1]), "\n".join(lines[1:])
+                return int(m[2]), m[1].replace("\r", "").strip()
+        self.last = seen
         return None
 
     def run(self, command, timeout=30, ok=True):
@@ -234,7 +237,7 @@ class Shell:
         r = self._try(command, timeout)
         check(r is not None, f"guest: no answer to: {command}")
         check(not ok or r[0] == 0, f"guest: {command}: status {r[0]}: {r[1]}")
-        return r[1].strip()
+        return r[1]
 
     def close(self):
         self.sock.close()

@@ -212,7 +212,7 @@ def jobinfo_is_plausible(b):
 def abort(b, when):
     src, dst = b.hosts
     for _ in range(10 if when == "ten-times" else 1):
-        d, p = start_slow(b, mbps="100" if when == "later-pass" else "4")
+        d, p = start_slow(b, mbps="20" if when == "later-pass" else "4")
         if when == "later-pass":
             wait_for("a later pass", lambda: number(job(src, d).get("Iteration", "0")) >= 3, 30)
         elif when == "bulk":
@@ -258,7 +258,7 @@ def source_daemon_killed(b):
 @case
 def source_daemon_restarted_while_migrating_p2p(b):
     src, dst = b.hosts
-    d, p = start_slow(b, "--live", "--p2p")
+    d, p = start_slow(b, "--live", "--p2p", args="size=32M,tick=200,step=8")
     src.stop_libvirtd()
     p.wait(30)
     src.start_libvirtd()

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,17 @@ def domcapabilities(b):
 @case
 def capabilities(b):
     """With the emulator in PATH under QEMU's name, "virsh capabilities" lists it."""
-    out = b.hosts[0].out("capabilities")
+    h = b.hosts[0]
+    os.makedirs(h.path("/run/bin"), exist_ok=True)
+    link = h.path("/run/bin/qemu-system-riscv64")
+    if not os.path.islink(link):
+        os.symlink(EMULATOR, link)
+    h.stop_libvirtd()
+    h.start_libvirtd("/run/bin")
+    out = h.out("capabilities")
     check("<arch name='riscv64'>" in out, "capabilities do not list riscv64")
+    check("<emulator>/run/bin/qemu-system-riscv64</emulator>" in out,
+          f"the emulator of PATH is not the one listed: {out[-800:]}")
 
 
 @case
@@ -41,7 +51,6 @@ def probe_takes_less_than_100_ms(b):
                             "-machine", "none,accel=kvm:tcg", "-qmp",
                             f"unix:{d}/qmp,server=on,wait=off", "-pidfile", f"{d}/pid",
                             "-daemonize"], check=True)
-            import socket
             s = socket.socket(socket.AF_UNIX)
             s.connect(f"{d}/qmp")
             f = s.makefile("rw")
