@@ -213,7 +213,17 @@ class Shell:
         self.count = 0
         self.last = ""
         wait_for(lambda: f"a shell in the guest; it says: {self.last[-300:]!r}",
-                 lambda: self._try("echo up", 2) is not None, timeout)
+                 self._prompt, timeout)
+        wait_for("an answer of the guest's shell", lambda: self._try("true", 5) is not None, 20)
+
+    def _prompt(self):
+        """Only newlines: what is typed before the guest listens may get lost in part."""
+        self.sock.sendall(b"\n")
+        try:
+            self.last = self.last[-200:] + self.sock.recv(65536).decode(errors="replace")
+        except socket.timeout:
+            pass
+        return "guest# " in self.last
 
     def _try(self, command, timeout):
         """(status, output) between two marks that the echo of the input does not contain."""

@@ -151,7 +151,7 @@ def all_at_once_move(b):
     d, sh = shell_guest(b, DISK.format(cache="none", path=path, ro="") + USER_NET + RNG)
     sh.run("ifconfig eth0 10.0.2.15 up")
     sh.run("(while :; do dd if=/dev/urandom of=/dev/vda bs=4k count=8 seek=100 conv=fsync "
-           "2>/dev/null; done) >/dev/null 2>&1 &")
+           "2>/dev/null; done) >/dev/null 2>&1 & true")
     sh.close()
     r = src.virsh("migrate", "--live", "--unsafe", d.name, "qemu+tcp://hostb/system", check=False)
     check(r.returncode == 0 or "slirp" in r.stderr, f"migrate with user network: {r.stderr}")
