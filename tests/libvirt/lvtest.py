@@ -286,6 +286,7 @@ class Bench:
 
 
 CASES = []
+FULL = "--full" in sys.argv
 
 
 def case(fn):
@@ -293,18 +294,24 @@ def case(fn):
     return fn
 
 
-def matrix(name, values):
-    """Registers one case per value: fn(bench, value)."""
+def long_case(fn):
+    """Only with --full."""
+    return case(fn) if FULL else fn
+
+
+def matrix(name, values, long=()):
+    """Registers one case per value: fn(bench, value). Those named in long: only with --full."""
     def decorate(fn):
         for v in values:
-            CASES.append((f"{name}/{v if isinstance(v, str) else v[0]}",
-                          lambda b, v=v: fn(b, v)))
+            key = v if isinstance(v, str) else v[0]
+            if FULL or key not in long:
+                CASES.append((f"{name}/{key}", lambda b, v=v: fn(b, v)))
         return fn
     return decorate
 
 
 def main(qemu_conf=None):
-    wanted = sys.argv[1:]
+    wanted = [a for a in sys.argv[1:] if a != "--full"]
     cases = [c for c in CASES if not wanted or any(w in c[0] for w in wanted)]
     print(f"1..{len(cases)}", flush=True)
     failed = 0

@@ -28,7 +28,8 @@ def make_disk(b, size=8 << 20):
     return path
 
 
-@matrix("disk-cache", ["none", "writethrough", "writeback", "directsync", "unsafe"])
+@matrix("disk-cache", ["none", "writethrough", "writeback", "directsync", "unsafe"],
+        long=["writethrough", "directsync", "unsafe"])
 def disk_cache(b, cache):
     path = make_disk(b)
     d, sh = shell_guest(b, DISK.format(cache=cache, path=path, ro=""))

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from lvtest import case, check, check_eq, main, matrix, wait_for
+from lvtest import FULL, case, check, check_eq, long_case, main, matrix, wait_for
 
 URI = "qemu+tcp://{}/system"
 SLOW = dict(guest="bare", memory=256, args="size=32M tick=50 step=8".replace(" ", ","))
@@ -75,7 +75,7 @@ def number(text):
     ("two-harts", ["--live"], dict(vcpus=2)),
     ("linux", ["--live"], dict(guest="linux")),
     ("linux-two-harts-p2p", ["--live", "--p2p"], dict(guest="linux", vcpus=2)),
-])
+], long=["compressed-default", "abort-on-error", "linux-two-harts-p2p"])
 def flavours(b, v):
     src, dst = b.hosts
     d = b.running(**{"guest": "bare", **v[2]})
@@ -139,7 +139,7 @@ def persistent_and_undefinesource(b):
           "not persistent on the destination")
 
 
-@case
+@long_case
 def change_protection(b):
     d, p = start_slow(b, "--live", "--change-protection")
     src, dst = b.hosts
@@ -208,7 +208,7 @@ def jobinfo_is_plausible(b):
     moved(b, d, src, dst)
 
 
-@matrix("abort", ["at-once", "bulk", "later-pass", "ten-times"])
+@matrix("abort", ["at-once", "bulk", "later-pass", "ten-times"], long=["ten-times"])
 def abort(b, when):
     src, dst = b.hosts
     for _ in range(10 if when == "ten-times" else 1):
@@ -298,11 +298,11 @@ def network_cut(b):
 
 @case
 def back_and_forth(b):
-    """Twenty moves of a Linux guest; its own word that nothing is wrong in between."""
+    """Twenty moves (four without --full) of a Linux guest; its own word that nothing is wrong."""
     here, there = b.hosts
     d = b.running(guest="linux", vcpus=2)
     last = []
-    for n in range(20):
+    for n in range(20 if FULL else 4):
         migrate(d, here, there)
         here, there = there, here
         d.wait_reports(here, 2)

@@ -8,7 +8,7 @@ setting (docs/system/libvirt.md) saying that "virt" stands for virt-7.2.
 import os
 import sys
 
-from lvtest import EMULATOR, QEMU72, check, check_eq, main, matrix
+from lvtest import EMULATOR, QEMU72, TOP, check, check_eq, main, matrix
 
 PATH = "/run/emulator"
 # What a guest booted on either side may rely on (spec machine-virt, T7).
@@ -17,31 +17,46 @@ T7 = """<qemu:commandline><qemu:arg value='-cpu'/>
 </qemu:commandline>"""
 
 
-def prepare(b):
+# The same for T10. The second -machine adds to libvirt's own.
+T10 = """<qemu:commandline><qemu:arg value='-machine'/><qemu:arg value='acpi=off'/>
+<qemu:arg value='-cpu'/>
+<qemu:arg value='rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,zicbom=off,zicbop=off,zicboz=off,zawrs=off,zfa=off,zihintntl=off,svadu=off,svvptc=off,sv57=off,pmu-mask=0'/>
+</qemu:commandline>"""
+CACHE = os.environ.get("FERRY_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ferry")
+# libvirt gives its guests a HOME of their own, so the cache folder is named.
+QEMU10 = f"env FERRY_CACHE={CACHE} {TOP}/tests/interop/qemu10 qemu-system-riscv64"
+VERSIONS = {"7.2": (QEMU72, T7), "10.0": (QEMU10, T10)}
+
+
+def prepare(b, version):
     a, f = b.hosts
     conf = "/etc/libvirt/ferry.conf"
     with open(f.path(conf), "w") as c:
-        c.write("[machine]\nvirt = virt-7.2\n")
-    for host, text in ((a, f'exec {QEMU72} "$@"'),
+        c.write(f"[machine]\nvirt = virt-{version}\n")
+    for host, text in ((a, f'exec {VERSIONS[version][0]} "$@"'),
                        (f, f'FERRY_CONFIG={conf} exec {EMULATOR} "$@"')):
-        with open(host.path(PATH), "w") as s:
-            s.write(f"#!/bin/sh\n{text}\n")
-        os.chmod(host.path(PATH), 0o755)
+        path = host.path(PATH)
+        with open(path + ".new", "w") as s:
+            s.write(f"#!/bin/sh\n# {version}\n{text}\n")
+        os.chmod(path + ".new", 0o755)
+        os.rename(path + ".new", path)
 
 
-@matrix("qemu-7.2", [("to-ferry", 0), ("to-qemu", 1), ("there-and-back", 2)])
+@matrix("qemu", [(f"{version}-{how}", version, how) for version in VERSIONS
+                 for how in ("to-ferry", "to-qemu", "there-and-back")],
+        long=[f"{version}-{how}" for version in VERSIONS for how in ("to-ferry", "to-qemu")])
 def mixed(b, v):
-    prepare(b)
-    src, dst = (b.hosts[1], b.hosts[0]) if v[1] == 1 else b.hosts
-    d = b.running(src, emulator=PATH, cpu=T7)
-    hops = [(src, dst), (dst, src)][:2 if v[1] == 2 else 1]
+    _, version, how = v
+    prepare(b, version)
+    src, dst = (b.hosts[1], b.hosts[0]) if how == "to-qemu" else b.hosts
+    d = b.running(src, emulator=PATH, cpu=VERSIONS[version][1])
+    hops = [(src, dst), (dst, src)][:2 if how == "there-and-back" else 1]
     for x, y in hops:
-        # no return path in the mixed case is libvirt's decision; the guest's word decides here
         r = x.virsh("migrate", "--live", d.name, f"qemu+tcp://{y.name}/system", check=False)
         check(r.returncode == 0, f"{x.name} -> {y.name}: {r.stderr}; {d.log(y)[-600:]}")
         d.wait_reports(y)
-    here = hops[-1][1]
-    check_eq(d.state(here), "running", "after the move")
+    check_eq(d.state(hops[-1][1]), "running", "after the move")
     for h in b.hosts:
         d.reports(h).prove(late=60)
 

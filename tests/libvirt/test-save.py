@@ -53,7 +53,7 @@ def save_of_a_linux_guest(b):
     d.reports(h).prove()
 
 
-@matrix("format", SAVE_FORMATS)
+@matrix("format", SAVE_FORMATS, long=["bzip2", "xz", "lzop"])
 def save_formats(b, fmt):
     h = b.hosts[0]
     with open(h.path("/etc/libvirt/qemu.conf")) as f:
