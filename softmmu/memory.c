@@ -8,7 +8,11 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "util/error.h"
+
+/* From this size on a write has its pages made in one go: a kernel image would cost 8,000 faults. */
+#define POPULATE_MIN_BYTES (1u << 20)
 
 struct AddressSpace {
     MainLoop *loop;
@@ -189,6 +193,17 @@ MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_
     return MEMTX_OK;
 }
 
+static void populate(uint8_t *host, size_t len)
+{
+#ifdef MADV_POPULATE_WRITE
+    uintptr_t page = TARGET_PAGE_SIZE - 1, first = (uintptr_t)host & ~page;
+
+    if (len >= POPULATE_MIN_BYTES) { /* only for speed: kernels before 5.14 say EINVAL */
+        madvise((void *)first, ((uintptr_t)host + len - first + page) & ~page, MADV_POPULATE_WRITE);
+    }
+#endif
+}
+
 static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *from, size_t len,
                                 bool rom_too)
 {
@@ -204,6 +219,7 @@ static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *
                 return MEMTX_ERROR;
             }
         } else if (rom_too || !region->readonly) { /* a store into ROM goes nowhere, quietly */
+            populate(region->block->host + offset, n);
             memcpy(region->block->host + offset, from, n);
             dirty_log_mark(as->log, region->block, offset, n);
         }
