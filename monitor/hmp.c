@@ -414,6 +414,16 @@ static void hmp_closed(Session *s)
     line_editor_reset(mon->editor);
 }
 
+/* The console has been on the screen since: show where we are. */
+static void hmp_focused(Session *s)
+{
+    HMPMonitor *mon = (HMPMonitor *)s;
+    if (!mon->suspended) {
+        monitor_puts(mon, "\n");
+        line_editor_start(mon->editor);
+    }
+}
+
 static void hmp_event(Session *s, const char *name, struct json_object *event)
 {
     /* people read states with "info"; events would break their line */
@@ -431,7 +441,7 @@ static void hmp_free(Session *s)
 
 static const SessionOps hmp_ops = {
     .kind = "readline", .can_read = hmp_can_read, .read = hmp_read, .opened = hmp_opened,
-    .closed = hmp_closed, .event = hmp_event, .free = hmp_free,
+    .closed = hmp_closed, .focused = hmp_focused, .event = hmp_event, .free = hmp_free,
 };
 
 Session *hmp_session_new(Monitors *monitors, Chardev *chr)

@@ -15,6 +15,7 @@ typedef struct SessionOps {
     void (*read)(Session *s, const uint8_t *buf, size_t len);
     void (*opened)(Session *s);                     /* a peer is there: greet */
     void (*closed)(Session *s);                     /* the peer went away: forget it */
+    void (*focused)(Session *s);                    /* looked at again, behind a mux */
     void (*event)(Session *s, const char *name, struct json_object *event);
     void (*free)(Session *s);
 } SessionOps;

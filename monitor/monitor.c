@@ -55,6 +55,8 @@ static void session_event(void *opaque, ChardevEvent event)
         s->ops->closed(s);
     } else if (event == CHARDEV_WRITABLE) {
         chardev_accept_input(s->chr);
+    } else if (event == CHARDEV_MUX_IN && s->is_open) {
+        s->ops->focused(s);
     }
 }
 

@@ -266,9 +266,14 @@ static void qmp_free(Session *s)
     g_free(q);
 }
 
+static void qmp_focused(Session *s)
+{
+    (void)s; /* a program at the other end has nothing to look at */
+}
+
 static const SessionOps qmp_ops = {
     .kind = "control", .can_read = qmp_can_read, .read = qmp_read, .opened = qmp_opened,
-    .closed = qmp_closed, .event = qmp_event, .free = qmp_free,
+    .closed = qmp_closed, .focused = qmp_focused, .event = qmp_event, .free = qmp_free,
 };
 
 Session *qmp_session_new(Monitors *monitors, Chardev *chr, bool pretty)
