@@ -179,7 +179,7 @@ def devices(pair, legacy):
             'got=$(dd if=/dev/vda bs=512 skip=$((i%2000)) count=1 2>/dev/null | head -c 12); '
             '[ "$got" = "$(printf "block %06d" $i)" ] || echo "disk: wrong at $i: $got"; '
             'head -c 16 /dev/hwrng >/dev/null || echo "rng: failed at $i"; '
-            'ping -c 1 -W 0 10.0.0.2 >/dev/null 2>&1; '
+            'ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1 & '
             '[ $((i%20)) != 0 ] || echo "disk: $i done, $(cat /sys/class/net/eth0/statistics/'
             'tx_packets) sent"; done\n')
         source.console.wait_for('^disk: 20 done', 60)

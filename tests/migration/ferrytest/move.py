@@ -259,8 +259,13 @@ def force_passes(move, passes=4, bandwidth=8 << 20):
         def enough():
             info = source.migration()
             status = info.get('status')
-            check(status not in FINAL, 'migration %s before pass %d: %s', status, passes, info)
-            return info.get('ram', {}).get('dirty-sync-count', 0) >= passes
+            if info.get('ram', {}).get('dirty-sync-count', 0) >= passes:
+                return True
+            # 7.2 misses some of what is written, and so may come to an end by itself.
+            early = status == 'completed' and source.emulator.version == '7.2'
+            check(early or status not in FINAL, 'migration %s before pass %d: %s', status, passes,
+                  info)
+            return early
         wait_until(enough, 60, 'pass %d' % passes)
         move.forced = source.migration()
         source.set_parameters(max_bandwidth=0, downtime_limit=5000)
