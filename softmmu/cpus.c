@@ -375,6 +375,7 @@ void cpus_throttle_set(CPUList *list, int pct)
             list->throttle_source = g_timeout_source_new(THROTTLE_SLICE_MS * 100 / (100 - pct));
             g_source_set_callback(list->throttle_source, throttle_tick, list, NULL);
             g_source_attach(list->throttle_source, main_loop_context(list->machine->loop));
+            throttle_tick(list);        /* the first sleep is now */
         }
     }
     g_mutex_unlock(&list->throttle_lock);

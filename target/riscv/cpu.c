@@ -114,7 +114,13 @@ void riscv_cpu_update_stimer(RISCVCPU *cpu)
 
 void riscv_cpu_stimer_fired(void *opaque)
 {
-    riscv_cpu_set_line(opaque, IRQ_S_TIMER, true);
+    RISCVCPU *cpu = opaque;
+    uint64_t deadline = __atomic_load_n(&cpu->stimecmp, __ATOMIC_ACQUIRE);
+
+    /* the guest may just have set a later one, whose timer is armed or about to be */
+    if (riscv_cpu_time(cpu) >= deadline) {
+        riscv_cpu_set_line(cpu, IRQ_S_TIMER, true);
+    }
 }
 
 /* ---- guest code in and out ---- */

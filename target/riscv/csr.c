@@ -434,7 +434,7 @@ static bool write_supervisor(RISCVCPU *cpu, unsigned csr, uint64_t v)
         cpu->stval = v;
         return true;
     case CSR_STIMECMP:
-        cpu->stimecmp = v;
+        __atomic_store_n(&cpu->stimecmp, v, __ATOMIC_RELEASE);
         riscv_cpu_update_stimer(cpu);
         return true;
     case CSR_SATP:

@@ -4,6 +4,7 @@
 #include "target/riscv/cpu.h"
 
 #define RAM_BASE 0x80000000ULL
+#define RAM_BYTES (1u << 20)
 #define DONE_BASE 0x100000ULL
 
 typedef struct Rig {
@@ -53,7 +54,7 @@ static Rig *rig_new(unsigned harts)
     m->loop = main_loop_new();
     m->clock = virtual_clock_new(m->loop);
     m->ram = ram_list_new();
-    RAMBlock *block = ram_list_add(m->ram, "ram", 1 << 20, NULL, &err);
+    RAMBlock *block = ram_list_add(m->ram, "ram", RAM_BYTES, NULL, &err);
     g_assert_no_error(err);
     block->guest_addr = RAM_BASE;
     m->dirty = dirty_log_new(m->ram, barrier, rig);
@@ -220,6 +221,95 @@ static void test_dirty_log(void)
     rig_free(rig);
 }
 
+/*
+ * A copy kept by the log alone equals RAM at the end: two harts store all
+ * over 224 pages while pages that the log names are copied, pass after pass.
+ * What the fast write path kept from the log would be missing in the copy.
+ */
+static void test_dirty_log_copies(void)
+{
+    static const uint32_t code[] = {
+        0xf14024f3,     /* csrr s1, mhartid */
+        0x00008437, 0x0014041b, 0x01041413,     /* li s0, 0x80010000 */
+        0x6c0799b7, 0x9659899b,                 /* li s3, 0x6c078965 */
+        0x04d48913,     /* addi s2, s1, 77 */
+        0x00349a93,     /* slli s5, s1, 3 */
+        0x03390933,     /* 1: mul s2, s2, s3 */
+        0x06390913,     /* addi s2, s2, 99 */
+        0x00d95293,     /* srli t0, s2, 13 */
+        0x00100337, 0xff03031b,                 /* li t1, 0xffff0 */
+        0x0062f2b3,     /* and t0, t0, t1 */
+        0x000e0337,     /* lui t1, 0xe0 */
+        0xfe62f2e3,     /* bgeu t0, t1, 1b */
+        0x008282b3,     /* add t0, t0, s0 */
+        0x015282b3,     /* add t0, t0, s5 */
+        0x0122b023,     /* sd s2, 0(t0) */
+        0xfd5ff06f,     /* j 1b */
+    };
+    Rig *rig = rig_new(2);
+    g_autofree uint8_t *copy = g_malloc(RAM_BYTES);
+    uint64_t bits[RAM_BYTES >> 18];
+    uint64_t *maps[] = {bits};
+    uint64_t copied = 0;
+
+    memcpy(rig->ram, code, sizeof(code));
+    memcpy(copy, rig->ram, RAM_BYTES);
+    dirty_log_start(rig->machine.dirty);
+    cpus_resume_all(rig->machine.cpus);
+    for (unsigned pass = 0; pass <= 300; pass++) {
+        if (pass == 300) {
+            cpus_pause_all(rig->machine.cpus);
+        } else if (pass % 4 == 0) {
+            g_usleep(500);      /* let some passes find much, others little */
+        }
+        memset(bits, 0, sizeof(bits));
+        dirty_log_sync(rig->machine.dirty, maps);
+        for (unsigned page = 0; page < RAM_BYTES >> 12; page++) {
+            if ((bits[page / 64] >> (page % 64)) & 1) {
+                memcpy(copy + page * 4096, rig->ram + page * 4096, 4096);
+                copied++;
+            }
+        }
+    }
+    g_assert_cmpuint(copied, >, 224);
+    g_assert_cmpmem(copy, RAM_BYTES, rig->ram, RAM_BYTES);
+    dirty_log_stop(rig->machine.dirty);
+    rig_free(rig);
+}
+
+/* Instructions retired in about 300 ms under this throttle. */
+static uint64_t run_throttled(Rig *rig, int pct)
+{
+    RISCVCPU *cpu = cpus_get(rig->machine.cpus, 0);
+    uint64_t before = cpu->instret;
+    gint64 until = g_get_monotonic_time() + 300000;
+
+    cpus_throttle_set(rig->machine.cpus, pct);
+    g_assert_cmpint(cpus_throttle_get(rig->machine.cpus), ==, pct);
+    cpus_resume_all(rig->machine.cpus);
+    while (g_get_monotonic_time() < until) {
+        g_main_context_iteration(main_loop_context(rig->machine.loop), FALSE);
+        g_usleep(1000);
+    }
+    cpus_pause_all(rig->machine.cpus);
+    return cpu->instret - before;
+}
+
+/* 90 percent leave about a tenth; half is what a busy machine must still show. */
+static void test_throttle(void)
+{
+    static const uint32_t code[] = {0x0000006f};
+    Rig *rig = rig_new(1);
+
+    memcpy(rig->ram, code, sizeof(code));
+    uint64_t full = run_throttled(rig, 0), slow = run_throttled(rig, 90);
+    g_test_message("%" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT, full, slow);
+    g_assert_cmpuint(slow, <, full / 2);
+    g_assert_cmpuint(slow, >, 0);
+    cpus_throttle_set(rig->machine.cpus, 0);
+    rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -228,5 +318,7 @@ int main(int argc, char **argv)
     g_test_add_func("/interp/mmio-and-misaligned", test_mmio_and_misaligned);
     g_test_add_func("/interp/two-harts", test_two_harts);
     g_test_add_func("/interp/dirty-log", test_dirty_log);
+    g_test_add_func("/interp/dirty-log-copies", test_dirty_log_copies);
+    g_test_add_func("/interp/throttle", test_throttle);
     return g_test_run();
 }
