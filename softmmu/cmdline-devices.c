@@ -197,7 +197,8 @@ bool handle_drive(CommandLine *cl, const char *name, const char *arg, GError **e
 
 bool handle_netdev(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
-    static const char *const types[] = { "user", "tap", "socket", "dgram", "stream", NULL };
+    static const char *const types[] = { "user", "tap", "socket", "dgram", "stream", "hubport",
+                                         NULL };
     Opts *opts = opts_parse(arg, "type", errp);
     bool ok = false;
 

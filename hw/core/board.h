@@ -16,6 +16,7 @@ struct NetBackends;
 struct RngBackends;
 struct VirtIOSlot;
 struct VirtIOSerial;
+struct VirtIOBalloon;
 
 struct Board {
     Machine *machine;
@@ -27,6 +28,7 @@ struct Board {
     struct RngBackends *rngs;
     struct VirtIOSlot **slots;      /* virt only: the virtio-mmio transports */
     unsigned slot_count;
+    struct VirtIOBalloon *balloon;  /* NULL: none */
     GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
 };
 

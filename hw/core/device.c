@@ -49,6 +49,10 @@ static const DevicePropInfo virtserialport_props[] = {
     { "chardev", "str" }, { "name", "str" }, { "nr", "uint32" }, { NULL, NULL },
 };
 
+static const DevicePropInfo virtio_balloon_props[] = {
+    { "deflate-on-oom", "bool" }, VIRTIO_PROPS, { NULL, NULL },
+};
+
 static const DevicePropInfo virtio_mmio_props[] = {
     { "force-legacy", "bool" }, { NULL, NULL },
 };
@@ -66,6 +70,8 @@ static const DeviceType types[] = {
       virtconsole_create },
     { { "virtserialport", "virtio-serial-bus", NULL }, virtserialport_props, true,
       virtserialport_create },
+    { { "virtio-balloon-device", "virtio-bus", NULL }, virtio_balloon_props, true,
+      virtio_balloon_create },
     { { "virtio-mmio", "System", NULL }, virtio_mmio_props, false, NULL },
     { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL },
     { { "serial-mm", "System", NULL }, no_props, false, NULL },

@@ -26,5 +26,6 @@ bool virtio_rng_create(Board *board, Opts *opts, GError **errp);
 bool virtio_serial_create(Board *board, Opts *opts, GError **errp);
 bool virtconsole_create(Board *board, Opts *opts, GError **errp);
 bool virtserialport_create(Board *board, Opts *opts, GError **errp);
+bool virtio_balloon_create(Board *board, Opts *opts, GError **errp);
 
 #endif

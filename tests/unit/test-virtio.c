@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include "hw/balloon.h"
 #include "hw/virtio/virtio-net.h"
 #include "tests/unit/board-fixture.h"
 
@@ -243,6 +244,39 @@ static void test_net_control(void)
     board_fixture_free(f);
 }
 
+static void test_balloon(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    uint32_t pfns[] = { 0x80300, 0x80302, 0x2000, 0x20000, 0xffffffff };
+    uint64_t value, actual;
+    Driver d;
+
+    g_assert_false(board_balloon_get(f->board, &actual, NULL));
+    g_assert_null(board_fixture_device(f, "virtio-balloon-device"));
+    d = driver_new(f, "virtio-balloon", 0);
+    board_fixture_run(f, true);
+    driver_init(&d);
+    g_assert_true(board_balloon_set(f->board, 60ULL << 20, NULL));
+    address_space_ldx(d.as, d.mmio + 0x100, 4, &value);
+    g_assert_cmpuint(value, ==, (4 << 20) / 4096);
+    for (uint64_t page = 0x80300000; page < 0x80303000; page += 4096) {
+        address_space_stx(d.as, page + 8, 8, 0x1234);
+    }
+    address_space_write(d.as, DATA_BASE, pfns, sizeof(pfns));
+    put_desc(&d, 0, DATA_BASE, sizeof(pfns), 0, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    address_space_ldx(d.as, 0x80300008, 8, &value);
+    g_assert_cmphex(value, ==, 0);
+    address_space_ldx(d.as, 0x80301008, 8, &value);
+    g_assert_cmphex(value, ==, 0x1234);
+    address_space_stx(d.as, d.mmio + 0x104, 4, 2);
+    g_assert_true(board_balloon_get(f->board, &actual, NULL));
+    g_assert_cmpuint(actual, ==, (64 << 20) - 8192);
+    board_fixture_free(f);
+}
+
 /* ---- registers ---- */
 
 static void test_empty_slot(void)
@@ -451,6 +485,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/disk", test_disk);
     g_test_add_func("/virtio/rng", test_rng);
     g_test_add_func("/virtio/net-control", test_net_control);
+    g_test_add_func("/virtio/balloon", test_balloon);
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
     g_test_add_func("/virtio/broken-until-reset", test_broken_until_reset);
