@@ -272,8 +272,13 @@ void hmp_info_tpm(HMPMonitor *mon, const HMPArgs *args)
 void hmp_info_balloon(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;
+    BalloonInfo *info = qmp_query_balloon(hmp_machine(mon), &err);
+
     (void)args;
-    qmp_query_balloon(hmp_machine(mon), &err);
+    if (info) {
+        monitor_printf(mon, "balloon: actual=%" PRId64 "\n", info->actual >> 20);
+        qapi_free_BalloonInfo(info);
+    }
     hmp_handle_error(mon, err);
 }
 

@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "hw/balloon.h"
 #include "hw/boards.h"
 #include "monitor/qom.h"
 #include "qapi/qapi-commands.h"
@@ -291,14 +292,31 @@ CurrentMachineParams *qmp_query_current_machine(struct Machine *machine, GError 
     return g_new0(CurrentMachineParams, 1);
 }
 
-/* ---- what there is none of ---- */
+/* ---- balloon ---- */
 
 BalloonInfo *qmp_query_balloon(struct Machine *machine, GError **errp)
 {
-    (void)machine;
-    error_set_class(errp, FERRY_ERROR_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
-    return NULL;
+    uint64_t actual;
+    BalloonInfo *info;
+
+    if (!board_balloon_get(machine->board, &actual, errp)) {
+        return NULL;
+    }
+    info = g_new0(BalloonInfo, 1);
+    info->actual = actual;
+    return info;
 }
+
+bool qmp_balloon(struct Machine *machine, int64_t value, GError **errp)
+{
+    if (value <= 0) {
+        error_setg(errp, "Parameter 'target' expects a size");
+        return false;
+    }
+    return board_balloon_set(machine->board, value, errp);
+}
+
+/* ---- what there is none of ---- */
 
 IOThreadInfoList *qmp_query_iothreads(struct Machine *machine, GError **errp)
 {
