@@ -248,7 +248,7 @@ class Maker:
             self.emit(f'{r.choice(["csrrs", "csrrs", "csrrc"])} {self.rd()}, {name}, x{reg}')
         else:
             self.emit(f'csrrw {self.rd()}, '
-                      f'{r.choice(["mepc", "0x7c1", "mhartid", "cycle"])}, '
+                      f'{r.choice(["0x7c1", "mhartid", "cycle"])}, '
                       f'{self.rs()}')
 
     def page(self):
@@ -261,10 +261,10 @@ class Maker:
         self.group = 2
         self.emit(f'li x{reg}, {where}')
         self.emit(f'add x{reg}, x{reg}, x9')
-        op = r.choice(['ld', 'sd', 'lw', 'sb', 'amoadd.w', 'lr.d', 'sc.w', 'flw', 'fsd', 'amoswap.d'])
+        op = r.choice(['ld', 'sd', 'lw', 'sb', 'amoadd.w', 'lr.w', 'sc.w', 'flw', 'fsd', 'amoswap.d'])
         if op in ('flw', 'fsd'):
             self.emit(f'{op} f{val}, 0(x{reg})')
-        elif op == 'lr.d':
+        elif op == 'lr.w':
             self.emit(f'{op} x{val}, (x{reg})')
         elif op in ('amoadd.w', 'sc.w', 'amoswap.d'):
             self.emit(f'{op} x{val}, {self.rs()}, (x{reg})')

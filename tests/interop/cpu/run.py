@@ -104,11 +104,15 @@ def reduce(args, work, sequence, number, cpu):
 
 
 def show_mismatch(args, work, sequences, number, cpu):
-    sequence = (*sequences[number], number) if args.no_reduce else \
-        reduce(args, work, sequences[number], number, cpu)
+    sequence = (*sequences[number], number)
+    alone = not args.no_reduce and differing(args, work, 'alone', [sequence], cpu)[0]
+    if alone:
+        sequence = reduce(args, work, sequences[number], number, cpu)
+        elf = build(work, 'verbose', [sequence], args.seed, 0, args.zb)
+    else:       # only at its place in the image
+        elf = build(work, 'verbose', sequences, args.seed, number, args.zb)
     mode, flags, lines, _ = sequence
-    print(f'\nsequence {number}, reduced: mode {"US?M"[mode]} flags {flags}')
-    elf = build(work, 'verbose', [sequence], args.seed, 0, args.zb)
+    print(f'\nsequence {number}{", reduced" if alone else ""}: mode {"US?M"[mode]} flags {flags}')
     q, _ = execute(args.qemu, elf, cpu, 60)
     f, _ = execute(args.ferry, elf, cpu, 60)
     for line in lines:

@@ -29,8 +29,12 @@ static const struct sequence *current;
 static u64 hash, traps;
 static int verbose;
 
-/* Memory of the code under test: 16 pages, the first two in the middle of x8's reach. */
-u8 scratch[16 * 4096] __attribute__((aligned(4096)));
+/*
+ * Memory of the code under test: x8 points into the first of 16 pages that are compared; without
+ * paging, x9 reaches the others.
+ */
+#define SCRATCH_BYTES (16 * 4096)
+u8 scratch[SCRATCH_BYTES + 18 * 4096] __attribute__((aligned(4096)));
 u64 s_log[8] __attribute__((aligned(64)));
 u64 pt_root[512] __attribute__((aligned(4096)));
 u64 pt_mid[512] __attribute__((aligned(4096)));
@@ -167,7 +171,7 @@ static void build_tables(void)
     pt_mid[0] = ((u64)pt_leaf >> 12 << 10) | 1;
     pt_mid[1] = (0x80000000UL >> 12 << 10) | 0xcf | 1UL << 10;     /* misaligned superpage */
     pt_mid[2] = ((u64)pt_leaf >> 12 << 10) | 0x41;                 /* reserved: A in a pointer */
-    pt_mid[3] = (0x80000000UL >> 12 << 10) | 0x1f;                 /* superpage without A, D */
+    pt_mid[3] = (0x82000000UL >> 12 << 10) | 0x1f;                 /* superpage without A, D */
     for (int i = 0; i < 32; i++) {
         u64 kind = i < (int)COUNT(kinds) ? kinds[i] : (next() & 0xdf) | 1;
 
@@ -188,7 +192,7 @@ static void set_up(const struct sequence *s)
     for (int i = 0; i < 32; i++) {
         state.f[i] = random_f();
     }
-    for (u64 i = 0; i < sizeof(scratch) / 8; i++) {
+    for (u64 i = 0; i < SCRATCH_BYTES / 8; i++) {
         ((u64 *)scratch)[i] = i < 1024 ? random_x() : i * 0x0101010101010101UL;
     }
     build_tables();
@@ -286,7 +290,7 @@ static void report(u64 number)
     show("s_log0", s_log[0]);
     show("s_log1", s_log[1]);
     u64 before = hash;
-    for (u64 i = 0; i < sizeof(scratch) / 8; i++) {
+    for (u64 i = 0; i < SCRATCH_BYTES / 8; i++) {
         if (i % 512 == 0) {
             hash = 0;
         }
