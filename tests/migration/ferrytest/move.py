@@ -103,7 +103,8 @@ class Journey:
         before = self.text()
         prefix = before[before.rfind('\n') + 1:]
         self.vms.append(vm)
-        harts = vm.guest.harts
+        # Linux's load generator is one thread, whatever the number of harts.
+        harts = 1 if vm.guest.mode == 'loadgen' and not vm.guest.bare else vm.guest.harts
         new = vm.console.wait_statuses(lines, timeout, prefix)
         if vm.guest.mode != 'idle':
             # Each hart must still be working, not only the one that prints.
