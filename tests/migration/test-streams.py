@@ -237,7 +237,7 @@ def flipped(make_guest, places):
         streams = []
         for number in range(places):
             chosen = bits(number)
-            streams.append(('flip-' + '-'.join(map(str, chosen)),
+            streams.append(('%d-flip-' % number + '-'.join(map(str, chosen)),
                             lambda chosen=chosen: bent(chosen), False))
         Loader(bench, guest).load_all(streams)
     return run
