@@ -58,7 +58,7 @@ class TappedUnix(channels.Unix):
         self.outgoing = proxy.uri
 
 
-def blame_source(bench, stream, destination):
+def blame_source(bench, stream, source, destination):
     """RAM differs after a move out of 7.2: does the stream say the same as the destination?"""
     inspect = os.path.join(emulators.BUILD, 'ferry-inspect')
     raw = bench.path('extracted')
@@ -70,9 +70,9 @@ def blame_source(bench, stream, destination):
     if not filecmp.cmp(raw, ours, shallow=False):
         raise Failed('the destination\'s RAM is not what the stream says: %s' %
                      moving.describe_difference(raw, ours))
-    source = bench.path('source.ram')
+    theirs = bench.path(source.name + '.ram')
     raise Skip('known defect of QEMU 7.2 shows: its stream itself holds stale RAM (%s)' %
-               moving.describe_difference(source, ours))
+               moving.describe_difference(theirs, ours))
 
 
 class Cross(Move):
@@ -87,7 +87,7 @@ class Cross(Move):
         try:
             compare_ram(self.bench, self.source, self.destination)
         except Failed:
-            blame_source(self.bench, self.channel.stream, self.destination)
+            blame_source(self.bench, self.channel.stream, self.source, self.destination)
         self.compare = False
         self.paused = True  # it was started with -S: super() lets it go on
         super().finish()
