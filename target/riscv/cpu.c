@@ -4,10 +4,14 @@
  * enters and leaves guest code. Called by softmmu/cpus.c and the interpreter.
  */
 #include "target/riscv/cpu.h"
+#include "target/riscv/offered.h"
 #include "target/riscv/fpu.h"
 
 void riscv_cpu_reset(RISCVCPU *cpu)
 {
+    if (cpu->wire) {
+        riscv_offered_reset(cpu);
+    }
     memset(cpu->x, 0, sizeof(cpu->x));
     memset(cpu->f, 0, sizeof(cpu->f));
     cpu->pc = cpu->start_pc;

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include "accel/accel.h"
+#include "target/riscv/offered.h"
 #include "target/riscv/wire.h"
 #include "util/error.h"
 
@@ -327,6 +328,7 @@ bool riscv_wire_post_load(void *opaque, int version_id, GError **errp)
     cpu->load_res = e->load_res;
     cpu->load_val = e->load_val;
     cpu->frm = e->frm & 7;
+    riscv_offered_forget(cpu);
     cpu->fflags = 0;        /* a Ferry source corrects this at the end of the stream */
     cpu->priv = (uint8_t)e->priv;
     load_csrs(cpu, e, d10);
@@ -387,6 +389,8 @@ void riscv_cpu_vmstate_register(RISCVCPU *cpu)
                               VMSTATE_ORDER_DEFAULT, VMSTATE_ORDER_DEFAULT);
     if (cpu->index == 0) {
         vmstate_register_ferry(reg, "fflags", put_fflags, get_fflags, cpu->list);
+        vmstate_register_ferry(reg, "cpu", riscv_offered_put, riscv_offered_get, cpu);
+        riscv_offered_reset(cpu);
     }
 }
 
@@ -394,5 +398,8 @@ void riscv_cpu_vmstate_unregister(RISCVCPU *cpu)
 {
     vmstate_unregister(cpu->machine->vmstate, "cpu_common", cpu->index);
     vmstate_unregister(cpu->machine->vmstate, "cpu", cpu->index);
+    if (cpu->wire) {
+        g_free(cpu->wire->offered);
+    }
     g_clear_pointer(&cpu->wire, g_free);
 }

@@ -60,6 +60,7 @@ typedef struct CPUWire {
     int32_t exception_index;
     bool crash_occurred;
     WireEnv env;
+    char *offered;      /* offered.c: extensions the guest found, by name; NULL: not known */
 } CPUWire;
 
 /* vmstate-tables.c: [0] 7.2, [1] 10.0 */

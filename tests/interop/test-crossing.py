@@ -220,7 +220,7 @@ def bridge(names, mode='checker', harts=2, xbzrle=False):
 def versions(one, other, guest):
     """From one machine version to the other within Ferry, there and back."""
     def run(bench):
-        emulator = {'virt-7.2': F72, 'virt-10.0': BRIDGE, 'virt': emulators.ferry()}
+        emulator = {'virt-7.2': F72, 'virt-10.0': BRIDGE, 'virt': emulators.ferry('virt', CPU_T10_SV57)}
         there = cross(bench, emulator[one], emulator[other], guest, names=('a', 'b'))
         cross(bench, emulator[other], emulator[one], guest, source=there.destination,
               journey=there.journey, names=('b', 'c'))

@@ -222,6 +222,50 @@ static void test_fflags(void)
     rig_free(b);
 }
 
+/* A CPU with less than the guest was offered refuses by name; a guest from QEMU has no list. */
+static void test_offered(void)
+{
+    Machine *plain = rig_new("rv64", DIALECT_QEMU_10_0), *t10 = rig_new(T10, DIALECT_QEMU_10_0);
+    GError *err = NULL;
+    struct json_object *ferry = vmstate_save_ferry(plain->vmstate);
+
+    g_assert_false(vmstate_load_ferry(t10->vmstate, ferry, &err));
+    g_assert_nonnull(strstr(err->message, "'zba'"));
+    g_clear_error(&err);
+    json_object_put(ferry);
+
+    /* less than offered here is fine, and is what it tells when it moves on */
+    ferry = vmstate_save_ferry(t10->vmstate);
+    g_assert_true(vmstate_load_ferry(plain->vmstate, ferry, &err));
+    json_object_put(ferry);
+    ferry = vmstate_save_ferry(plain->vmstate);
+    g_assert_true(vmstate_load_ferry(t10->vmstate, ferry, &err));
+    json_object_put(ferry);
+
+    /* rebooted, it finds everything again; from QEMU, nothing is known */
+    riscv_cpu_reset(cpus_get(plain->cpus, 0));
+    ferry = vmstate_save_ferry(plain->vmstate);
+    g_assert_false(vmstate_load_ferry(t10->vmstate, ferry, &err));
+    g_clear_error(&err);
+    json_object_put(ferry);
+    g_autoptr(GByteArray) bytes = save(t10);
+    g_assert_true(load(plain, bytes, DIALECT_QEMU_10_0, &err));
+    ferry = vmstate_save_ferry(plain->vmstate);
+    g_assert_true(vmstate_load_ferry(t10->vmstate, ferry, &err));
+    json_object_put(ferry);
+
+    static const char *bad[] = {"{\"cpu\": {\"extensions\": 3}}",
+                                "{\"cpu\": {\"extensions\": \"warp\"}}"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        ferry = json_tokener_parse(bad[i]);
+        g_assert_false(vmstate_load_ferry(plain->vmstate, ferry, &err));
+        g_clear_error(&err);
+        json_object_put(ferry);
+    }
+    rig_free(plain);
+    rig_free(t10);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -230,5 +274,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-vmstate/refusals", test_refusals);
     g_test_add_func("/cpu-vmstate/timers", test_timers);
     g_test_add_func("/cpu-vmstate/fflags", test_fflags);
+    g_test_add_func("/cpu-vmstate/offered", test_offered);
     return g_test_run();
 }
