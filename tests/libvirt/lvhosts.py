@@ -32,7 +32,6 @@ PRIVATE = ["/etc/libvirt", "/run", "/var/lib/libvirt", "/var/log/libvirt", "/var
 
 HOLDER = r"""
 set -e
-mount --make-rprivate /
 for d in {private}; do
     mkdir -p "{root}$d" "$d"
     mount --bind "{root}$d" "$d"
@@ -97,8 +96,8 @@ class Host:
             f.write(text)
 
     def enter(self, argv):
-        """argv as run inside this host."""
-        return [tool("nsenter"), "-t", str(self.holder.pid), "-m", "-u", "-n", "--"] + argv
+        """argv as run inside this host (-r: also where the tests run in a chroot)."""
+        return [tool("nsenter"), "-t", str(self.holder.pid), "-r", "-m", "-u", "-n", "--"] + argv
 
     def run(self, *argv, check=True, timeout=120, **kw):
         r = subprocess.run(self.enter(list(argv)), stdout=subprocess.PIPE,

@@ -318,7 +318,8 @@ def main(qemu_conf=None):
     try:
         hosts = Hosts(qemu_conf=qemu_conf)
     except (HostError, OSError, subprocess.SubprocessError) as e:
-        print(f"Bail out! {e}")
+        print("Bail out! " + str(e).split("\n")[0])
+        print("".join(f"# {line}\n" for line in str(e).split("\n")[1:]), end="")
         return 1
     try:
         bench = Bench(hosts)
