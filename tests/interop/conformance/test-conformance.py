@@ -410,7 +410,7 @@ def judge(row):
         if row.words and not re.search(row.words, ours.text):
             raise Failed('Ferry names no cause like %r: %s' % (row.words, ours.text))
         if not shutil.which(QEMU):
-            return 'only Ferry: %s is not there' % QEMU
+            raise Failed('%s is not there (package qemu-system-misc)' % QEMU)
         theirs = Program(QEMU, path, row.args, folder).verdict()
     if theirs.word != row.qemu:
         raise Failed('QEMU ' + str(theirs))
