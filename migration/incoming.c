@@ -524,6 +524,10 @@ bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error
     if (!listener) {
         return false;
     }
+    if (m->incoming) {
+        incoming_free(g_steal_pointer(&m->incoming));
+        machine_start_over(m->machine->runstate);
+    }
     Incoming *in = g_new0(Incoming, 1);
     in->m = m;
     in->machine = m->machine;
@@ -543,6 +547,11 @@ char *incoming_address(Incoming *in)
     char *text = in->listener ? channel_listener_address(in->listener) : NULL;
     g_mutex_unlock(&in->lock);
     return text;
+}
+
+bool incoming_exits_on_error(const Incoming *in)
+{
+    return in->exit_on_error;
 }
 
 char *incoming_error(Incoming *in)

@@ -109,10 +109,16 @@ void outgoing_free(Outgoing *o);
 
 /* ---- incoming.c ---- */
 
-/** Listens and starts the incoming thread. Main thread, BQL. False if it cannot listen: as if never asked. */
+/**
+ * Listens and starts the incoming thread. What a failed attempt has left in
+ * the machine is gone then. Main thread, BQL. False if it cannot listen: as if
+ * never asked.
+ */
 bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error, GError **errp);
 /** Address for query-migrate while it waits, or NULL; caller frees. */
 char *incoming_address(Incoming *in);
+/** Whether a failure ends the process. Any thread. */
+bool incoming_exits_on_error(const Incoming *in);
 /** Why it failed, or NULL; caller frees. */
 char *incoming_error(Incoming *in);
 int incoming_thread_id(Incoming *in);

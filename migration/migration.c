@@ -191,13 +191,20 @@ bool migration_incoming_start(Migration *m, const char *uri, bool autostart, GEr
     return incoming_start_at(m, channel_address_parse(uri, errp), true, errp);
 }
 
+/* exit-on-error=false: the process has outlived a failed load and may try another. */
+static bool may_try_again(Migration *m)
+{
+    return m->incoming && !incoming_exits_on_error(m->incoming) &&
+           migration_state_get(&m->in_state) == MIGRATION_STATUS_FAILED;
+}
+
 static bool check_may_listen(Migration *m, GError **errp)
 {
     if (!m->incoming_machine) {
         error_setg(errp, "'-incoming' was not specified on the command line");
         return false;
     }
-    if (!m->incoming_deferred) {
+    if (!m->incoming_deferred && !may_try_again(m)) {
         error_setg(errp, "The incoming migration has already been started");
         return false;
     }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/falloc.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -66,11 +67,12 @@ void ram_list_free(RAMList *list)
 }
 
 /* A directory gets an unnamed file, as QEMU's mem-path does; a file is created if missing. */
-static int backing_open(const char *idstr, const char *path, GError **errp)
+static int backing_open(const char *idstr, const char *path, bool *named_file, GError **errp)
 {
     struct stat st;
     int fd;
 
+    *named_file = false;
     if (!path) {
         fd = memfd_create(idstr, MFD_CLOEXEC);
         if (fd < 0) {
@@ -85,6 +87,7 @@ static int backing_open(const char *idstr, const char *path, GError **errp)
             unlink(name);
         }
     } else {
+        *named_file = true;
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     }
     if (fd < 0) {
@@ -178,11 +181,13 @@ RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const 
     if (!block_args_valid(list, idstr, length, errp)) {
         return NULL;
     }
-    int fd = backing_open(idstr, path, errp);
+    bool named_file;
+    int fd = backing_open(idstr, path, &named_file, errp);
     if (fd < 0) {
         return NULL;
     }
     RAMBlock *block = g_new0(RAMBlock, 1);
+    block->named_file = named_file;
     g_strlcpy(block->idstr, idstr, sizeof(block->idstr));
     block->fd = fd;
     block->page_size = backing_page_size(fd);
@@ -218,6 +223,19 @@ RAMBlock *ram_list_find(const RAMList *list, const char *name, size_t name_len)
         }
     }
     return NULL;
+}
+
+void ram_list_discard(RAMList *list)
+{
+    for (guint i = 0; i < list->blocks->len; i++) {
+        RAMBlock *block = list->blocks->pdata[i];
+
+        if (!block->named_file &&
+            fallocate(block->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      block->used_length) < 0) {
+            memset(block->host, 0, block->used_length);
+        }
+    }
 }
 
 uint64_t ram_list_total_bytes(const RAMList *list)

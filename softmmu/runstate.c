@@ -251,6 +251,16 @@ void machine_reset_devices(RunStateCtl *rs)
     }
 }
 
+void machine_start_over(RunStateCtl *rs)
+{
+    ram_list_discard(rs->machine->ram);
+    virtual_clock_set_ns(rs->machine->clock, 0); /* before the devices, who look at it */
+    machine_reset_devices(rs);
+    if (rs->machine->cpus) {
+        cpus_reset_all(rs->machine->cpus);
+    }
+}
+
 static bool cause_is_guest(ShutdownCause cause)
 {
     return cause == SHUTDOWN_CAUSE_GUEST_SHUTDOWN || cause == SHUTDOWN_CAUSE_GUEST_RESET ||

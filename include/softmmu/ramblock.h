@@ -25,6 +25,7 @@ typedef struct RAMBlock {
     uint64_t ram_offset;    /* source-internal global offset: unique, page aligned (cache address) */
     uint64_t guest_addr;    /* guest-physical base, UINT64_MAX if not mapped */
     int fd;                 /* backing fd */
+    bool named_file;        /* backed by a file that somebody named: its content may be somebody's */
     bool readonly;          /* guest stores are refused (mask ROM, flash) */
     /* the dirty log's (softmmu/dirty-log.h): one bit per target page, atomic words */
     uint64_t *dirty;
@@ -48,6 +49,8 @@ size_t ram_list_count(const RAMList *list);
 RAMBlock *ram_list_get(const RAMList *list, size_t i);
 /** Block by name of name_len bytes (no NUL needed), or NULL. */
 RAMBlock *ram_list_find(const RAMList *list, const char *name, size_t name_len);
+/** Makes all memory zero and gives it back to the host; named files are left as they are. Nobody may use it. */
+void ram_list_discard(RAMList *list);
 /** Sum of used_length. */
 uint64_t ram_list_total_bytes(const RAMList *list);
 

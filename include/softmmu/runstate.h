@@ -44,6 +44,13 @@ void machine_add_reset_handler(RunStateCtl *rs, void (*fn)(void *opaque), void *
 /** Runs them now (power-on). */
 void machine_reset_devices(RunStateCtl *rs);
 
+/**
+ * All as it was at power-on with -incoming, for another attempt: devices,
+ * vCPUs and clock reset, RAM empty (a file that somebody named keeps its
+ * content). Emits no RESET: no guest was there. Not running; BQL.
+ */
+void machine_start_over(RunStateCtl *rs);
+
 /** Requests; any thread (vCPU thread under BQL, signal source, monitor); carried out on the main thread. */
 void system_shutdown_request(RunStateCtl *rs, ShutdownCause cause, int exit_code);
 void system_reset_request(RunStateCtl *rs, ShutdownCause cause);

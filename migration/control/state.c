@@ -18,7 +18,7 @@
  *   any of the running ones:  fail -> failed     cancel -> cancelling
  *   cancelling:  fail -> cancelled     done -> completed
  *
- * Incoming:  none --start--> setup --begin--> active --done--> completed,
+ * Incoming:  none, failed --start--> setup --begin--> active --done--> completed,
  *            setup and active: fail -> failed
  *
  * What holds in each outgoing state:
@@ -55,7 +55,7 @@ static const struct {
 } moves[] = {
     { OUT | IN, D7 | D10, S(NONE), E(START), S(SETUP) },
     { OUT, D7 | D10, S(COMPLETED), E(START), S(SETUP) },
-    { OUT, D7 | D10, S(FAILED), E(START), S(SETUP) },
+    { OUT | IN, D7 | D10, S(FAILED), E(START), S(SETUP) },
     { OUT, D7 | D10, S(CANCELLED), E(START), S(SETUP) },
 
     { OUT | IN, D7 | D10, S(SETUP), E(BEGIN), S(ACTIVE) },

@@ -3,6 +3,7 @@
 """One side dies, the link breaks or stands still, the two sides do not fit: a clear message on the
 side where it happened, the source's guest unharmed, and never two running guests."""
 import signal
+import socket
 import time
 
 from ferrytest import channels, emulators
@@ -10,8 +11,8 @@ from ferrytest.guest import Bare, BareNone
 from ferrytest.move import Journey, Move, compare_ram, wait_alive, wait_loaded, wait_migration
 from ferrytest.process import VM
 from ferrytest.proxy import Proxy
-from ferrytest.qmp import QMPClosed
-from ferrytest.tap import Case, check, check_equal, main, wait_until
+from ferrytest.qmp import QMPError, statuses
+from ferrytest.tap import Case, Failed, Skip, check, check_equal, main, wait_until
 
 EMULATOR = emulators.subject()
 
@@ -150,6 +151,168 @@ def cont_after_completed(bench):
     move.source.console.wait_statuses(lines + 2)
 
 
+def destination_of(bench, name, guest):
+    vm = VM(bench, name, EMULATOR, guest, incoming='defer', paused=True)
+    vm.set_capabilities(events=True)
+    return vm
+
+
+def saved(bench, vm, name):
+    """The stopped machine in a file; returns its path."""
+    path = bench.path(name)
+    vm.set_parameters(max_bandwidth=0)
+    vm.command('migrate', uri='file:' + path)
+    wait_migration(vm)
+    return path
+
+
+def device_state(path):
+    """What a saved stream says about everything but RAM; "timer" is the first such section."""
+    with open(path, 'rb') as f:
+        data = f.read()
+    start = data.rfind(b'\x05timer')
+    check(start > 0, 'no section "timer" in %s', path)
+    return data[start:]
+
+
+def damaged_at_the_end(path):
+    """All of RAM and every device's state is fine, but not the footer of the last section."""
+    with open(path, 'rb') as f:
+        data = bytearray(f.read())
+    description = data.rfind(b'\x00\x06')
+    while data[description - 5] != 0x7e:
+        description = data.rfind(b'\x00\x06', 0, description)
+        check(description > 0, 'no footer before the description')
+    data[description - 1] ^= 0xff
+    with open(path, 'wb') as f:
+        f.write(data)
+
+
+def outlives(vm, words):
+    """The load has failed, the process says why and waits."""
+    info = wait_migration(vm, ['failed'])
+    check(words in info.get('error-desc', ''), 'error-desc: %s', info)
+    check_equal(vm.status(), 'inmigrate', 'run state after a failed load')
+
+
+def only_ferry_tries_again():
+    if not EMULATOR.is_ferry:
+        raise Skip('QEMU refuses a second migrate-incoming')
+
+
+def other_guest(bench):
+    """A file with the state of a guest that does something else, all but loadable."""
+    other = VM(bench, 'other', EMULATOR, Bare('loadgen', harts=2, size='8M'))
+    wait_alive(other)
+    other.command('stop')
+    path = saved(bench, other, 'broken')
+    damaged_at_the_end(path)
+    return path
+
+
+def same_as_fresh(bench):
+    """After another guest was loaded to the last byte but one, the second guest arrives as it does
+    in a machine that has never seen a stream."""
+    only_ferry_tries_again()
+    broken = other_guest(bench)
+    guest = Bare('checker', harts=2, size='2M')
+    source = VM(bench, 'source', EMULATOR, guest)
+    journey = Journey()
+    journey.vms.append(source)
+    wait_alive(source)
+    source.command('stop')
+    good = saved(bench, source, 'good')
+
+    fresh = destination_of(bench, 'fresh', guest)
+    fresh.command('migrate-incoming', uri='file:' + good)
+    wait_loaded(fresh)
+    again = destination_of(bench, 'again', guest)
+    again.command('migrate-incoming', uri='file:' + broken, exit_on_error=False)
+    outlives(again, 'footer')
+    again.command('migrate-incoming', uri='file:' + good)
+    wait_loaded(again)
+    check_equal(again.migration()['status'], 'completed', 'state of the second attempt')
+    compare_ram(bench, fresh, again)
+    check(device_state(saved(bench, fresh, 'fresh.state')) ==
+          device_state(saved(bench, again, 'again.state')), 'the two differ in device state')
+    again.command('cont')
+    journey.prove(again)
+
+
+def untouched(bench, vm):
+    """What a machine that waits for its guest looks like."""
+    path = bench.path(vm.name + '.ram')
+    vm.command('pmemsave', val=vm.guest.ram_base, size=vm.guest.memory << 20, filename=path)
+    with open(path, 'rb') as f:
+        ram = f.read()
+    return (len(ram) - ram.count(0), vm.hmp('info registers -a'))
+
+
+def again_after(bench, break_off):
+    """The same source and the same destination meet twice; the first meeting breaks off."""
+    only_ferry_tries_again()
+    guest = Bare('checker', harts=2, size='2M')
+    source = VM(bench, 'source', EMULATOR, guest)
+    source.set_capabilities(events=True)
+    journey = Journey()
+    journey.vms.append(source)
+    wait_alive(source)
+    destination = destination_of(bench, 'destination', guest)
+    before = untouched(bench, destination)
+    check_equal(before[0], 0, 'bytes of RAM that are not zero')
+    channel = channels.Unix(bench)
+    destination.command('migrate-incoming', uri=channel.incoming, exit_on_error=False)
+    proxy = Proxy(bench, channel.incoming[5:])
+    source.set_parameters(max_bandwidth=4 << 20, downtime_limit=1)
+    break_off(bench, source, proxy)
+    outlives(destination, 'offset')
+    check('load of migration failed' in destination.stderr(), 'the destination says nothing')
+
+    # What cannot listen changes nothing.
+    try:
+        destination.command('migrate-incoming', uri='unix:/nonexistent/socket')
+        raise Failed('migrate-incoming accepted an address that is none')
+    except QMPError:
+        outlives(destination, 'offset')
+    destination.command('migrate-incoming', uri=channel.incoming, exit_on_error=False)
+    check_equal(destination.migration()['status'], 'setup', 'state of the second attempt')
+    check('error-desc' not in destination.migration(), 'the old error is still there')
+    check_equal(untouched(bench, destination), before, 'the machine before the second attempt')
+    try:
+        destination.command('migrate-incoming', uri=channel.incoming)
+        raise Failed('migrate-incoming accepted while one is listening')
+    except QMPError as error:
+        check('already been started' in error.desc, 'text: %s', error.desc)
+    source.set_parameters(max_bandwidth=0, downtime_limit=1000)
+    source.command('migrate', uri=channel.outgoing)
+    wait_migration(source)
+    wait_loaded(destination)
+    check_equal(statuses(destination.qmp.poll_events()),
+                ['setup', 'active', 'failed', 'setup', 'active', 'completed'], 'states')
+    compare_ram(bench, source, destination)
+    destination.command('cont')
+    journey.prove(destination)
+
+
+def by_cancel(_bench, source, proxy):
+    source.command('migrate', uri=proxy.uri)
+    wait_until(lambda: proxy.passed > 1 << 20, 20, 'some RAM to pass')
+    source.command('migrate_cancel')
+    wait_migration(source, ['cancelled'])
+
+
+def by_garbage(_bench, _source, proxy):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(proxy.path)
+        s.sendall(b'GET / HTTP/1.1\r\n\r\n')
+
+
+def by_another_guest(bench, _source, proxy):
+    with socket.socket(socket.AF_UNIX) as s, open(other_guest(bench), 'rb') as f:
+        s.connect(proxy.path)
+        s.sendfile(f)
+
+
 CASES = [
     Case('destination killed at the start', lambda b: destination_killed(b, signal.SIGKILL, 0)),
     Case('destination killed in RAM', lambda b: destination_killed(b, signal.SIGKILL, 1 << 20)),
@@ -173,6 +336,10 @@ CASES = [
     Case('another machine', mismatch(BareNone(), ['none', 'virt'])),
     Case('another machine, return path', mismatch(BareNone(), ['none', 'virt'], return_path=True)),
     Case('a completed source can be continued', cont_after_completed),
+    Case('exit-on-error=false: again after a cancel', lambda b: again_after(b, by_cancel)),
+    Case('exit-on-error=false: again after garbage', lambda b: again_after(b, by_garbage)),
+    Case('exit-on-error=false: again after another guest', lambda b: again_after(b, by_another_guest)),
+    Case('exit-on-error=false: the second guest arrives as in a fresh machine', same_as_fresh),
 ]
 
 if __name__ == '__main__':

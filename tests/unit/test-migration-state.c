@@ -15,7 +15,7 @@ static int expected(MigrationSide side, StreamDialect dialect, int from, Migrati
 
     switch (event) {
     case MIGRATION_EVENT_START:
-        return bit & (out ? SET(NONE) | SET(COMPLETED) | SET(FAILED) | SET(CANCELLED) : SET(NONE))
+        return bit & (SET(NONE) | SET(FAILED) | (out ? SET(COMPLETED) | SET(CANCELLED) : 0))
                    ? MIGRATION_STATUS_SETUP : -1;
     case MIGRATION_EVENT_BEGIN:
         return bit & SET(SETUP) ? MIGRATION_STATUS_ACTIVE : -1;

@@ -3,6 +3,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "softmmu/ramblock.h"
 
 static RAMBlock *add(RAMList *list, const char *name, uint64_t length)
@@ -91,6 +92,8 @@ static void test_file(void)
     RAMBlock *in_dir = ram_list_add(list, "dir", 0x2000, dir, &err);
     g_assert_no_error(err);
     in_dir->host[0x1fff] = 1;
+    ram_list_discard(list); /* the directory's file is ours, the named one somebody's */
+    g_assert_cmpint(in_dir->host[0x1fff], ==, 0);
     g_assert_cmpint(stat(path, &st), ==, 0);
     g_assert_cmpint(st.st_size, ==, 0x2000);
     ram_list_free(list);
@@ -100,6 +103,21 @@ static void test_file(void)
     g_assert_cmpint(g_rmdir(dir), ==, 0); /* the directory form left nothing behind */
 }
 
+static void test_discard(void)
+{
+    RAMList *list = ram_list_new();
+    RAMBlock *one = ram_list_add(list, "one", 0x3000, NULL, NULL);
+    RAMBlock *two = ram_list_add(list, "two", 0x1000, NULL, NULL);
+
+    one->host[0] = one->host[0x2fff] = two->host[0xfff] = 1;
+    ram_list_discard(list);
+    g_assert_cmpint(lseek(one->fd, 0, SEEK_DATA), ==, -1); /* costs the host nothing */
+    g_assert_cmpint(one->host[0] | one->host[0x2fff] | two->host[0xfff], ==, 0);
+    one->host[0x1000] = 7;
+    g_assert_cmpint(one->host[0x1000], ==, 7);
+    ram_list_free(list);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -107,5 +125,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ramblock/offsets", test_offsets_do_not_overlap);
     g_test_add_func("/ramblock/bad", test_bad);
     g_test_add_func("/ramblock/file", test_file);
+    g_test_add_func("/ramblock/discard", test_discard);
     return g_test_run();
 }
