@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The head of the stream: magic, version and the configuration block (spec
- * migration-stream 1.5) with its subsections. Written by outgoing.c, read
+ * The head of the stream: magic, version and the configuration block
+ * (migration-stream 1.5) with its subsections. Written by outgoing.c, read
  * and checked by incoming.c; nothing of the machine changes here.
  */
 #include <json-c/json.h>

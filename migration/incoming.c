@@ -302,7 +302,7 @@ static bool deliver_ferry(IncomingLoad *l, const char *text, GError **errp)
 
 /*
  * The description is informal: absent, cut or garbled, the machine is loaded
- * all the same (spec 1.6). Only what a Ferry put into it can be refused.
+ * all the same (migration-stream 1.6). Only what a Ferry put into it can be refused.
  */
 static bool load_description(IncomingLoad *l, GError **errp)
 {
@@ -396,7 +396,7 @@ bool incoming_load_stream(IncomingLoad *l, GError **errp)
 
 /* ---- the end ---- */
 
-/* The guest is ours now: start it or leave it as it was (spec 2.7). BQL. */
+/* The guest is ours now: start it or leave it as it was (migration-stream 2.7). BQL. */
 static bool settle_guest(Incoming *in, GError **errp)
 {
     RunStateCtl *rs = in->machine->runstate;

@@ -19,14 +19,14 @@
 typedef struct Outgoing Outgoing;
 typedef struct Incoming Incoming;
 
-/** Section "timer" (spec machine-virt 2.3). */
+/** Section "timer" (machine-virt 2.3). */
 typedef struct TimerSection {
     Machine *machine;
     int64_t cpu_ticks_offset;
     int64_t cpu_clock_offset;   /* virtual clock, ns */
 } TimerSection;
 
-/** Section "globalstate" (spec migration-stream 2.7); both layouts are 104 bytes. */
+/** Section "globalstate" (migration-stream 2.7); both layouts are 104 bytes. */
 typedef struct GlobalState {
     bool send;                  /* store-global-state */
     RunState run_state;         /* to send: before the switchover stopped the machine */
@@ -125,7 +125,7 @@ int incoming_thread_id(Incoming *in);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
 void incoming_free(Incoming *in);
 
-/* ---- configuration.c (spec 1.5) ---- */
+/* ---- configuration.c (migration-stream 1.5) ---- */
 
 /** Header and configuration block. */
 void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);

@@ -19,7 +19,7 @@ Migration *migration_new(struct Machine *machine);
 /** Cancels and joins whatever runs. BQL held (dropped while joining). */
 void migration_free(Migration *m);
 
-/** -global migration.NAME=VALUE: properties of spec 1.4, capabilities "x-<cap>" and parameters by name. */
+/** -global migration.NAME=VALUE: properties (migration-stream 1.4), capabilities "x-<cap>", parameters. */
 bool migration_set_global(Migration *m, const char *name, const char *value, GError **errp);
 
 /**

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The RAM save and load path (spec migration-stream 3, 4, 6) as the two
+ * The RAM save and load path (migration-stream 3, 4, 6) as the two
  * stories see it. RamSaver belongs to one outgoing migration, RamLoader to
  * one incoming; they share formats only.
  */
@@ -14,7 +14,7 @@
 #include "softmmu/dirty-log.h"
 #include "softmmu/ramblock.h"
 
-/** Counters, spec 4.7 and 5.7. Written by the migration thread with relaxed atomics, read by any. */
+/** Counters, migration-stream 4.7, 5.7. Written by the migration thread with relaxed atomics, read by any. */
 typedef struct RamStats {
     uint64_t transferred_bytes;     /* page records and EOS words of this section (7.2 rule) */
     uint64_t duplicate_pages, normal_pages;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Device state as tables (spec migration-stream 2). The only header of
+ * Device state as tables (migration-stream 2). The only header of
  * migration/ that devices include. A device describes its fields once; save,
  * load and the JSON description of the stream come out of the table.
  */
@@ -61,7 +61,7 @@ struct VMStateDescription {
     bool (*post_load)(void *opaque, int version_id, GError **errp);
 };
 
-/* Field kinds, spec 2.2, 2.3; names are the JSON type names. */
+/* Field kinds, migration-stream 2.2, 2.3; names are the JSON type names. */
 extern const VMStateInfo vmstate_info_bool, vmstate_info_int8, vmstate_info_uint8,
     vmstate_info_int16, vmstate_info_uint16, vmstate_info_int32, vmstate_info_uint32,
     vmstate_info_int64, vmstate_info_uint64, vmstate_info_buffer, vmstate_info_unused_buffer,
@@ -125,7 +125,10 @@ extern const VMStateInfo vmstate_info_bool, vmstate_info_int8, vmstate_info_uint
 #define VMSTATE_VALIDATE(_text, _fn)                                                          \
     { .name = (_text), .exists = (_fn), .flags = VMS_VALIDATE }
 
-/** Body only (spec 2.1, 2.5): fields and subsections. json (may be NULL) receives the keys of the description. */
+/**
+ * Body only (migration-stream 2.1, 2.5): fields and subsections. json (may be NULL) receives the keys
+ * of the description.
+ */
 struct json_object;
 bool vmstate_save_body(StreamWriter *w, const VMStateDescription *vmsd, void *opaque,
                        struct json_object *json, GError **errp);
@@ -175,12 +178,15 @@ void vmstate_register_ferry(VMStateRegistry *reg, const char *key,
                             bool (*get)(void *opaque, struct json_object *obj, GError **errp),
                             void *opaque);
 
-/** All FULL sections in order, with footers; json array "devices" is filled. VM stopped, BQL held. (spec 1.3 step 7) */
+/**
+ * All FULL sections in order, with footers (migration-stream 1.3 step 7); json array "devices" is
+ * filled. VM stopped, BQL held.
+ */
 bool vmstate_save_all(VMStateRegistry *reg, StreamWriter *w, bool footers,
                       struct json_object *devices, GError **errp);
 /**
  * Loads one FULL section whose header (id, idstr, instance, version) was
- * already read. BQL held. Errors as spec 2.6: "Unknown savevm section or
+ * already read. BQL held. Errors as migration-stream 2.6: "Unknown savevm section or
  * instance '%s' %u. ...", "savevm: unsupported version %d for '%s' v%d".
  */
 bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *idstr,

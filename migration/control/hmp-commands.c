@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The human monitor's migration commands (spec migration-stream 9.5, 9.6):
+ * The human monitor's migration commands (migration-stream 9.5, 9.6):
  * arguments to QMP commands and options, results to QEMU's texts. Main
  * thread, BQL. A foreground migrate holds its monitor back and shows a
  * progress line from a timer.

@@ -17,11 +17,11 @@ typedef struct MigrationOptions MigrationOptions;
 /** A set of capabilities: bit n is MigrationCapability n. */
 typedef uint64_t MigrationCaps;
 #define MIGRATION_CAP(name) (UINT64_C(1) << MIGRATION_CAPABILITY_##name)
-/** Those that both sides must have equal and that the configuration block names (spec 1.5). */
+/** Those that both sides must have equal; the configuration names them (migration-stream 1.5). */
 #define MIGRATION_CAPS_VALIDATED \
     (MIGRATION_CAP(X_IGNORE_SHARED) | MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM))
 
-/** Properties of the migration object (spec 1.4). Set while the machine is built, then constant. */
+/** Properties (migration-stream 1.4). Set while the machine is built, then constant. */
 typedef struct MigrationProps {
     bool store_global_state;
     bool only_migratable;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What an outgoing migration decides, as pure functions of its numbers: go
- * on, look again, switch over (spec migration-stream 5.3); throttle the
+ * on, look again, switch over (migration-stream 5.3); throttle the
  * virtual CPUs (5.5). No clock, no thread, no machine.
  */
 #ifndef MIGRATION_CONTROL_POLICY_H

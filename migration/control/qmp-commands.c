@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The QMP commands of qapi/migration.json (spec migration-stream 9.1, 9.6).
+ * The QMP commands of qapi/migration.json (migration-stream 9.1, 9.6).
  * Main thread, BQL. Each is a few lines over migration.c and options.c.
  */
 #include <math.h>

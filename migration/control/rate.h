@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rate limit (spec migration-stream 5.2): windows of 100 ms, a budget of
+ * The rate limit (migration-stream 5.2): windows of 100 ms, a budget of
  * a tenth of max-bandwidth each. Arithmetic only: time and bytes are handed
  * in, sleeping is the caller's (outgoing.c), so that cancel can wake it.
  */

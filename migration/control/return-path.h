@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The return path (spec migration-stream 8.2): what a destination says to
+ * The return path (migration-stream 8.2): what a destination says to
  * its source on the same channel. The destination's side writes messages;
  * the source's side is a thread that reads them until the last one.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The migration state machine (spec migration-stream 5.1). Both stories move
+ * The migration state machine (migration-stream 5.1). Both stories move
  * through migration_state_move() and through nothing else; it never waits
  * and never touches the machine.
  *

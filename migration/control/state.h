@@ -62,7 +62,7 @@ bool migration_state_move(MigrationState *s, MigrationEvent event, GError **errp
 
 /** True in setup, active, pre-switchover, device, cancelling. */
 bool migration_status_is_running(MigrationStatus status);
-/** True if statistics of RAM are part of query-migrate (spec 5.7). */
+/** True if statistics of RAM are part of query-migrate (migration-stream 5.7). */
 bool migration_status_has_ram(MigrationStatus status);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The numbers of a migration as clients see them: query-migrate (spec
- * migration-stream 5.7), "info migrate" (9.5) and the progress line of a
+ * The numbers of a migration as clients see them: query-migrate
+ * (migration-stream 5.7), "info migrate" (9.5) and the progress line of a
  * foreground migrate. Pure functions of a view; main thread.
  */
 #ifndef MIGRATION_CONTROL_STATS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a RAM block's parts lie in a mapped-ram or fixed-ram file (spec
- * migration-stream 6.1, 6.2, 6.6). All positions are absolute.
+ * Where a RAM block's parts lie in a mapped-ram or fixed-ram file
+ * (migration-stream 6.1, 6.2, 6.6). All positions are absolute.
  *
  *   ... name used_length | header | bitmap | hole | page 0 | page 1 | ... | next block
  *                        ^header  ^bitmap_offset  ^pages_offset (1 MiB)   ^end_offset

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What becomes of a dirty page (spec migration-stream 3.4, 4.3, 4.4): zero,
+ * What becomes of a dirty page (migration-stream 3.4, 4.3, 4.4): zero,
  * whole, delta, or nothing. Owns the page cache and keeps its invariant:
  * what is cached for an address is what the receiver has. Migration thread
  * only.

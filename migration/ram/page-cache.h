@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The XBZRLE page cache (spec migration-stream 4.4): for some guest pages,
+ * The XBZRLE page cache (migration-stream 4.4): for some guest pages,
  * what the receiver has. Set-associative, LRU by pass, one arena, any size.
  * Knows addresses and bytes; nothing of the machine. One thread at a time.
  */

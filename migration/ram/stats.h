@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The counters of an outgoing migration's RAM (spec migration-stream 4.7,
+ * The counters of an outgoing migration's RAM (migration-stream 4.7,
  * 5.4, 5.7) and the rates made of them. One writer, the migration thread;
  * any thread reads.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which page next (spec migration-stream 3.5): block list order, ascending
+ * Which page next (migration-stream 3.5): block list order, ascending
  * pages, on from where the last search stopped, round and round. Migration
  * thread only.
  */

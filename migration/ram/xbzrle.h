@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * XBZRLE: a page as the difference from an older copy of it (spec
- * migration-stream 4.2, 4.3, 4.6). Pure functions over bytes; no state, no
+ * XBZRLE: a page as the difference from an older copy of it
+ * (migration-stream 4.2, 4.3, 4.6). Pure functions over bytes; no state, no
  * allocation, nothing of the machine.
  */
 #ifndef MIGRATION_RAM_XBZRLE_H

@@ -166,7 +166,7 @@ static GPtrArray *sections_in_order(VMStateRegistry *reg)
     return list;
 }
 
-/* QEMU's numbering: "timer" is first, "ram" and others that we lack come between (spec 1.2). */
+/* QEMU's ids (migration-stream 1.2): "timer" is first, "ram" and others that we lack come between. */
 static uint32_t section_id_at(const VMStateRegistry *reg, guint place)
 {
     uint32_t others = reg->dialect == DIALECT_QEMU_7_2 ? SECTION_ID_OTHER_DEVICES_7_2

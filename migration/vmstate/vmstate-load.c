@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes to device state: one body of fields and subsections (spec
- * migration-stream 2.1, 2.4, 2.5), driven by the device's table. Called by
+ * Bytes to device state: one body of fields and subsections
+ * (migration-stream 2.1, 2.4, 2.5), driven by the device's table. Called by
  * the registry and by the configuration block. Nothing in the bytes can make
  * it write outside the object or allocate.
  */

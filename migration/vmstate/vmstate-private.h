@@ -5,7 +5,7 @@
 
 #include "migration/vmstate.h"
 
-/** Is the field on the wire in this version of the body (spec 2.1)? */
+/** Is the field on the wire in this version of the body (migration-stream 2.1)? */
 bool vmstate_field_exists(const VMStateField *f, void *opaque, int version_id);
 /** Elements the field has now; false with errp when a counted array claims more than its capacity. */
 bool vmstate_field_elements(const VMStateField *f, void *opaque, uint32_t *n, GError **errp);

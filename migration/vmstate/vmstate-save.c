@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Device state to bytes, and at the same time to the JSON description that
- * ends the stream (spec migration-stream 1.6, 2.1, 2.5). Called by the
+ * ends the stream (migration-stream 1.6, 2.1, 2.5). Called by the
  * registry. The VM is stopped; nothing here blocks but the stream.
  */
 #include <json-c/json.h>

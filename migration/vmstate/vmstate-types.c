@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The scalar field kinds of device state (spec migration-stream 2.2, 2.3):
+ * The scalar field kinds of device state (migration-stream 2.2, 2.3):
  * how each goes over the wire. Referenced by the tables of devices, called by
  * the engine in vmstate.c, never directly.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The page cache: what a lookup and an insert cost, and the hit rate against
- * a model of the direct-mapped rule of spec 4.4 at equal size, for the
+ * a model of the direct-mapped rule of migration-stream 4.4 at equal size, for the
  * founding benchmark's 16 MiB buffer, contiguous and scattered.
  */
 #include <string.h>

@@ -7,7 +7,7 @@ The guest's own checks decide: it has to be alive and clean on the far side. RAM
 bit at every switchover. Each run takes a rotating part of the matrix; --full takes all of it.
 
 QEMU 7.2 can send stale RAM when a page is written again after its dirty bitmap was fetched
-(machine-virt specification, fact 6). Where RAM differs after a move out of 7.2, the test reads the
+(machine-virt 0). Where RAM differs after a move out of 7.2, the test reads the
 stream with ferry-inspect: if the difference is in the stream itself, the source is to blame, and
 the case is reported as skipped with that finding. Anything else is a failure. Nothing is retried.
 """

@@ -11,7 +11,7 @@ import sys
 from lvtest import EMULATOR, QEMU72, TOP, check, check_eq, main, matrix
 
 PATH = "/run/emulator"
-# What a guest booted on either side may rely on (spec machine-virt, T7).
+# What a guest booted on either side may rely on (machine-virt, T7).
 T7 = """<qemu:commandline><qemu:arg value='-cpu'/>
 <qemu:arg value='rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=0'/>
 </qemu:commandline>"""

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A model of the direct-mapped cache of spec 4.4 (addresses and ages only),
+ * A model of the direct-mapped cache of migration-stream 4.4 (addresses and ages only),
  * to compare hit rates with. Used by test-page-cache and tests/bench.
  */
 #ifndef TESTS_DIRECT_MAPPED_MODEL_H

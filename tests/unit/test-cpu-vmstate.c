@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* CPU device state: sizes of both dialects (spec machine-virt 2.1), round trips, refusals, timer rules. */
+/* CPU state: sizes of both dialects (machine-virt 2.1), round trips, refusals, timer rules. */
 #include <json-c/json.h>
 #include "softmmu/machine.h"
 #include "target/riscv/wire.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The device tree of the virt board in both forms (spec machine-virt 4.2), images and where they go. */
+/* The device tree of the virt board in both forms (machine-virt 4.2), images and where they go. */
 #include <libfdt.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/policy and rate: spec 5.2, 5.3, 5.5 as numbers. */
+/* migration/control/policy and rate: migration-stream 5.2, 5.3, 5.5 as numbers. */
 #include "migration/control/policy.h"
 #include "migration/control/rate.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/stats: query-migrate's members by state, "info migrate" line by line (spec 5.7, 9.5). */
+/* control/stats: query-migrate by state, "info migrate" line by line (migration-stream 5.7, 9.5). */
 #include "migration/control/stats.h"
 
 static OutgoingView view(MigrationStatus status)

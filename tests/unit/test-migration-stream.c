@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Our stream of an empty machine of 1 MiB, byte for byte what QEMU wrote of
- * its own (7.2: spec appendix A; 10.0: captured likewise), and back. Both
+ * its own (7.2: migration-stream appendix A; 10.0: captured likewise), and back. Both
  * were captured with -M none -m 1 -S, migrate exec:cat.
  */
 #include <glib/gstdio.h>
@@ -143,7 +143,7 @@ static void test_loads_crosswise(void)
     }
 }
 
-/* ---- mutations: spec appendix B ---- */
+/* ---- mutations: migration-stream appendix B ---- */
 
 static char *load_result(GByteArray *bytes, MigrationCaps caps)
 {

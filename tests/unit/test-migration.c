@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whole migrations between two tiny machines in this process: the two
- * stories, the order of events (spec 5.1), what reaches the other side, and
+ * stories, the order of events (migration-stream 5.1), what reaches the other side, and
  * that the guest is the source's again whatever goes wrong.
  */
 #include <fcntl.h>

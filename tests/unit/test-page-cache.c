@@ -2,7 +2,7 @@
 /*
  * migration/ram/page-cache: what is cached is what was put in, memory stays
  * inside what was asked, resizing keeps what fits, and the hit rate is not
- * below the direct-mapped rule of spec 4.4.
+ * below the direct-mapped rule of migration-stream 4.4.
  */
 #include <string.h>
 #include "migration/ram/page-cache.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * migration/ram/load: every malformed record is an error with the reason and
- * the place (spec 3, 4.6, Appendix B); what real loaders accept is accepted.
+ * the place (migration-stream 3, 4.6, Appendix B); what real loaders accept is accepted.
  */
 #include "migration/ram/load.h"
 #include "ram-fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram/save: the bytes of the ram section (spec 3, 4.1, Appendix A),
+ * migration/ram/save: the bytes of the ram section (migration-stream 3, 4.1, Appendix A),
  * the counters (4.7, 5.7), the rules of the bulk stage and of the cache, and
  * the wire-cost estimate.
  */

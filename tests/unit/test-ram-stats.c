@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram/stats: rates over periods of more than a second (spec 4.7, 5.4). */
+/* migration/ram/stats: rates over periods of more than a second (migration-stream 4.7, 5.4). */
 #include "migration/ram/stats.h"
 
 static void test_period(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram/dirty and walk: every dirty page once, in order, round and round (spec 3.5). */
+/* ram/dirty, ram/walk: every dirty page once, in order, round and round (migration-stream 3.5). */
 #include "migration/ram/walk.h"
 #include "ram-fixture.h"
 

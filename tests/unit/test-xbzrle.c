@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram/xbzrle: every vector of spec 4.8, the bounds of 4.3 and 4.6,
+ * migration/ram/xbzrle: every vector of migration-stream 4.8, the bounds of 4.3 and 4.6,
  * and random pages against the byte-wise reference below.
  */
 #include <string.h>
