@@ -153,7 +153,6 @@ static bool make_saver(Outgoing *o, GError **errp)
         .bulk_rule = migration_options_props(o->m->options)->xbzrle_bulk_rule,
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
         .zero_blocks = outgoing_has_cap(o, MIGRATION_CAP(ZERO_BLOCKS)),
-        .release_ram = outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM)),
         .layout = outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM)) ? RAM_LAYOUT_MAPPED
                   : outgoing_has_cap(o, MIGRATION_CAP(FIXED_RAM)) ? RAM_LAYOUT_FIXED
                                                                   : RAM_LAYOUT_STREAM,

@@ -37,7 +37,6 @@ typedef struct RamSaveOptions {
     bool bulk_rule;             /* XBZRLE only after the bulk stage (always on but for demo --bulk-rule) */
     bool detect_zero;           /* zero-page-detection != none */
     bool zero_blocks;
-    bool release_ram;
     enum { RAM_LAYOUT_STREAM, RAM_LAYOUT_MAPPED, RAM_LAYOUT_FIXED } layout;
     uint64_t file_offset;       /* of the URI (mapped layouts: message texts only; offsets in the file are absolute) */
 } RamSaveOptions;
