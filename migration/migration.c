@@ -94,6 +94,17 @@ bool migration_is_active(const Migration *m)
     return migration_status_is_running(migration_state_get(&m->out_state));
 }
 
+/* What the process may not do any more is refused here: trying it would be its end. */
+static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **errp)
+{
+    if (addr->kind == CHANNEL_EXEC && m->machine->config && m->machine->config->spawn_denied) {
+        error_setg(errp, "Failed to run '%s': -sandbox spawn=deny forbids new processes",
+                   addr->path);
+        return false;
+    }
+    return true;
+}
+
 /* ---- outgoing ---- */
 
 static bool check_may_start(Migration *m, GError **errp)
@@ -132,7 +143,8 @@ bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!check_may_start(m, errp) || !check_transport(m, addr, errp)) {
+    if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
+        !check_transport(m, addr, errp)) {
         channel_address_free(addr);
         return false;
     }
@@ -214,7 +226,7 @@ static bool check_may_listen(Migration *m, GError **errp)
 bool migration_incoming_address(Migration *m, ChannelAddress *addr, bool exit_on_error,
                                 GError **errp)
 {
-    if (!check_may_listen(m, errp)) {
+    if (!check_may_listen(m, errp) || !check_allowed(m, addr, errp)) {
         channel_address_free(addr);
         return false;
     }

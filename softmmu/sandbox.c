@@ -2,12 +2,25 @@
 /*
  * -sandbox: takes system calls away that an emulator never needs, in QEMU's
  * groups, for all threads. A call that is denied ends the process with a
- * message that names it. Called by vl when everything is open that has to be.
+ * message that names it; migration asks config->spawn_denied first. Called by vl when everything is open that has to be.
  */
 #include "softmmu/sandbox.h"
 
+#include <string.h>
 #include "config-host.h"
 #include "util/error.h"
+
+static bool is_deny(Opts *opts, const char *key)
+{
+    const char *value = opts_get(opts, key);
+
+    return value && strcmp(value, "allow") != 0;
+}
+
+bool sandbox_denies_spawn(Opts *opts)
+{
+    return is_deny(opts, "spawn");
+}
 
 #ifdef CONFIG_SECCOMP
 
@@ -15,7 +28,6 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -66,11 +78,10 @@ static void denied_call(int sig, siginfo_t *info, void *context)
     _exit(1);
 }
 
-static bool is_deny(Opts *opts, const char *key)
+/* The child of an exec: migration asks for a process group, and can do without: no trap. */
+static uint32_t action_for(const Denied *call)
 {
-    const char *value = opts_get(opts, key);
-
-    return value && strcmp(value, "allow") != 0;
+    return call->nr == SCMP_SYS(setpgid) ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_TRAP;
 }
 
 static int add_rules(scmp_filter_ctx ctx, const bool *groups)
@@ -79,7 +90,7 @@ static int add_rules(scmp_filter_ctx ctx, const bool *groups)
 
     for (size_t i = 0; i < G_N_ELEMENTS(denied) && rc == 0; i++) {
         if (groups[denied[i].group]) {
-            rc = seccomp_rule_add(ctx, SCMP_ACT_TRAP, denied[i].nr, 0);
+            rc = seccomp_rule_add(ctx, action_for(&denied[i]), denied[i].nr, 0);
         }
     }
     if (rc == 0 && groups[SPAWN]) {
@@ -122,7 +133,7 @@ bool sandbox_enter(Opts *opts, GError **errp)
         [ALWAYS] = true,
         [OBSOLETE] = !opts_get(opts, "obsolete") || is_deny(opts, "obsolete"),
         [PRIVILEGES] = privileges && strcmp(privileges, "deny") == 0,
-        [SPAWN] = is_deny(opts, "spawn"),
+        [SPAWN] = sandbox_denies_spawn(opts),
         [RESOURCES] = is_deny(opts, "resourcecontrol"),
     };
 

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include "util/opts.h"
 
+/** Whether the options forbid new processes. Checked options. */
+bool sandbox_denies_spawn(Opts *opts);
 /** Applies -sandbox on,... to all threads of the process, for good. Checked options. */
 bool sandbox_enter(Opts *opts, GError **errp);
 

@@ -286,7 +286,11 @@ static bool settle(Vl *vl, GError **errp)
     if (vl->daemon_fd >= 0 && !daemon_ready(vl->daemon_fd, errp)) {
         return false;
     }
-    return !vl->cl->sandbox || sandbox_enter(vl->cl->sandbox, errp);
+    if (vl->cl->sandbox) {
+        vl->cl->config.spawn_denied = sandbox_denies_spawn(vl->cl->sandbox);
+        return sandbox_enter(vl->cl->sandbox, errp);
+    }
+    return true;
 }
 
 /* ---- the end ---- */

@@ -40,6 +40,7 @@ typedef struct MachineConfig {
     bool start_paused;          /* -S */
     bool no_reboot, no_shutdown;
     char *incoming;             /* -incoming text or NULL */
+    bool spawn_denied;          /* -sandbox spawn=deny is in force: a new process would be our end */
 } MachineConfig;
 
 #endif

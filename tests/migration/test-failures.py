@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One side dies, the link breaks or stands still, the two sides do not fit: a clear message on the
 side where it happened, the source's guest unharmed, and never two running guests."""
+import os
 import signal
 import socket
 import time
@@ -313,6 +314,52 @@ def by_another_guest(bench, _source, proxy):
         s.sendfile(f)
 
 
+def exec_in_sandbox(bench):
+    """A command cannot be run: that is said before anybody tries, and the guest lives."""
+    sandbox = ('-sandbox', 'on,spawn=deny')
+    guest = Bare('checker', size='2M')
+    source = VM(bench, 'source', EMULATOR, guest, extra=sandbox)
+    journey = Journey()
+    journey.vms.append(source)
+    wait_alive(source)
+    destination = VM(bench, 'destination', EMULATOR, guest, incoming='defer', paused=True,
+                     extra=sandbox)
+    for vm, command in ((source, 'migrate'), (destination, 'migrate-incoming')):
+        try:
+            vm.command(command, uri='exec:cat')
+            raise Failed('%s: a command was accepted' % command)
+        except QMPError as error:
+            if EMULATOR.is_ferry:
+                check('spawn=deny' in error.desc and 'cat' in error.desc, 'text: %s', error.desc)
+    if EMULATOR.is_ferry:
+        # As if never asked: the same destination takes another address.
+        channel = channels.Unix(bench)
+        destination.command('migrate-incoming', uri=channel.incoming)
+        source.command('migrate', uri=channel.outgoing)
+        wait_migration(source)
+        wait_loaded(destination)
+        compare_ram(bench, source, destination)
+        destination.command('cont')
+        journey.prove(destination)
+
+
+def exec_without_privileges(bench):
+    """elevateprivileges=deny takes much away from children, but not what a command needs."""
+    source = VM(bench, 'source', EMULATOR, Bare('checker', size='2M'),
+                extra=('-sandbox', 'on,elevateprivileges=deny,resourcecontrol=deny'))
+    wait_alive(source)
+    path = bench.path('state')
+    source.command('migrate', uri='exec:cat > ' + path)
+    wait_migration(source)
+    check(os.path.getsize(path) > 1 << 20, 'the command received %d bytes', os.path.getsize(path))
+    source.command('cont')
+    source.command('migrate', uri='exec:exec sleep 1000')
+    wait_migration(source, ['active', 'setup'])
+    source.command('migrate_cancel')
+    wait_migration(source, ['cancelled'])
+    check_equal(source.status(), 'running', 'run state')
+
+
 CASES = [
     Case('destination killed at the start', lambda b: destination_killed(b, signal.SIGKILL, 0)),
     Case('destination killed in RAM', lambda b: destination_killed(b, signal.SIGKILL, 1 << 20)),
@@ -336,6 +383,8 @@ CASES = [
     Case('another machine', mismatch(BareNone(), ['none', 'virt'])),
     Case('another machine, return path', mismatch(BareNone(), ['none', 'virt'], return_path=True)),
     Case('a completed source can be continued', cont_after_completed),
+    Case('sandbox: no command may be run', exec_in_sandbox),
+    Case('sandbox: a command without privileges', exec_without_privileges),
     Case('exit-on-error=false: again after a cancel', lambda b: again_after(b, by_cancel)),
     Case('exit-on-error=false: again after garbage', lambda b: again_after(b, by_garbage)),
     Case('exit-on-error=false: again after another guest', lambda b: again_after(b, by_another_guest)),
