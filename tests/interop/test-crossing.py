@@ -21,6 +21,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest import channels, emulators, move as moving  # noqa: E402
+from ferrytest.devices import Busy  # noqa: E402
 from ferrytest.guest import Bare, BareNone, Linux  # noqa: E402
 from ferrytest.move import (Journey, Move, compare_ram, force_passes, wait_alive, wait_loaded,
                             wait_migration)  # noqa: E402
@@ -170,49 +171,31 @@ def with_options(pair, caps, mode='checker', harts=2):
     return run
 
 
-def devices(pair, legacy):
-    """Disk, network card, random numbers and a console, with the disk at work during the move."""
+def devices(pair, legacy, harts=1, xbzrle=False):
+    """Disk, network card, random numbers, console and port, all at work during the move."""
     def run(bench):
         need(*PAIRS[pair])
-        disk = bench.path('disk')
-        with open(disk, 'wb') as f:
-            f.truncate(16 << 20)
-        extra = ['-drive', 'file=%s,format=raw,if=none,id=d0' % disk,
-                 '-device', 'virtio-blk-device,drive=d0', '-device', 'virtio-rng-device',
-                 '-netdev', 'socket,id=n0,udp=127.0.0.1:9,localaddr=127.0.0.1:0',
-                 '-device', 'virtio-net-device,netdev=n0,mac=52:54:00:12:34:56']
-        if not legacy:
-            extra = ['-global', 'virtio-mmio.force-legacy=false'] + extra
         source_emulator, destination_emulator = PAIRS[pair]
-        guest = Linux('checker', size='1M', tick=200, shell=True)
-        source = boot(bench, 'source', source_emulator, guest, extra)
-        source.console.wait_for('guest# ', BOOT)
-        source.console.type(
-            'ifconfig eth0 10.0.0.1 up; arp -s 10.0.0.2 52:54:00:00:00:02; '
-            'i=0; while :; do i=$((i+1)); printf "block %06d" $i | '
-            'dd of=/dev/vda bs=512 seek=$((i%2000)) conv=notrunc,fsync 2>/dev/null; '
-            'echo 3 >/proc/sys/vm/drop_caches; '
-            'got=$(dd if=/dev/vda bs=512 skip=$((i%2000)) count=1 2>/dev/null | head -c 12); '
-            '[ "$got" = "$(printf "block %06d" $i)" ] || echo "disk: wrong at $i: $got"; '
-            'head -c 16 /dev/hwrng >/dev/null || echo "rng: failed at $i"; '
-            'ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1 & '
-            '[ $((i%20)) != 0 ] || echo "disk: $i done, $(cat /sys/class/net/eth0/statistics/'
-            'tx_packets) sent"; done\n')
-        source.console.wait_for('^disk: 20 done', 60)
-        move = Cross(bench, source_emulator, guest, TappedUnix(bench), source=source, extra=extra,
-                     destination_emulator=destination_emulator, compare=False)
+        busy = Busy(bench, legacy, harts)
+        source = boot(bench, 'source', source_emulator, busy.guest, busy.args('source'))
+        busy.start(source)
+        move = Cross(bench, source_emulator, busy.guest, TappedUnix(bench), source=source,
+                     dst_extra=busy.args('destination'), compare=True, caps={'xbzrle': xbzrle},
+                     destination_emulator=destination_emulator)
         move.journey.prove = lambda _vm: None
+        if xbzrle:
+            force_passes(move, 4, bandwidth=32 << 20)
         move.start_destination()
+        busy.connect(move.destination)
         move.start_migration()
+        if move.during:
+            busy.talk(source, 0.5)
+            move.during(source, move.destination)
+        busy.talk(source, 60)
         move.finish()
-        there = move.destination.console
-        first = int(there.wait_for(r'^disk: \d+ done, (\d+) sent', 60).group(1))
-        there.wait_statuses(3, 60)[-1].check_clean('destination')
-        start = len(there.text())
-        later = int(there.wait_for(r'^disk: \d+ done, (\d+) sent', 60, start).group(1))
-        check(later > first, 'the network card sends nothing: %d, then %d packets', first, later)
-        for line in there.text().splitlines():
-            check('wrong' not in line and 'failed' not in line, 'guest: %s', line)
+        if xbzrle:
+            check(move.info['xbzrle-cache']['pages'] > 0, 'no page went as a delta: %s', move.info)
+        busy.moved(move.destination)
     return run
 
 
@@ -372,9 +355,11 @@ def cases():
             yield Case('%s, %s' % (pair, name),
                        with_options(pair, caps, 'loadgen' if 'load' in name else 'checker', 1),
                        rotate=6, timeout=300)
-        for legacy in (True, False):
-            yield Case('%s, devices, %s' % (pair, 'legacy' if legacy else 'modern'),
-                       devices(pair, legacy), rotate=4, timeout=300)
+        for legacy, harts, xbzrle in itertools.product((True, False), (1, 2), (False, True)):
+            yield Case('%s, devices, %s, %d hart%s%s' %
+                       (pair, 'legacy' if legacy else 'modern', harts, 's' * (harts > 1),
+                        ', delta' * xbzrle),
+                       devices(pair, legacy, harts, xbzrle), rotate=16, timeout=300)
     for names in (('7.2', '10.0'), ('10.0', '7.2')):
         for mode, harts, xbzrle in (('idle', 1, False), ('loadgen', 1, True),
                                     ('checker', 2, True)):
