@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CFI flash (spec machine-virt 2.9): its content is a read-only RAM block,
+ * CFI flash (machine-virt 2.9): its content is a read-only RAM block,
  * so it is always in read-array mode and programming commands are ignored.
  * A stream that caught it in the middle of a command is refused by name.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The UART's section (spec machine-virt 2.9): eleven register bytes and
+ * The UART's section (machine-virt 2.9): eleven register bytes and
  * subsections for what is in the middle of something. Used by the migration
  * through serial_vmstate only.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 16550A UART: registers, FIFOs, interrupts (spec machine-virt 2.9, 5). The
+ * 16550A UART: registers, FIFOs, interrupts (machine-virt 2.9, 5). The
  * board maps it; a chardev is behind it. Transmission is as fast as the
  * chardev takes bytes. Its stream tables are in serial-vmstate.c.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CLINT (spec machine-virt 2.6, 3.4, 5). mtime is the virtual clock / 100 ns,
+ * CLINT (machine-virt 2.6, 3.4, 5). mtime is the virtual clock / 100 ns,
  * always: a write to it moves nothing, because a hidden offset would not
  * travel. timecmp travels; MTIP and the timers are derived from it.
  */
@@ -140,7 +140,7 @@ void clint_reset(CLINT *clint)
 
 static bool clint_post_load(void *opaque, int version_id, GError **errp)
 {
-    clint_update(opaque); /* QEMU 7.2 does not do this and loses the timer (spec 0.2) */
+    clint_update(opaque); /* QEMU 7.2 does not do this and loses the timer (machine-virt 0.2) */
     return true;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SiFive PLIC (spec machine-virt 2.7 and 5). The board wires it; devices
+ * SiFive PLIC (machine-virt 2.7 and 5). The board wires it; devices
  * raise inputs, harts get one output per context. An input is latched when
  * it is raised, and again when its claim completes while it is still up.
  * Never looks at what a device is.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fw_cfg (spec machine-virt 4.1, 5): a guest may find it and read its
+ * fw_cfg (machine-virt 4.1, 5): a guest may find it and read its
  * signature, id, CPU count and an empty file directory, by register or DMA.
  * Items are read only. Never holds more than these few bytes.
  */

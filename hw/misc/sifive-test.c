@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sifive_test (spec machine-virt 4.4): one register through which the guest powers off, fails or resets. */
+/* sifive_test (machine-virt 4.4): one register through which the guest powers off, fails or resets. */
 #include "hw/misc/sifive-test.h"
 #include "softmmu/runstate.h"
 

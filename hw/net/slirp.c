@@ -14,7 +14,8 @@
 #include "softmmu/runstate.h"
 
 #define SLIRP_SECTION "slirp"
-#define SLIRP_ORDER (VMSTATE_ORDER_DEFAULT - 100) /* between "timer" and the CPUs (spec 2.1) */
+/* between "timer" and the CPUs (machine-virt 2.1) */
+#define SLIRP_ORDER (VMSTATE_ORDER_DEFAULT - 100)
 #define SLIRP_CONFIG_VERSION 4
 
 typedef struct SlirpPoll {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The PCIe host with nothing behind it (spec machine-virt 2.8, 4.1). It is
+ * The PCIe host with nothing behind it (machine-virt 2.8, 4.1). It is
  * there because a guest that booted under QEMU has seen it, and because its
  * three sections cannot be left out. Never routes an interrupt.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Firmware, kernel, initrd, device tree and reset vector of the virt board
- * (spec machine-virt 4.3). Called once by virt.c; the images are written at
+ * (machine-virt 4.3). Called once by virt.c; the images are written at
  * each reset by the loader.
  */
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device tree of the virt board (spec machine-virt 4.2), in the form of
+ * The device tree of the virt board (machine-virt 4.2), in the form of
  * the QEMU generation the machine stands for, or the user's (-dtb) with
  * /chosen filled in. Called once by virt.c. Never describes what is not
  * mapped.

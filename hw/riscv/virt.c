@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The virt board (spec machine-virt 2, 4): RAM, devices, wiring, sections in
+ * The virt board (machine-virt 2, 4): RAM, devices, wiring, sections in
  * the order of the stream. Called by hw/core/board.c while the machine is
  * built; afterwards only reset and run-state changes come through here.
  */
@@ -314,7 +314,7 @@ bool virt_init(Board *board, GError **errp)
 
     vm->board = board;
     board_on_free(board, virt_free, vm);
-    /* In the order of the stream (spec 2.1). */
+    /* In the order of the stream (machine-virt 2.1). */
     if (!create_interrupt_controllers(vm, errp) || !create_fw_cfg(vm, errp) ||
         !create_pci(vm, errp) || !create_serial(vm, errp) || !create_rtc_and_power(vm, errp)) {
         return false;

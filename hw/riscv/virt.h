@@ -36,7 +36,7 @@ bool boot_load_images(Board *board, VirtBoot *boot, GError **errp);
 /** Adds the device tree and the reset vector; sets boot->fdt_addr. */
 bool boot_load_fdt(Board *board, VirtBoot *boot, GBytes *fdt, GError **errp);
 
-/** Device tree of the machine (spec 4.2), or -dtb's file, with /chosen filled in. NULL with errp. */
+/** The device tree (machine-virt 4.2), or -dtb's file, with /chosen filled in. NULL with errp. */
 GBytes *virt_fdt_build(Board *board, const VirtBoot *boot, GError **errp);
 
 #endif

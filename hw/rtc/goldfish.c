@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Goldfish RTC (spec machine-virt 2.9, 5): ns since the epoch = tick_offset +
+ * Goldfish RTC (machine-virt 2.9, 5): ns since the epoch = tick_offset +
  * host wall clock. The date therefore survives a migration as long as both
  * hosts know the time. Never fires while the VM is stopped.
  */

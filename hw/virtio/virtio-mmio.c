@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virtio-mmio transport, legacy (version 1) and modern (version 2), per
- * virtio 1.x 4.2 and spec machine-virt 5. The board makes the slots; devices
+ * virtio 1.x 4.2 and machine-virt 5. The board makes the slots; devices
  * plug into them. An empty slot answers with device id 0.
  */
 #include <stdlib.h>
@@ -445,7 +445,7 @@ VirtIOSlot *virtio_slot_find(Board *board, const char *bus, const char *driver, 
     return NULL;
 }
 
-/* ---- stream: the modern transport's part (spec 2.10) ---- */
+/* ---- stream: the modern transport's part (machine-virt 2.10) ---- */
 
 static const VMStateField mmio_queue_fields[] = {
     VMSTATE_UINT16(num, VirtIOMMIOQueue),

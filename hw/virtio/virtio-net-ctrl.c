@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio-net's receive filter, its control queue that sets it, and both in
- * the stream (spec machine-virt 2.11). Called by virtio-net.c and the
+ * the stream (machine-virt 2.11). Called by virtio-net.c and the
  * migration.
  */
 #include <string.h>

@@ -41,7 +41,7 @@ bool virtio_net_filter(const VirtIONet *net, const uint8_t *packet, size_t len);
 void virtio_net_filter_reset(VirtIONet *net);
 /** Control queue. */
 void virtio_net_handle_ctrl(VirtIODevice *dev, VirtQueue *vq);
-/** The device's part of the stream (spec 2.11). */
+/** The device's part of the stream (machine-virt 2.11). */
 bool virtio_net_save(VirtIODevice *dev, StreamWriter *w, GError **errp);
 bool virtio_net_load(VirtIODevice *dev, StreamReader *r, GError **errp);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio-serial (device 3): the bus side: queues, control messages, config,
- * stream (spec machine-virt 2.11). Ports are in virtio-console.c.
+ * stream (machine-virt 2.11). Ports are in virtio-console.c.
  */
 #include <string.h>
 #include "hw/core/device.h"

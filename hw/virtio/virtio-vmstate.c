@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A virtio device in the stream (spec machine-virt 2.10): transport prefix,
+ * A virtio device in the stream (machine-virt 2.10): transport prefix,
  * common registers, queues, the device's own part, subsections. One opaque
  * field in the device's section. Called by the migration only.
  */

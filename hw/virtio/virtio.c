@@ -136,7 +136,7 @@ void virtio_free(VirtIODevice *dev)
 
 static uint32_t queue_initial_num(const VirtQueue *vq)
 {
-    /* 10.0 forces every default to the largest size (spec 2.10). */
+    /* 10.0 forces every default to the largest size (machine-virt 2.10). */
     return vmstate_dialect(vq->dev->machine->vmstate) == DIALECT_QEMU_7_2 ? vq->default_num
                                                                           : VIRTQUEUE_SIZE_MAX;
 }

@@ -69,7 +69,7 @@ typedef struct VirtIODeviceOps {
     void (*reset)(VirtIODevice *dev);
     /** VM stopped (finish everything in flight) or about to run. */
     void (*run_state)(VirtIODevice *dev, bool running);
-    /** The device's own part of the stream (spec 2.11). */
+    /** The device's own part of the stream (machine-virt 2.11). */
     bool (*save)(VirtIODevice *dev, StreamWriter *w, GError **errp);
     bool (*load)(VirtIODevice *dev, StreamReader *r, GError **errp);
     bool (*post_load)(VirtIODevice *dev, GError **errp);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine's virtual clock (spec machine-virt 3.4): nanoseconds since
+ * The machine's virtual clock (machine-virt 3.4): nanoseconds since
  * power-on during which the machine ran. It stops with the machine and
  * travels with it. mtime = virtual ns / 100, always: there is no hidden
  * offset. Timers on it fire on the main thread under the BQL.

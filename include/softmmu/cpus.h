@@ -40,12 +40,15 @@ void cpu_set_irq(CPUList *cpus, unsigned i, int irq, bool level);
 /** That bit of mip as the hart sees it (a device without a section of its own restores its line from it). */
 bool cpu_get_irq(const CPUList *cpus, unsigned i, int irq);
 
-/** The board says where mtimecmp is: false if hart i has none. Main thread, once. Saving needs it (spec 3.4). */
+/**
+ * The board says where mtimecmp is: false if hart i has none. Main thread,
+ * once. Saving needs it (machine-virt 3.4).
+ */
 typedef bool CpuMtimecmpQuery(void *opaque, unsigned i, uint64_t *timecmp);
 void cpus_set_mtimecmp_query(CPUList *cpus, CpuMtimecmpQuery *fn, void *opaque);
 bool cpus_query_mtimecmp(const CPUList *cpus, unsigned i, uint64_t *timecmp);
 /**
- * "Kick timers" (spec 3.4), on by default: a stream for a receiver that does
+ * "Kick timers" (machine-virt 3.4), on by default: a stream for a receiver that does
  * not arm timers from the compare values carries the interrupt as pending.
  */
 void cpus_set_kick_timers(CPUList *cpus, bool on);

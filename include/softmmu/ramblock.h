@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * RAM blocks: all memory of the machine that has content, named as QEMU
- * names it (spec machine-virt 2.2). One of the four headers through which
+ * names it (machine-virt 2.2). One of the four headers through which
  * migration/ knows the machine. Blocks are created while the machine is
  * built and live as long as it; afterwards the list is read-only.
  */

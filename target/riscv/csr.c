@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Control and status registers: which exist, who may touch them, what a
- * write keeps (spec machine-virt 3.2; masks measured on QEMU). Called by the
+ * write keeps (machine-virt 3.2; masks measured on QEMU). Called by the
  * interpreter for each CSR instruction, by the dump without checks.
  */
 #include "target/riscv/cpu.h"

@@ -303,7 +303,7 @@ CPUModel *cpu_model_parse(const char *text, StreamDialect dialect, GError **errp
     m->sv48 = m->sv48 || m->sv57;
     m->misa_ext = MISA_LETTER('I') | MISA_LETTER('M') | MISA_LETTER('A') | MISA_LETTER('F') |
                   MISA_LETTER('D') | MISA_LETTER('C') | MISA_LETTER('S') | MISA_LETTER('U');
-    /* 7.2's tree says sv48 although sv57 works (spec 3.2) */
+    /* 7.2's tree says sv48 although sv57 works (machine-virt 3.2) */
     m->mmu_type = !m->mmu ? NULL
                   : m->sv57 && dialect == DIALECT_QEMU_10_0 ? "riscv,sv57"
                   : m->sv48 ? "riscv,sv48" : "riscv,sv39";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Layout of the sections "cpu_common" and "cpu" in both dialects: version 5
- * is QEMU 7.2's, version 10 is 10.0's (spec machine-virt 3.1). Tables only.
+ * is QEMU 7.2's, version 10 is 10.0's (machine-virt 3.1). Tables only.
  */
 #include "target/riscv/wire.h"
 
@@ -170,7 +170,7 @@ static bool timer_needed(void *opaque)
     return cpu->model->sstc && cpu->has_time;
 }
 
-/* Plain numbers here: we compute them from stimecmp (spec 3.4); the JSON still says "timer". */
+/* Plain numbers: they are computed from stimecmp (machine-virt 3.4); the JSON still says "timer". */
 static bool get_expiry(StreamReader *r, void *pv, size_t size, const VMStateField *f, GError **errp)
 {
     *(uint64_t *)pv = stream_get_be64(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hart's migration state: between RISCVCPU and the wire form, with the time
- * rules of spec machine-virt 3.4. Called through the tables by the vmstate
+ * rules of machine-virt 3.4. Called through the tables by the vmstate
  * registry, vCPUs paused, BQL held. fflags, which QEMU does not carry, travel
  * in the description's "ferry" object.
  */
@@ -15,7 +15,7 @@
 #define CPU_V10 10
 #define NOT_RUNNING UINT64_MAX
 
-/* Interrupt priority defaults (spec 3.5): constant without AIA, both dialects. */
+/* Interrupt priority defaults (machine-virt 3.5): constant without AIA, both dialects. */
 static const uint8_t miprio_low[16] = {0xff, 0x14, 0x18, 0x11, 0xff, 0x15, 0x19, 0x12,
                                        0xff, 0x13, 0x17, 0x00, 0x16, 0xff, 0xff, 0xff};
 static const uint8_t siprio_low[16] = {0xff, 0x14, 0x18, 0x11, 0xff, 0x15, 0x19, 0x12,
@@ -304,7 +304,7 @@ static void load_interrupts(RISCVCPU *cpu, uint64_t mip)
 
     atomic_store(&cpu->mip_soft, mip & soft);
     riscv_cpu_update_stimer(cpu);
-    /* an STIP that came set stays until software reprograms (spec 3.4) */
+    /* an STIP that came set stays until software reprograms (machine-virt 3.4) */
     atomic_store(&cpu->irq_lines, (mip & (MIP_S_ALL | MIP_M_ALL) & ~soft) |
                                       (atomic_load(&cpu->irq_lines) & MIP_STIP));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The CPU as it travels (spec machine-virt 2.4, 3.1): every field of both
+ * The CPU as it travels (machine-virt 2.4, 3.1): every field of both
  * dialects under QEMU's names. Filled before a save, taken apart after a
  * load. Used by vmstate.c (conversion) and vmstate-tables.c (layout) only.
  */
