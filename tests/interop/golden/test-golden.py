@@ -6,6 +6,7 @@ they were captured, Ferry describes the same devices in the same words, and Ferr
   FERRY_BUILD=build tests/interop/golden/test-golden.py
 """
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -34,7 +35,8 @@ LOADS = {
     'none-cpu-10.0': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
     'virt-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none', '-smp', '2'], 'running'),
     'virt-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none', '-smp', '2'], 'running'),
-    'virt-delta-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
+    'virt-written-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'prelaunch'),
+    'virt-written-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'prelaunch'),
     'virt-delta-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
     'virt-rv64-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'prelaunch'),
     'virt-virtio-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
@@ -42,6 +44,8 @@ LOADS = {
     'mapped-ram-10.0': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
     'fixed-ram-ferry': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
 }
+# streams that are there for their delta pages: at least so many of them
+DELTAS = {'virt-written-7.2': 150, 'virt-written-10.0': 150, 'virt-delta-10.0': 20}
 # what must be refused, and the words that name the cause
 REFUSALS = {
     'virt-rv64-10.0': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'acpi/tables'),
@@ -109,6 +113,33 @@ def verify_agrees(name, folder):
     expect(bad.returncode == 1 and 'offset 0x' in bad.stdout, 'a cut file is not noticed')
 
 
+def digest(path):
+    with open(path, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def sums():
+    """name -> digest of the RAM of the source, by the source's own dump."""
+    with open(os.path.join(HERE, 'ram.sha256'), encoding='utf-8') as f:
+        return {name: value for value, name in (line.split() for line in f)}
+
+
+def ram_of(name):
+    """Its name, its guest-physical address."""
+    return ('riscv_virt_board.ram', 0x80000000) if name.startswith('virt') else ('ram', 0)
+
+
+def ram_is_the_sources(name, folder):
+    """Deltas applied and all: what the stream says is what the source had."""
+    raw = os.path.join(folder, 'raw')
+    got = run([INSPECT, 'extract', name + '.mig.gz', '--ram', ram_of(name)[0], '-o', raw])
+    expect(got.returncode == 0, got.stderr)
+    expect(digest(raw) == sums()[name], 'the extracted RAM is not that of the source')
+    report = json.loads(run([INSPECT, 'show', '--json', name + '.mig.gz']).stdout)
+    deltas = sum(b['records'].get('delta', 0) for b in report['blocks'])
+    expect(deltas >= DELTAS.get(name, 0), f'only {deltas} delta pages')
+
+
 class Monitor:
     """A Ferry process and its QMP."""
 
@@ -154,7 +185,7 @@ def with_disk(options, folder):
     return [o.replace('{disk}', disk) for o in options]
 
 
-def load(name, options, folder):
+def load(name, options, folder, dump=None):
     """Ferry as destination of the stream: (run state after it, or None, message)."""
     m = Monitor(with_disk(options, folder) + ['-incoming', 'defer'])
     try:
@@ -167,6 +198,9 @@ def load(name, options, folder):
         for _ in range(400):
             state = m.command('query-status')['return']['status']
             if state != 'inmigrate':
+                if dump:
+                    m.command('pmemsave', val=ram_of(name)[1], filename=dump,
+                              size=int(options[options.index('-m') + 1][:-1]) << 20)
                 return state, m.end()
             time.sleep(0.02)
         return 'inmigrate', m.end()
@@ -178,6 +212,15 @@ def ferry_loads(name, folder):
     options, want = LOADS[name]
     state, text = load(name, options, folder)
     expect(state == want, f'state {state}, expected {want}: {text}')
+
+
+def ferry_loads_the_ram(name, folder):
+    """With -S nothing runs after the load: RAM is still that of the source, bit for bit."""
+    path = os.path.join(folder, 'dump')
+    state, text = load(name, LOADS[name][0] + ['-S'], folder, path)
+    want = 'paused' if LOADS[name][1] == 'running' else LOADS[name][1]
+    expect(state == want, f'state {state}, expected {want}: {text}')
+    expect(digest(path) == sums()[name], 'the RAM is not that of the source')
 
 
 def ferry_refuses(name, folder):
@@ -225,11 +268,15 @@ def cases():
     for name in names():
         yield f'{name}: shown as captured', show_is_the_same, name
         yield f'{name}: verified', verify_agrees, name
+        if name in sums():
+            yield f'{name}: RAM of its source', ram_is_the_sources, name
     if not os.path.exists(FERRY):
         return
     for name in names():
         if name in LOADS:
             yield f'{name}: loaded by Ferry', ferry_loads, name
+            if name in sums():
+                yield f'{name}: loaded by Ferry, RAM of its source', ferry_loads_the_ram, name
     for name in REFUSALS:
         yield f'{name}: refused by Ferry', ferry_refuses, name
     for name in ('virt-7.2', 'virt-10.0', 'none-uuid-10.0', 'virt-virtio-7.2', 'virt-virtio-10.0'):
