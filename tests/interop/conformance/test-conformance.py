@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One stream bent in every way the format's specification knows, loaded by installed QEMU 7.2 and
-by Ferry, both as real processes: the same verdict for every row, the same RAM where it loads, and
-a cause in Ferry's message where it does not. Rows where Ferry is better on purpose say why.
+"""One stream bent in every way the format's specification knows, loaded by installed QEMU 7.2, by
+QEMU 10.0 and by Ferry, all as real processes: the same verdict for every row, the same RAM and run
+state where it loads, and a cause in Ferry's message where it does not. Rows where Ferry is better
+on purpose, and rows where the two QEMUs are not of one mind, say why.
 
 The stream is golden/none-7.2 (-M none -m 1M -S), taken apart below.
 
@@ -24,7 +25,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FERRY = os.path.join(os.path.abspath(os.environ['FERRY_BUILD']), 'ferry-system-riscv64')
-QEMU = os.environ.get('QEMU72', 'qemu-system-riscv64')
+QEMUS = {'7.2': [os.environ.get('QEMU72', 'qemu-system-riscv64')],
+         '10.0': [os.environ.get('FERRY_QEMU10', os.path.join(HERE, '..', 'qemu10')),
+                  'qemu-system-riscv64']}
 GOLDEN = os.path.join(HERE, '..', 'golden', 'none-7.2.mig.gz')
 PAGE = 4096
 SIZE = 1 << 20
@@ -92,8 +95,10 @@ def blocks(total=SIZE, used=SIZE, name=b'ram'):
     return u64(total | MEM_SIZE) + counted(name) + u64(used) + u64(EOS)
 
 
-def state(text, size=None):
-    body = u32(len(text) + 1 if size is None else size) + text.ljust(100, b'\0')
+def state(text, size=None, more=None):
+    """more: what QEMU 10.0 has behind the first 32 bytes."""
+    room = text.ljust(100, b'\0') if more is None else text.ljust(32, b'\0') + more.ljust(68, b'\0')
+    body = u32(len(text) + 1 if size is None else size) + room
     return full(4, b'globalstate', 1, body)
 
 
@@ -168,24 +173,45 @@ def renumbered():
 
 
 def capabilities(*names):
-    return configured(b'capabilities', u32(len(names)) + b''.join(counted(n) for n in names))
+    return configured(b'capabilities',
+                      u32(len(names)) + b''.join(counted(n.encode()) for n in names))
+
+
+def without_footers():
+    s = Stream(json=DESCRIPTION)
+    for name in ('setup', 'pages', 'end', 'timer', 'state'):
+        setattr(s, name, getattr(s, name)[:-5])
+    return s.bytes()
+
+
+def no(option):
+    return ['-global', 'migration.%s=off' % option]
 
 
 # -- the matrix --
 
 class Row:
-    """`stream`, what QEMU 7.2 and Ferry do with it ('loads', 'fails', 'waits',
-    'crashes'), the words Ferry's message has to have when it refuses, and `better`: why the two
-    differ, where they do."""
+    """`stream`; what QEMU 7.2 (`qemu`), QEMU 10.0 (`ten`) and Ferry do with it ('loads', 'fails',
+    'waits', 'crashes'); the words Ferry's message has to have when it refuses; `better`: why Ferry
+    does not do what one of them does. `status` is the run state after it loads, None if that is
+    nobody's business; `args`, `caps` and `uri` are for the destination; `only`: the one QEMU that
+    can be asked."""
 
-    def __init__(self, title, stream, qemu, ferry, words=None, args=(), better=None):
-        assert (qemu != ferry) == bool(better) and (ferry == 'fails') == bool(words), title
+    def __init__(self, title, stream, qemu, ferry, words=None, args=(), better=None, ten=None,
+                 caps=(), status='prelaunch', only=None, uri='exec:cat %s; exec cat > /dev/null'):
+        ten = ten or qemu
+        assert ((qemu, ten) != (ferry, ferry)) == bool(better), title
+        assert (ferry == 'fails') == bool(words), title
         self.title = title
         self.stream = stream
-        self.qemu = qemu
+        self.verdicts = {'7.2': qemu, '10.0': ten}
+        self.peers = [only] if only else list(QEMUS)
+        self.uri = uri      # whose way back is read to its end: not writing to it is our doing
         self.ferry = ferry
         self.words = words
         self.args = list(args)
+        self.caps = list(caps)
+        self.status = status
         self.better = better
 
 
@@ -200,7 +226,7 @@ def bad(title, stream, words, **more):
 OTHER_UUID = '00112233-4455-6677-8899-aabbccddee00'
 SAME_UUID = bytes.fromhex(UUID.replace('-', ''))
 OPEN, PING = command(1), command(2, u32(1))
-SETUP = Stream().setup
+SETUP, LAST = Stream().setup, Stream().end
 TEXT = bytes(range(256)) * 16
 TIMER = Stream().timer
 STATE = Stream().state
@@ -225,7 +251,7 @@ ROWS = [
     bad('uuid, another here', configured(b'uuid', SAME_UUID), 'UUID received is',
         args=['-uuid', OTHER_UUID]),
     Row('zero page filled with 0x41', after(page(PAGE, ZERO | CONTINUE, b'A')), 'loads', 'fails',
-        'zero page with value 65',
+        'zero page with value 65', ten='fails',
         better='no sender writes such a record, so it is damage; QEMU 10.0 refuses it as well'),
     good('whole page', after(page(3 * PAGE, RAW, TEXT))),
     good('the block named in every record', bent(pages=part(b''.join(
@@ -267,8 +293,8 @@ ROWS = [
     bad('unknown configuration subsection', configured(b'else', b''), 'configuration/else'),
     bad('unknown timer subsection',
         bent(timer=TIMER[:-5] + subsection(b'timer/else', b'') + footer(0)), 'timer/else'),
-    bad('unknown capability', capabilities(b'x-else'), 'unknown capability x-else'),
-    bad('capability that is off here', capabilities(b'x-ignore-shared'),
+    bad('unknown capability', capabilities('x-else'), 'unknown capability x-else'),
+    bad('capability that is off here', capabilities('x-ignore-shared'),
         'Capability x-ignore-shared is off'),
     good('no capabilities named', capabilities()),
     bad('command 0', bent(end=command(0)), 'CMD.*0x0|command 0'),
@@ -298,6 +324,51 @@ ROWS = [
     bad('cut before the devices', ORIGINAL[:0x96b], 'Unexpected end of migration stream'),
     Row('nothing at all', b'', 'waits', 'fails', 'Unexpected end of migration stream',
         better='a destination whose source has ended does not wait for ever'),
+
+    # what the two ends have to agree upon beforehand
+    good('no configuration, none expected', bent(config=b''), args=no('send-configuration')),
+    bad('configuration, none expected', ORIGINAL, 'section type 7', args=no('send-configuration')),
+    good('no footers, none expected', without_footers(), args=no('send-section-footer')),
+    bad('footers, none expected', ORIGINAL, 'section type 126', args=no('send-section-footer')),
+    bad('no footers, but expected', without_footers(), 'Missing section footer for ram'),
+    good('no run state, none expected', bent(state=b''), args=no('store-global-state'),
+         status='paused'),
+    good('no run state', bent(state=b''), status='paused'),
+    good('run state, none expected', ORIGINAL, args=no('store-global-state')),
+    good('description, none expected', ORIGINAL, args=['-machine', 'none,suppress-vmdesc=on']),
+    good('no description, none expected', bent(json=b''),
+         args=['-machine', 'none,suppress-vmdesc=on']),
+    bad('capability on here, not there', ORIGINAL, 'mapped-ram is on', caps=['mapped-ram'],
+        only='10.0', uri='file:%s'),
+    bad('capability on here, named with another', capabilities('x-ignore-shared'), 'x-ignore-shared',
+        caps=['mapped-ram'], only='10.0', uri='file:%s'),
+    bad('mapped-ram there, not here', capabilities('mapped-ram'), 'mapped-ram'),
+    good('events, xbzrle, auto-converge on here', ORIGINAL,
+         caps=['events', 'xbzrle', 'auto-converge', 'return-path']),
+
+    # what QEMU 10.0 writes
+    Row('command SWITCHOVER_START', bent(end=command(11) + LAST), 'fails', 'loads', ten='loads',
+        better='Ferry takes the streams of both, whatever it sends itself'),
+    good('run state as QEMU 10.0 writes it', bent(state=state(b'prelaunch', more=b'\1\0'))),
+    good('run state whose guest was suspended', bent(state=state(b'prelaunch', more=b'\1\1'))),
+
+    # commands
+    good('OPEN_RETURN_PATH and PING', bent(setup=OPEN + PING + SETUP)),
+    good('OPEN_RETURN_PATH twice', bent(setup=OPEN + OPEN + SETUP)),
+    bad('OPEN_RETURN_PATH of 1 byte', bent(setup=command(1, b'x') + SETUP), 'RETURN_PATH.*length'),
+    bad('POSTCOPY_ADVISE, the capability off', bent(setup=command(3, u64(PAGE) * 2) + SETUP),
+        'POSTCOPY|postcopy'),
+    bad('POSTCOPY_RUN first', bent(end=command(5)), 'POSTCOPY|postcopy'),
+    Row('ENABLE_COLO', bent(setup=command(8) + SETUP), 'loads', 'fails', 'COLO', ten='fails',
+        status=None, better='7.2 starts the guest and says "colo", whether that is on or not'),
+    bad('PACKAGED of nothing', bent(end=command(7, u32(0))), 'PACKAGED|package'),
+
+    # sections of the wrong kind
+    good('ram as FULL', bent(setup=full(2, b'ram', 4, blocks()))),
+    good('timer as START', bent(timer=full(0, b'timer', 2, bytes(24), kind=START))),
+    bad('END of a section that has no START', bent(end=part(b'', number=0, kind=END)),
+        'section 0'),
+    good('the same id twice', bent(timer=full(2, b'timer', 2, bytes(24)))),
 ]
 
 
@@ -318,13 +389,16 @@ class Verdict:
 class Program:
     """One emulator process that loads one file; its QMP is on stdio."""
 
-    def __init__(self, program, path, args, folder):
-        self.name = os.path.basename(program)
+    def __init__(self, name, program, path, row, folder):
+        self.name = name
+        self.uri = row.uri % path
+        self.row = row
         self.ram = os.path.join(folder, 'ram-' + self.name)
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [program, '-nodefaults', '-no-user-config', '-display', 'none', '-M', 'none',
-             '-m', '1M', '-S', '-qmp', 'stdio', '-incoming', 'exec:cat ' + path] + args,
+            program + ['-nodefaults', '-no-user-config', '-display', 'none', '-M', 'none', '-m', '1M',
+                       '-S', '-qmp', 'stdio', '-incoming', 'defer' if row.caps else self.uri] +
+            row.args,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
         self.timer = threading.Timer(LIMIT, self.process.kill)
         self.timer.start()
@@ -349,10 +423,14 @@ class Program:
         """'loads' when the load is over and the process still there, and so on."""
         end = time.monotonic() + PATIENCE
         answer = self.command('qmp_capabilities')
+        if self.row.caps:
+            self.command('migrate-set-capabilities',
+                         capabilities=[{'capability': c, 'state': True} for c in self.row.caps])
+            answer = self.command('migrate-incoming', uri=self.uri)
         while answer is not None:
             answer = self.command('query-status')
             if answer and answer['status'] != 'inmigrate':
-                self.expect('run state', answer['status'], 'prelaunch')
+                self.expect('run state', answer['status'], self.row.status)
                 self.expect('migration', self.command('query-migrate').get('status'), 'completed')
                 self.command('pmemsave', val=0, size=SIZE, filename=self.ram)
                 self.command('quit')
@@ -364,7 +442,7 @@ class Program:
         return 'fails'
 
     def expect(self, what, got, wanted):
-        if got != wanted:
+        if got != wanted and self.row.status:
             raise Failed('%s: %s %s, expected %s' % (self.name, what, got, wanted))
 
     def end(self):
@@ -404,19 +482,28 @@ def judge(row):
         path = os.path.join(folder, 'stream')
         with open(path, 'wb') as f:
             f.write(row.stream)
-        ours = Program(FERRY, path, row.args, folder).verdict()
+        ours = Program('Ferry', [FERRY], path, row, folder).verdict()
         if ours.word != row.ferry:
             raise Failed('Ferry ' + str(ours))
         if row.words and not re.search(row.words, ours.text):
             raise Failed('Ferry names no cause like %r: %s' % (row.words, ours.text))
-        if not shutil.which(QEMU):
-            raise Failed('%s is not there (package qemu-system-misc)' % QEMU)
-        theirs = Program(QEMU, path, row.args, folder).verdict()
-    if theirs.word != row.qemu:
-        raise Failed('QEMU ' + str(theirs))
-    if ours.ram and theirs.ram and ours.ram != theirs.ram:
-        raise Failed('both load it, but the RAM differs')
-    return 'other than QEMU on purpose: ' + row.better if row.better else None
+        for version in row.peers:
+            program = QEMUS[version]
+            if not shutil.which(program[0]):
+                raise Failed('%s is not there (package qemu-system-misc)' % program[0])
+            theirs = Program('QEMU-' + version, program, path, row, folder).verdict()
+            if theirs.word != row.verdicts[version]:
+                raise Failed('QEMU %s %s' % (version, theirs))
+            if ours.ram and theirs.ram and ours.ram != theirs.ram:
+                raise Failed('both Ferry and QEMU %s load it, but the RAM differs' % version)
+    return other_on_purpose(row)
+
+
+def other_on_purpose(row):
+    if not row.better:
+        return None
+    return 'QEMU 7.2 %s, QEMU 10.0 %s, Ferry %s on purpose: %s' % (
+        row.verdicts['7.2'], row.verdicts['10.0'], row.ferry, row.better)
 
 
 def outcome(row):
