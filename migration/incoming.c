@@ -417,6 +417,11 @@ static bool finish(Incoming *in, GError **errp)
 {
     bool ok;
 
+    if (in->load.return_path && channel_peer_gone(in->load.return_path)) {
+        error_setg(errp, "telling the source: it has ended the connection, so its guest may be "
+                   "running there");
+        return false;
+    }
     if (in->load.return_path && !return_path_send_shut(in->load.return_path, NULL, errp)) {
         error_prepend(errp, "telling the source: ");
         return false;

@@ -2,7 +2,8 @@
 /*
  * -sandbox: takes system calls away that an emulator never needs, in QEMU's
  * groups, for all threads. A call that is denied ends the process with a
- * message that names it; migration asks config->spawn_denied first. Called by vl when everything is open that has to be.
+ * message that names it; migration asks config->spawn_denied first. Called by
+ * vl when everything is open that has to be.
  */
 #include "softmmu/sandbox.h"
 

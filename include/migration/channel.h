@@ -32,6 +32,8 @@ typedef struct ChannelOps {
 bool channel_is_seekable(const Channel *c);
 /** True if the peer can answer on the same channel (sockets, exec). */
 bool channel_has_return_path(const Channel *c);
+/** True if the peer has closed its side of a socket and everything it sent has been read. Does not wait. */
+bool channel_peer_gone(const Channel *c);
 int channel_fd(const Channel *c);           /* for pread/pwrite of seekable channels; -1 otherwise */
 /** Human name for messages: "tcp:host:port", "fd:migrate", ... */
 const char *channel_name(const Channel *c);

@@ -240,6 +240,13 @@ bool channel_has_return_path(const Channel *c)
     return c->return_path;
 }
 
+bool channel_peer_gone(const Channel *c)
+{
+    char byte;
+
+    return c->is_socket && recv(c->rfd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 int channel_fd(const Channel *c)
 {
     return !c->seekable ? -1 : c->wfd >= 0 ? c->wfd : c->rfd;

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A migration is cancelled, or fails, in every state; the guest runs on and can be moved after."""
+import select
 import socket
+import threading
+import time
 
 from ferrytest import channels, emulators
 from ferrytest.guest import Bare
@@ -140,6 +143,91 @@ def cancel_before_switchover(bench):
     move_on(bench, vm, journey)
 
 
+class Listener:
+    """Takes a stream and says nothing. One thread, which ends with the connection or close()."""
+
+    def __init__(self, bench):
+        self.path = bench.path('listener.sock')
+        self.reading = True  # plain value, looked at between two reads
+        self.received = bytearray()
+        self.ended = False  # the source has let go of the connection
+        self._closed = False
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(self.path)
+        self._socket.listen(1)
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+        bench.at_end(self.close)
+
+    def _loop(self):
+        peer = self._socket.accept()[0]
+        while not self._closed and not self.ended:
+            if not self.reading or not select.select([peer], [], [], 0.01)[0]:
+                time.sleep(0.005)
+                continue
+            data = peer.recv(65536)
+            self.received += data
+            self.ended = not data
+        peer.close()
+
+    def close(self):
+        self._closed = True
+        self._thread.join(10)
+        self._socket.close()
+
+
+def comes_too_late(bench, guest, stream):
+    """A destination receives the whole guest, but the source has let go of it meanwhile: the guest
+    may be running there, so it must not start here."""
+    channel = channels.TCP4(bench)
+    vm = VM(bench, 'late', EMULATOR, guest, incoming='defer')
+    vm.command('migrate-incoming', uri=channel.incoming)
+    with socket.create_connection(channel.outgoing.split(':')[1:]) as s:
+        s.sendall(stream)
+        s.shutdown(socket.SHUT_WR)
+        answer = b''.join(iter(lambda: s.recv(4096), b''))
+    check(b'\0\1\0\4\0\0\0\0' not in answer, 'the destination has accepted: %s', answer.hex())
+    check(vm.wait_exit() == 1, 'the destination ended with status %s', vm.process.returncode)
+    check('ended the connection' in vm.stderr(), 'message: %s', vm.stderr())
+    check_equal(vm.console.text(), '', 'console of the destination')
+
+
+def cancel_in_device(bench, silent):
+    """The guest is stopped and its devices' state is taken. Either the rest of RAM cannot be sent,
+    because nobody reads it, or all is sent and the destination says nothing. Cancelled, the guest
+    goes on where it was stopped."""
+    vm, journey = start(bench)
+    listener = Listener(bench)
+    vm.set_capabilities(pause_before_switchover=True, return_path=True)
+    # The first pass is hardly begun when it is time to switch over: much is left.
+    vm.set_parameters(max_bandwidth=8 << 20, downtime_limit=1000000)
+    vm.command('migrate', uri='unix:' + listener.path)
+    wait_migration(vm, ['pre-switchover'])
+    listener.reading = silent
+    left = vm.migration()['ram']['remaining']
+    check(left > 16 << 20, 'only %d bytes are left to send', left)
+    lines = vm.console.text()
+    vm.command('migrate-continue', state='pre-switchover')
+    wait_migration(vm, ['device'])
+    if silent:
+        wait_until(lambda: vm.migration()['ram']['remaining'] == 0, 20, 'all to be sent')
+    time.sleep(0.3)
+    check_equal(vm.migration()['status'], 'device', 'state while the destination does nothing')
+    check_equal(vm.status(), 'finish-migrate', 'run state in device')
+    check_equal(vm.console.text(), lines, 'console in device')
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    check_equal(statuses(vm.qmp.poll_events()),
+                ['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'cancelled'], 'states')
+    listener.reading = True
+    wait_until(lambda: listener.ended, 10, 'the source to let go of the connection')
+    runs_on(vm, journey)
+    if silent:
+        comes_too_late(bench, vm.guest, bytes(listener.received))
+    vm.set_capabilities(pause_before_switchover=False, return_path=False)
+    move_on(bench, vm, journey)
+
+
 def continue_after_pause(bench):
     """pause-before-switchover, a wrong migrate-continue, then the right one."""
     vm, journey = start(bench)
@@ -260,6 +348,8 @@ CASES = [
     Case('cancel an exec that never reads', cancel_exec),
     Case('cancel on a stalled link', cancel_stalled),
     Case('cancel in pre-switchover', cancel_before_switchover),
+    Case('cancel in device, the rest cannot be sent', lambda b: cancel_in_device(b, False)),
+    Case('cancel in device, no answer', lambda b: cancel_in_device(b, True)),
     Case('pause before switchover, then continue', continue_after_pause),
     Case('cancel without a migration', cancel_nothing),
     Case('cancel with the guest stopped', cancel_while_paused),

@@ -507,7 +507,12 @@ static void test_fd(void)
     assert_says(out, in, "socket");
     assert_says(in, out, "back");
     g_assert_true(channel_has_return_path(out));
+    g_assert_false(channel_peer_gone(in));
+    g_assert_cmpint(write(sv[0], "x", 1), ==, 1);
     channel_close(out, NULL);
+    g_assert_false(channel_peer_gone(in));  /* there is something left to read */
+    g_assert_true(channel_read_all(in, sv, 1, NULL));
+    g_assert_true(channel_peer_gone(in));
     channel_close(in, NULL);
     g_assert_null(channel_new_fd(999, "fd:999", NULL));
 }
