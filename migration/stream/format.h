@@ -137,7 +137,7 @@ enum MultifdFlag {
     MULTIFD_FLAG_DEVICE_STATE = 0x40,   /* 10.0 */
 };
 
-/** [7.2] */
+/** What a parallel channel begins with (migration-stream 7). */
 typedef struct MultifdInit {
     uint32_t magic;
     uint32_t version;
@@ -149,7 +149,7 @@ typedef struct MultifdInit {
 G_STATIC_ASSERT(sizeof(MultifdInit) == 64);
 G_STATIC_ASSERT(G_STRUCT_OFFSET(MultifdInit, id) == 24);
 
-/** [7.3] */
+/** What comes before the pages of a packet. */
 typedef struct MultifdPacket {
     uint32_t magic;
     uint32_t version;
