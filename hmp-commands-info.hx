@@ -135,13 +135,15 @@ EDOC
 
     {
         .name       = "migrate",
-        .args_type  = "",
-        .params     = "",
-        .help       = "show migration status",
+        .args_type  = "all:-a",
+        .params     = "[-a]",
+        .help       = "show migration status (-a: and the steps of the switchover)",
         .cmd        = hmp_info_migrate,
     },
 SDOC
-Shows where the current or last migration stands, with its statistics.
+Shows where the current or last migration stands, with its statistics; with
+`-a` also when each step of the switchover was reached, in ms: on the source
+since the guest was told to stop, on the destination since the first device.
 EDOC
 
     {

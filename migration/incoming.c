@@ -41,6 +41,7 @@ struct Incoming {
     bool ended;                 /* incoming_free wants the thread to end */
     GError *error;
     int tid;
+    SwitchoverTimes times;
 
     /* incoming thread only */
     IncomingLoad load;
@@ -93,6 +94,9 @@ static void lock_bql_hook(void *opaque, bool waiting)
 /* Device state is loaded under the BQL; while the peer lets us wait for bytes, the main loop has it. */
 static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
 {
+    if (!l->first_device_us) {
+        l->first_device_us = g_get_monotonic_time();
+    }
     bql_lock(l->m->machine->loop);
     l->bql_wanted = true;
     bool ok = vmstate_load_section(l->m->machine->vmstate, l->r, b->idstr, b->instance_id,
@@ -396,6 +400,13 @@ bool incoming_load_stream(IncomingLoad *l, GError **errp)
 
 /* ---- the end ---- */
 
+static void note_step(Incoming *in, SwitchoverStep step)
+{
+    g_mutex_lock(&in->lock);
+    in->times.us[step] = g_get_monotonic_time();
+    g_mutex_unlock(&in->lock);
+}
+
 /* The guest is ours now: start it or leave it as it was (migration-stream 2.7). BQL. */
 static bool settle_guest(Incoming *in, GError **errp)
 {
@@ -426,9 +437,13 @@ static bool finish(Incoming *in, GError **errp)
         error_prepend(errp, "telling the source: ");
         return false;
     }
+    note_step(in, SWITCHOVER_TOLD);
     bql_lock(in->machine->loop);
-    ok = settle_guest(in, errp) &&
-         migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
+    ok = settle_guest(in, errp);
+    if (ok) {
+        note_step(in, SWITCHOVER_STARTED);
+        ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
+    }
     bql_unlock(in->machine->loop);
     return ok;
 }
@@ -488,6 +503,10 @@ static bool load_from_channel(Incoming *in, GError **errp)
 
     incoming_load_init(&in->load, in->m, in->caps, r, in->channel);
     bool ok = incoming_load_stream(&in->load, errp);
+    note_step(in, SWITCHOVER_LOADED);
+    g_mutex_lock(&in->lock);
+    in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
+    g_mutex_unlock(&in->lock);
     incoming_load_clear(&in->load);
     stream_reader_free(r);
     return ok;
@@ -573,6 +592,15 @@ int incoming_thread_id(Incoming *in)
     int tid = in->tid;
     g_mutex_unlock(&in->lock);
     return tid;
+}
+
+void incoming_times(Incoming *in, SwitchoverTimes *t)
+{
+    g_mutex_lock(&in->lock);
+    for (SwitchoverStep step = SWITCHOVER_SOURCE__END; step < SWITCHOVER__MAX; step++) {
+        t->us[step] = in->times.us[step];
+    }
+    g_mutex_unlock(&in->lock);
 }
 
 void incoming_free(Incoming *in)

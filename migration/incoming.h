@@ -21,6 +21,7 @@ typedef struct IncomingLoad {
     Channel *return_path;       /* the same, once the source has opened it */
     RamLoader *ram;
     GHashTable *sections;       /* id -> SectionBinding */
+    int64_t first_device_us;    /* monotonic, when device state began; 0: not yet */
     bool bql_wanted;            /* a device is loading: hold the BQL except while waiting */
     char doing[320];            /* what an error message names first */
 } IncomingLoad;

@@ -9,6 +9,7 @@
 #include "migration/channel.h"
 #include "migration/control/options.h"
 #include "migration/control/state.h"
+#include "migration/control/switchover.h"
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/vmstate.h"
@@ -85,6 +86,7 @@ typedef struct OutgoingView {
     bool accepted_unknown;          /* completed without the destination's word */
     char *reason;                   /* of the last decision; owned by the view */
     char *error;                    /* of a failed one; owned by the view */
+    SwitchoverTimes times;
 } OutgoingView;
 
 /**
@@ -122,6 +124,8 @@ bool incoming_exits_on_error(const Incoming *in);
 /** Why it failed, or NULL; caller frees. */
 char *incoming_error(Incoming *in);
 int incoming_thread_id(Incoming *in);
+/** Adds the destination's moments to *t. */
+void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
 void incoming_free(Incoming *in);
 
@@ -149,6 +153,8 @@ bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GErro
  * false if it cannot follow (then the old cache size is back). Main thread.
  */
 bool migration_parameters_changed(Migration *m, const MigrationParameters *before, GError **errp);
+/** The moments of the last switchover, of either side. Main thread. */
+void migration_switchover_times(Migration *m, SwitchoverTimes *t);
 /** Resolver of fd: names, for channel_connect and channel_listen. */
 FdResolver migration_fd_resolver(Migration *m);
 /** The dialect we write, from the registry. */

@@ -167,6 +167,21 @@ bool migration_start(Migration *m, const char *uri, GError **errp)
     return addr && migration_start_address(m, addr, errp);
 }
 
+void migration_switchover_times(Migration *m, SwitchoverTimes *t)
+{
+    *t = (SwitchoverTimes){ 0 };
+    if (m->outgoing) {
+        OutgoingView v;
+
+        outgoing_view(m->outgoing, &v);
+        *t = v.times;
+        outgoing_view_clear(&v);
+    }
+    if (m->incoming) {
+        incoming_times(m->incoming, t);
+    }
+}
+
 void migration_cancel(Migration *m)
 {
     if (m->outgoing) {

@@ -32,7 +32,8 @@ struct Outgoing {
     char *reason;               /* of the last decision */
     uint64_t pending;           /* wire bytes then */
     GError *error;              /* why it failed: the first cause */
-    int64_t start_us, setup_us, stop_us, end_us;    /* monotonic; 0: not yet */
+    int64_t start_us, setup_us, end_us; /* monotonic; 0: not yet */
+    SwitchoverTimes times;
     double bandwidth;           /* bytes per ms of the last window */
     int64_t expected_downtime_ms;
     uint64_t bytes_at_stop, bytes_now;

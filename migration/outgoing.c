@@ -50,6 +50,13 @@ static bool check_cancelled(Outgoing *o, GError **errp)
     return true;
 }
 
+static void note_step(Outgoing *o, SwitchoverStep step)
+{
+    g_mutex_lock(&o->lock);
+    o->times.us[step] = g_get_monotonic_time();
+    g_mutex_unlock(&o->lock);
+}
+
 static bool layout_is_mapped(const Outgoing *o)
 {
     return outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
@@ -373,12 +380,13 @@ static bool stop_guest(Outgoing *o, GError **errp)
 
     o->run_state_before = runstate_get(rs);
     g_mutex_lock(&o->lock);
-    o->stop_us = g_get_monotonic_time();
+    o->times.us[SWITCHOVER_ASKED] = g_get_monotonic_time();
     o->bytes_at_stop = o->bytes_now;
     g_mutex_unlock(&o->lock);
     if (!vm_stop(rs, RUN_STATE_FINISH_MIGRATE, errp)) {
         return false;
     }
+    note_step(o, SWITCHOVER_STOPPED);
     o->stopped = true;
     return true;
 }
@@ -441,6 +449,7 @@ static bool outgoing_switch_over(Outgoing *o, GError **errp)
     bql_lock(o->machine->loop);
     ok = take_device_state(o, errp);
     bql_unlock(o->machine->loop);
+    note_step(o, SWITCHOVER_DEVICES_TAKEN);
     return ok;
 }
 
@@ -453,10 +462,14 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
     if (migration_options_props(o->m->options)->send_switchover_start) {
         put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
     }
+    ram_save_last_sync(o->saver);
+    note_step(o, SWITCHOVER_SYNCED);
+    announce_passes(o);
     put_section(o, SECTION_END);
     ok = ram_save_complete(o->saver, o->w, errp);
-    announce_passes(o);
-    return ok && put_footer(o, errp);
+    ok = ok && put_footer(o, errp);
+    note_step(o, SWITCHOVER_RAM_SENT);
+    return ok;
 }
 
 static void put_description(Outgoing *o)
@@ -494,9 +507,14 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
     if (!migration_options_props(o->m->options)->suppress_vmdesc) {
         put_description(o);
     }
-    if (!stream_flush(o->w, errp) || !wait_for_verdict(o, errp)) {
+    if (!stream_flush(o->w, errp)) {
         return false;
     }
+    note_step(o, SWITCHOVER_ALL_SENT);
+    if (!wait_for_verdict(o, errp)) {
+        return false;
+    }
+    note_step(o, SWITCHOVER_CONFIRMED);
     bytes_sent(o);
     o->committed = true;
     return true;

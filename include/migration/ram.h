@@ -60,11 +60,16 @@ typedef bool RamBudgetExhausted(void *opaque);
  */
 bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
                       bool *done, GError **errp);
-/** END payload: final sync, all that is left, bitmaps of the mapped layouts, EOS. VM stopped. */
+/**
+ * END payload: final sync, unless ram_save_last_sync has done it, all that
+ * is left, bitmaps of the mapped layouts, EOS. VM stopped.
+ */
 bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp);
 
 /** Dirty sync (5.4): fetches the log, updates counters and rates. */
 void ram_save_sync(RamSaver *s);
+/** The final one, apart from ram_save_complete for who wants to know when it was. VM stopped. */
+void ram_save_last_sync(RamSaver *s);
 /**
  * Estimate in bytes of what sending everything dirty now would put on the
  * wire: pages that are not cached at 4096 + record (also those that may turn

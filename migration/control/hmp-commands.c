@@ -238,6 +238,16 @@ static void print_received_dialect(HMPMonitor *mon)
     }
 }
 
+/* Ours, so only when asked for: where the downtime went. */
+static void print_switchover(HMPMonitor *mon)
+{
+    SwitchoverTimes times;
+
+    migration_switchover_times(migration_of(mon), &times);
+    g_autofree char *text = switchover_text(&times);
+    monitor_puts(mon, text);
+}
+
 void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
 {
     Migration *m = migration_of(mon);
@@ -248,6 +258,9 @@ void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
     monitor_puts(mon, globals);
     monitor_puts(mon, text);
     print_received_dialect(mon);
+    if (hmp_arg_flag(args, "all")) {
+        print_switchover(mon);
+    }
     qapi_free_MigrationInfo(info);
 }
 

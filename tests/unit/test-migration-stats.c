@@ -89,6 +89,27 @@ static void test_progress(void)
     g_assert_cmpstr(setup, ==, "setup, 0 s");
 }
 
+/* Each side counts from its own first step; what was not reached is left out. */
+static void test_switchover_text(void)
+{
+    SwitchoverTimes t = { .us = { [SWITCHOVER_ASKED] = 5000, [SWITCHOVER_STOPPED] = 5031,
+                                  [SWITCHOVER_SYNCED] = 5440 } };
+    g_autofree char *source = switchover_text(&t);
+
+    g_assert_cmpstr(source, ==, "switchover asked: 0.000 ms\nswitchover stopped: 0.031 ms\n"
+                                "switchover synced: 0.440 ms\n");
+    t = (SwitchoverTimes){ .us = { [SWITCHOVER_FIRST_DEVICE] = 100, [SWITCHOVER_STARTED] = 2100 } };
+    g_autofree char *destination = switchover_text(&t);
+    g_assert_cmpstr(destination, ==, "switchover first device: 0.000 ms\n"
+                                     "switchover started: 2.000 ms\n");
+    t = (SwitchoverTimes){ 0 };
+    g_autofree char *none = switchover_text(&t);
+    g_assert_cmpstr(none, ==, "");
+    for (SwitchoverStep step = 0; step < SWITCHOVER__MAX; step++) {
+        g_assert_nonnull(switchover_step_name(step));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -96,5 +117,6 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-stats/members-by-state", test_members_by_state);
     g_test_add_func("/migration-stats/failed-text", test_failed_text);
     g_test_add_func("/migration-stats/progress", test_progress);
+    g_test_add_func("/migration-stats/switchover-text", test_switchover_text);
     return g_test_run();
 }

@@ -191,6 +191,27 @@ static void start_guest(TinyMachine *t)
     tiny_unlock(t);
 }
 
+/* All steps were reached in their order, and the downtime ends where the destination said yes. */
+static void assert_switchover_times(Fixture *f)
+{
+    SwitchoverTimes src, dst;
+    OutgoingView v;
+
+    migration_switchover_times(f->src->machine.migration, &src);
+    migration_switchover_times(f->dst->machine.migration, &dst);
+    for (SwitchoverStep step = 0; step < SWITCHOVER__MAX; step++) {
+        bool first = step == SWITCHOVER_ASKED || step == SWITCHOVER_FIRST_DEVICE;
+        const int64_t *us = step < SWITCHOVER_SOURCE__END ? src.us : dst.us;
+
+        g_assert_cmpint(us[step], >=, first ? 1 : us[step - 1]);
+    }
+    g_assert_cmpint(src.us[SWITCHOVER_CONFIRMED], >=, dst.us[SWITCHOVER_LOADED]);
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    g_assert_cmpint(v.downtime_ms, ==,
+                    (src.us[SWITCHOVER_CONFIRMED] - src.us[SWITCHOVER_ASKED]) / 1000);
+    outgoing_view_clear(&v);
+}
+
 static void test_running(Fixture *f, gconstpointer unused)
 {
     start_guest(f->src);
@@ -206,6 +227,7 @@ static void test_running(Fixture *f, gconstpointer unused)
     g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), >=,
                     virtual_clock_get_ns(f->src->machine.clock));
     assert_same_ram(f);
+    assert_switchover_times(f);
     /* The destination fails in its last step: libvirt lets the source go on. */
     start_guest(f->src);
 }

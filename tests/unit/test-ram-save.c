@@ -4,6 +4,7 @@
  * the counters (4.7, 5.7), the rules of the bulk stage and of the cache, and
  * the wire-cost estimate.
  */
+#include <sys/stat.h>
 #include "ram-fixture.h"
 
 #define MIB (1ULL << 20)
@@ -487,6 +488,54 @@ static void test_logging_ends(void)
     source_clear(&s);
 }
 
+/*
+ * To ask the file for holes costs a walk over all memory in use, in the last
+ * stage while the guest stands still. A dirty page of a later round was
+ * written to; one that was not, which only a test can make, is read and so
+ * allocated: that is how we see that nobody asked.
+ */
+static void test_no_question_after_first_round(void)
+{
+    RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
+    g_autoptr(GByteArray) got = NULL;
+    RAMBlock *block;
+    struct stat before, after;
+    Source s;
+
+    source_init(&s, one_mib, 1, &opt);
+    setup(&s);
+    side_set(s.side, "ram", 3 * PAGE, 1, 1);
+    block = side_block(s.side, "ram");
+    skip_pass(&s);                          /* asks: untouched memory stays unallocated */
+    g_assert_cmpint(fstat(block->fd, &before), ==, 0);
+    g_assert_cmpint(before.st_blocks, ==, PAGE / 512);
+    skip_pass(&s);                          /* comes round */
+    dirty_log_mark(s.side->log, block, 100 * PAGE, 1);
+    g_assert_true(ram_save_complete(s.saver, s.w, NULL));
+    g_assert_cmpint(fstat(block->fd, &after), ==, 0);
+    g_assert_cmpint(after.st_blocks, ==, 2 * PAGE / 512);
+    source_clear(&s);
+}
+
+/* The final sync is done once, by whoever comes first. */
+static void test_last_sync(void)
+{
+    RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
+    Source s;
+
+    source_init(&s, one_mib, 1, &opt);
+    setup(&s);
+    skip_pass(&s);
+    side_set(s.side, "ram", 3 * PAGE, 1, 1);
+    ram_save_last_sync(s.saver);
+    g_assert_cmpuint(stats(&s).dirty_sync_count, ==, 2);
+    g_assert_cmpuint(stats(&s).remaining_pages, ==, 1);
+    g_assert_true(ram_save_complete(s.saver, s.w, NULL));
+    g_assert_cmpuint(stats(&s).dirty_sync_count, ==, 2);
+    g_assert_cmpuint(stats(&s).normal_pages, ==, 1);
+    source_clear(&s);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -504,5 +553,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/resize", test_resize);
     g_test_add_func("/ram-save/impossible-cache", test_impossible_cache);
     g_test_add_func("/ram-save/logging-ends", test_logging_ends);
+    g_test_add_func("/ram-save/no-question-after-first-round", test_no_question_after_first_round);
+    g_test_add_func("/ram-save/last-sync", test_last_sync);
     return g_test_run();
 }
