@@ -6,11 +6,13 @@
 #include "target/riscv/cpu.h"
 #include "target/riscv/offered.h"
 #include "target/riscv/fpu.h"
+#include "target/riscv/wire.h"
 
 void riscv_cpu_reset(RISCVCPU *cpu)
 {
     if (cpu->wire) {
         riscv_offered_reset(cpu);
+        riscv_wire_reset(cpu->wire);
     }
     memset(cpu->x, 0, sizeof(cpu->x));
     memset(cpu->f, 0, sizeof(cpu->f));

@@ -148,7 +148,7 @@ static void set_defaults(CPUModel *m)
             *member(m, p) = p->def == DEFAULT_ON || (p->def == DEFAULT_ON_10 && ten);
         }
     }
-    m->pmu_mask = ten ? 0xf8 : 0x7fff8;     /* pmu-num=16 in 7.2 */
+    m->pmu_mask = 0x7fff8;      /* 16 counters, as pmu-num=16 in 7.2 */
     m->resetvec = 0x1000;
 }
 

@@ -111,11 +111,30 @@ static bool hyper_needed(void *opaque)
     return ((CPUWire *)opaque)->with_hyper;
 }
 
+static bool hyper_v2_loaded(void *opaque, int version_id, GError **errp)
+{
+    CPUWire *w = opaque;
+
+    w->with_hyper = true;
+    w->env.hcounteren32 = (uint32_t)w->env.hcounteren;
+    return true;
+}
+
+static bool hyper_v4_loaded(void *opaque, int version_id, GError **errp)
+{
+    CPUWire *w = opaque;
+
+    w->with_hyper = true;
+    w->env.hcounteren = w->env.hcounteren32;
+    return true;
+}
+
 static const VMStateDescription sub_hyper_v2 = {
     .name = "cpu/hyper",
     .version_id = 2,
     .minimum_version_id = 2,
     .needed = hyper_needed,
+    .post_load = hyper_v2_loaded,
     .fields = (const VMStateField[]){
         U64(hstatus), U64(hedeleg), U64(hideleg), U64(hcounteren), U64(htval), U64(htinst),
         U64(hgatp), U64(hgeie), U64(hgeip), U64(htimedelta), U64(vstimecmp), U64(hvictl),
@@ -130,6 +149,7 @@ static const VMStateDescription sub_hyper_v4 = {
     .version_id = 4,
     .minimum_version_id = 4,
     .needed = hyper_needed,
+    .post_load = hyper_v4_loaded,
     .fields = (const VMStateField[]){
         U64(hstatus), U64(hedeleg), U64(hideleg),
         FIELD_AS("env.hcounteren", env.hcounteren32, uint32_t, vmstate_info_uint32),
@@ -154,11 +174,18 @@ static bool debug_needed(void *opaque)
     return ((CPUWire *)opaque)->with_debug;
 }
 
+static bool debug_loaded(void *opaque, int version_id, GError **errp)
+{
+    ((CPUWire *)opaque)->with_debug = true;
+    return true;
+}
+
 static const VMStateDescription sub_debug = {
     .name = "cpu/debug",
     .version_id = 2,
     .minimum_version_id = 2,
     .needed = debug_needed,
+    .post_load = debug_loaded,
     .fields = (const VMStateField[]){ U64(trigger_cur), U64S(tdata1, 2), U64S(tdata2, 2),
                                       U64S(tdata3, 2), VMSTATE_END_OF_LIST() },
 };

@@ -3,7 +3,9 @@
  * A hart's migration state: between RISCVCPU and the wire form, with the time
  * rules of machine-virt 3.4. Called through the tables by the vmstate
  * registry, vCPUs paused, BQL held. fflags, which QEMU does not carry, travel
- * in the description's "ferry" object.
+ * in the description's "ferry" object. What a QEMU guest brings of extensions
+ * we lack and it does not use (H, debug triggers) stays in the wire form and
+ * goes on with it; a guest that uses H is refused.
  */
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -14,6 +16,8 @@
 
 #define CPU_V10 10
 #define NOT_RUNNING UINT64_MAX
+#define MIDELEG_HYPER 0x1444ULL         /* always delegated where there is H */
+#define FEATURE_DEBUG 0x10              /* d7 */
 
 /* Interrupt priority defaults (machine-virt 3.5): constant without AIA, both dialects. */
 static const uint8_t miprio_low[16] = {0xff, 0x14, 0x18, 0x11, 0xff, 0x15, 0x19, 0x12,
@@ -122,7 +126,7 @@ static void save_csrs(RISCVCPU *cpu, WireEnv *e)
     e->mstatus = cpu->mstatus;
     e->mip = wire_mip(cpu);
     e->mie = cpu->mie;
-    e->mideleg = cpu->mideleg;
+    e->mideleg = cpu->mideleg | (cpu->wire->with_hyper ? MIDELEG_HYPER : 0);
     e->medeleg = cpu->medeleg;
     e->satp = cpu->satp;
     e->stval = cpu->stval;
@@ -154,8 +158,10 @@ static void save_identity(RISCVCPU *cpu, WireEnv *e)
     e->priv_ver = d7 ? 2 : 3;
     e->vext_ver = d7 ? 0 : 0x10000;
     e->misa_mxl = e->misa_mxl_max = 2;
-    e->misa_ext = e->misa_ext_mask = cpu->model->misa_ext;
-    e->features = (cpu->model->mmu ? 1 : 0) | (cpu->model->pmp ? 2 : 0);
+    e->misa_ext = cpu->model->misa_ext | (cpu->wire->with_hyper ? MISA_LETTER('H') : 0);
+    e->misa_ext_mask = e->misa_ext;
+    e->features = (cpu->model->mmu ? 1 : 0) | (cpu->model->pmp ? 2 : 0) |
+                  (cpu->wire->with_debug ? FEATURE_DEBUG : 0);
     e->resetvec = cpu->model->resetvec;
     e->mhartid = cpu->index;
     e->miclaim = 0x1000;
@@ -195,14 +201,18 @@ bool riscv_wire_common_post_load(void *opaque, int version_id, GError **errp)
     return true;
 }
 
-/* Absent fields and subsections mean reset values. */
-bool riscv_wire_pre_load(void *opaque, GError **errp)
+void riscv_wire_reset(CPUWire *w)
 {
-    CPUWire *w = opaque;
-
     memset(&w->env, 0, sizeof(w->env));
     w->env.stimer = w->env.vstimer = NOT_RUNNING;
     w->env.tdata1[0] = w->env.tdata1[1] = 0x2000000000000000ULL;
+    w->with_hyper = w->with_debug = false;
+}
+
+/* Absent fields and subsections mean reset values. */
+bool riscv_wire_pre_load(void *opaque, GError **errp)
+{
+    riscv_wire_reset(opaque);
     return true;
 }
 
@@ -221,8 +231,63 @@ static bool check_satp(const CPUModel *m, uint64_t satp, GError **errp)
     return false;
 }
 
+/*
+ * H unused is harmless: its registers are as they were at reset and travel on. A guest that runs
+ * others, or has begun to, would die of its first hypervisor instruction here.
+ */
+static bool check_hyper(const WireEnv *e, GError **errp)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } used[] = {
+        {"hgatp", e->hgatp}, {"vsatp", e->vsatp}, {"hideleg", e->hideleg},
+        {"hedeleg", e->hedeleg}, {"hgeie", e->hgeie},
+    };
+
+    if (e->virt_enabled || (e->virt & 1)) {
+        error_setg(errp, "incoming: cpu: the guest runs virtualized (extension H), which this "
+                         "machine's CPU lacks");
+        return false;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(used); i++) {
+        if (used[i].value) {
+            error_setg(errp, "incoming: cpu: the guest uses the hypervisor extension H (%s is 0x%"
+                             PRIx64 "), which this machine's CPU lacks",
+                       used[i].name, used[i].value);
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Enable bits that nobody sets without having found the extension. The firmware sets all of
+ * menvcfg's cache bits blindly; 7.2 has nothing behind them.
+ */
+static bool check_envcfg(const CPUModel *m, const WireEnv *e, bool d10, GError **errp)
+{
+    const struct {
+        const char *ext, *bit;
+        bool used;
+    } bits[] = {
+        {"Sstc", "menvcfg.STCE", (e->menvcfg & MENVCFG_STCE) && !m->sstc},
+        {"Zicboz", "senvcfg.CBZE", d10 && (e->senvcfg & MENVCFG_CBZE) && !m->zicboz},
+        {"Zicbom", "senvcfg.CBCFE", d10 && (e->senvcfg & MENVCFG_CBCFE) && !m->zicbom},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bits); i++) {
+        if (bits[i].used) {
+            error_setg(errp, "incoming: cpu: the guest uses extension %s (%s is set), which this "
+                             "machine's CPU lacks", bits[i].ext, bits[i].bit);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What we cannot run is refused here, by name, before anything is taken over. */
-static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, GError **errp)
+static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, bool d10, GError **errp)
 {
     const uint32_t tolerated = MISA_LETTER('H');    /* offered, and harmless while unused */
     uint32_t extra = e->misa_ext & ~cpu->model->misa_ext & ~tolerated;
@@ -235,9 +300,7 @@ static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, GError **errp)
         error_setg(errp, "incoming: cpu: priv %" PRIu64 " is no privilege level", e->priv);
         return false;
     }
-    if (e->virt_enabled || (e->virt & 1)) {
-        error_setg(errp, "incoming: cpu: the guest runs virtualized (extension H), which this "
-                         "machine's CPU lacks");
+    if (!check_hyper(e, errp) || !check_envcfg(cpu->model, e, d10, errp)) {
         return false;
     }
     if (extra) {
@@ -316,7 +379,7 @@ bool riscv_wire_post_load(void *opaque, int version_id, GError **errp)
     const WireEnv *e = &w->env;
     bool d10 = version_id >= CPU_V10;
 
-    if (!check_wire(cpu, e, errp)) {
+    if (!check_wire(cpu, e, d10, errp)) {
         return false;
     }
     vmstate_set_received_dialect(cpu->machine->vmstate,
@@ -383,6 +446,7 @@ void riscv_cpu_vmstate_register(RISCVCPU *cpu)
 
     cpu->wire = g_new0(CPUWire, 1);
     cpu->wire->cpu = cpu;
+    riscv_wire_reset(cpu->wire);
     vmstate_register_versions(reg, "cpu_common", cpu->index, riscv_cpu_common_vmsds, cpu->wire,
                               VMSTATE_ORDER_DEFAULT, VMSTATE_ORDER_DEFAULT);
     vmstate_register_versions(reg, "cpu", cpu->index, riscv_cpu_vmsds, cpu->wire,

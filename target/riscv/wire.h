@@ -54,7 +54,8 @@ typedef struct WireEnv {
 
 typedef struct CPUWire {
     RISCVCPU *cpu;
-    bool with_hyper, with_debug;    /* the model offers them: never so far */
+    /* The guest came with these parts, which our CPU lacks: they wait in env and go on with it. */
+    bool with_hyper, with_debug;
     /* cpu_common */
     uint32_t halted, interrupt_request;
     int32_t exception_index;
@@ -67,7 +68,10 @@ typedef struct CPUWire {
 extern const VMStateDescription *const riscv_cpu_common_vmsds[];
 extern const VMStateDescription *const riscv_cpu_vmsds[];
 
-/* vmstate.c: hooks of the tables */
+/* vmstate.c */
+/** The guest boots: nothing of what it brought is left. */
+void riscv_wire_reset(CPUWire *w);
+/* hooks of the tables */
 bool riscv_wire_common_pre_save(void *opaque, GError **errp);
 bool riscv_wire_common_post_load(void *opaque, int version_id, GError **errp);
 bool riscv_wire_pre_save(void *opaque, GError **errp);

@@ -266,6 +266,103 @@ static void test_offered(void)
     rig_free(t10);
 }
 
+/* A plain rv64 of QEMU sends H and triggers: they wait here, unused, and go on in either dialect. */
+static void carry(StreamDialect from, StreamDialect to)
+{
+    Machine *qemu = rig_new("rv64", from), *here = rig_new("rv64", to);
+    CPUWire *w = cpus_get(qemu->cpus, 0)->wire, *seen;
+    GError *err = NULL;
+
+    w->with_hyper = w->with_debug = true;
+    w->env.hviprio[5] = 0x15;
+    w->env.vsstatus = w->env.mstatus_hs = 0xa00000000;
+    w->env.hcounteren = w->env.hcounteren32 = 2;
+    w->env.henvcfg = 0x80;
+    w->env.tdata2[1] = 0x1234;
+    g_autoptr(GByteArray) first = save(qemu);
+    g_assert_cmpuint(first->len, ==, from == DIALECT_QEMU_10_0 ? 3111 : 3103);
+    g_assert_true(load(here, first, from, &err));
+    g_assert_no_error(err);
+    g_autoptr(GByteArray) again = save(here);
+    g_assert_cmpuint(again->len, ==, to == DIALECT_QEMU_10_0 ? 3111 : 3103);
+    if (from == to) {
+        g_assert_cmpmem(first->data, first->len, again->data, again->len);
+    }
+    g_assert_true(load(qemu, again, to, &err));
+    g_assert_no_error(err);
+    seen = cpus_get(qemu->cpus, 0)->wire;
+    g_assert_cmphex(seen->env.misa_ext, ==, 0x1411ad);
+    g_assert_cmphex(seen->env.mideleg & 0x1444, ==, 0x1444);
+    g_assert_cmphex(seen->env.vsstatus, ==, 0xa00000000);
+    g_assert_cmphex(seen->env.hcounteren, ==, 2);
+    g_assert_cmphex(seen->env.henvcfg, ==, 0x80);
+    g_assert_cmphex(seen->env.hviprio[5], ==, 0x15);
+    g_assert_cmphex(seen->env.tdata2[1], ==, 0x1234);
+    g_assert_cmphex(seen->env.tdata1[0], ==, 0x2000000000000000);
+
+    /* rebooted, the guest finds what this CPU has */
+    riscv_cpu_reset(cpus_get(here->cpus, 0));
+    g_autoptr(GByteArray) own = save(here);
+    g_assert_cmpuint(own->len, ==, to == DIALECT_QEMU_10_0 ? 2709 : 2721);
+    g_assert_cmphex(cpus_get(here->cpus, 0)->wire->env.misa_ext, ==, 0x14112d);
+    rig_free(qemu);
+    rig_free(here);
+}
+
+static void test_carried(void)
+{
+    carry(DIALECT_QEMU_7_2, DIALECT_QEMU_7_2);
+    carry(DIALECT_QEMU_10_0, DIALECT_QEMU_10_0);
+    carry(DIALECT_QEMU_7_2, DIALECT_QEMU_10_0);
+    carry(DIALECT_QEMU_10_0, DIALECT_QEMU_7_2);
+}
+
+/* A guest that has begun to use H is refused by name. */
+static void test_hyper_used(void)
+{
+    Machine *qemu = rig_new("rv64", DIALECT_QEMU_7_2), *here = rig_new("rv64", DIALECT_QEMU_7_2);
+    CPUWire *w = cpus_get(qemu->cpus, 0)->wire;
+    GError *err = NULL;
+
+    w->with_hyper = true;
+    w->env.hideleg = 0x444;
+    g_autoptr(GByteArray) bytes = save(qemu);
+    g_assert_false(load(here, bytes, DIALECT_QEMU_7_2, &err));
+    g_assert_nonnull(strstr(err->message, "hypervisor extension H (hideleg is 0x444)"));
+    g_error_free(err);
+    rig_free(qemu);
+    rig_free(here);
+}
+
+static void refuse_envcfg(const char *model, StreamDialect from, uint64_t menvcfg, uint64_t senvcfg,
+                          const char *text)
+{
+    Machine *a = rig_new("rv64", from), *b = rig_new(model, DIALECT_QEMU_10_0);
+    GError *err = NULL;
+
+    cpus_get(a->cpus, 0)->menvcfg = menvcfg;
+    cpus_get(a->cpus, 0)->senvcfg = senvcfg;
+    g_autoptr(GByteArray) bytes = save(a);
+    g_assert_cmpint(load(b, bytes, from, &err), ==, text == NULL);
+    if (text) {
+        g_assert_nonnull(strstr(err->message, text));
+        g_error_free(err);
+    }
+    rig_free(a);
+    rig_free(b);
+}
+
+/* Extensions that a guest of QEMU has switched on for itself. */
+static void test_envcfg_used(void)
+{
+    refuse_envcfg("rv64,sstc=off", DIALECT_QEMU_7_2, MENVCFG_STCE, 0, "extension Sstc");
+    refuse_envcfg("rv64,sstc=off", DIALECT_QEMU_7_2, 0xf0, 0, NULL);
+    refuse_envcfg("rv64,zicboz=off", DIALECT_QEMU_10_0, 0xf0, MENVCFG_CBZE, "extension Zicboz");
+    refuse_envcfg("rv64,zicboz=off", DIALECT_QEMU_7_2, 0xf0, MENVCFG_CBZE, NULL);
+    refuse_envcfg("rv64,zicbom=off", DIALECT_QEMU_10_0, 0xf0, MENVCFG_CBCFE, "extension Zicbom");
+    refuse_envcfg("rv64", DIALECT_QEMU_10_0, 0xf0 | MENVCFG_STCE, MENVCFG_CBZE, NULL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -275,5 +372,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-vmstate/timers", test_timers);
     g_test_add_func("/cpu-vmstate/fflags", test_fflags);
     g_test_add_func("/cpu-vmstate/offered", test_offered);
+    g_test_add_func("/cpu-vmstate/carried", test_carried);
+    g_test_add_func("/cpu-vmstate/hyper-used", test_hyper_used);
+    g_test_add_func("/cpu-vmstate/envcfg-used", test_envcfg_used);
     return g_test_run();
 }
