@@ -8,15 +8,14 @@ import time
 
 
 class Proxy:
-    """Listens on a unix socket; passes each connection on to another address.
+    """Listens on a unix or TCP socket; passes each connection on to another address.
 
     One thread, which owns the sockets and ends with close(). The switches below may be set at any
     time from outside: they are plain values it looks at between two reads.
     """
 
-    def __init__(self, bench, target, capture=None):
+    def __init__(self, bench, target, capture=None, tcp=False):
         """`target`: a path, or (host, port). `capture`: a file for what goes towards it."""
-        self.path = bench.path('proxy-%d.sock' % id(self))
         self.target = target
         self.cut_after = None  # bytes towards the target, then both sides are closed
         self.stalled = False  # nothing passes
@@ -24,17 +23,20 @@ class Proxy:
         self.passed = 0
         self.broken = False
         self._capture = open(capture, 'wb') if capture else None
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
+        if tcp:
+            self._listener = socket.socket()
+            self._listener.bind(('127.0.0.1', 0))
+            self.uri = 'tcp:127.0.0.1:%d' % self._listener.getsockname()[1]
+        else:
+            path = bench.path('proxy-%d.sock' % id(self))
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(path)
+            self.uri = 'unix:' + path
         self._listener.listen(4)
         self._stop_read, self._stop_write = os.pipe()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
         bench.at_end(self.close)
-
-    @property
-    def uri(self):
-        return 'unix:' + self.path
 
     def close(self):
         if self._thread:
