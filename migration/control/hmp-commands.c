@@ -248,6 +248,21 @@ static void print_switchover(HMPMonitor *mon)
     monitor_puts(mon, text);
 }
 
+/* After QEMU's lines: why it goes on, and what would help. */
+static void print_outlook(HMPMonitor *mon)
+{
+    Migration *m = migration_of(mon);
+    MigrationParameters p = migration_options_params(m->options);
+    OutgoingView v;
+
+    if (m->outgoing) {
+        outgoing_view(m->outgoing, &v);
+        g_autofree char *text = migration_outlook_text(&v, &p);
+        monitor_puts(mon, text);
+        outgoing_view_clear(&v);
+    }
+}
+
 void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
 {
     Migration *m = migration_of(mon);
@@ -258,6 +273,7 @@ void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
     monitor_puts(mon, globals);
     monitor_puts(mon, text);
     print_received_dialect(mon);
+    print_outlook(mon);
     if (hmp_arg_flag(args, "all")) {
         print_switchover(mon);
     }

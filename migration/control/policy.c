@@ -63,6 +63,83 @@ char *policy_reason(const PolicyInput *in, PolicyAction action)
                            rate);
 }
 
+/* ---- the outlook ---- */
+
+/* Passes shrink only if the guest is clearly slower than the link: one that writes
+ * to all of its working set in each pass is measured at just the link's rate. */
+#define CLEARLY_SLOWER 0.9
+/* The remedy is to help for sure, so it is a bit more than the numbers say. */
+#define REMEDY_MARGIN 1.25
+
+static uint64_t fits(const PolicyOutlook *o)
+{
+    PolicyInput in = { .bandwidth = o->bandwidth, .switchover_bandwidth = o->switchover_bandwidth,
+                       .downtime_limit_ms = o->downtime_limit_ms };
+    return policy_threshold(&in);
+}
+
+static char *good_outlook(const PolicyOutlook *o, const char *rates)
+{
+    double left = o->pending_wire_bytes > fits(o) ? o->pending_wire_bytes - fits(o) : 0;
+    double gain = o->bandwidth * 1000 - o->dirty_rate;
+
+    if (o->sync_wire_bytes < fits(o) || gain <= 0) {
+        return g_strdup_printf("will finish with this pass: %s", rates);
+    }
+    return g_strdup_printf("will finish in about %.0f s: %s", left / gain + 0.5, rates);
+}
+
+/* What would help, most harmless first. */
+static char *remedies(const PolicyOutlook *o)
+{
+    GString *text = g_string_new("raise ");
+    double downtime = o->sync_wire_bytes / o->bandwidth * REMEDY_MARGIN;
+
+    if (o->max_bandwidth && o->bandwidth * 1000 > 0.8 * o->max_bandwidth) {
+        g_string_append(text, "max-bandwidth or ");
+    }
+    g_string_append_printf(text, "downtime-limit to %.0f ms", downtime + 1);
+    if (o->xbzrle && o->cache_miss_rate > 0.1) {
+        g_string_append(text, ", or raise xbzrle-cache-size");
+    }
+    if (!o->xbzrle || !o->auto_converge) {
+        g_string_append_printf(text, ", or start again with %s%s%s", o->xbzrle ? "" : "xbzrle",
+                               o->xbzrle || o->auto_converge ? "" : " or ",
+                               o->auto_converge ? "" : "auto-converge");
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *policy_outlook(const PolicyOutlook *o)
+{
+    g_autofree char *dirty = size_text(o->dirty_rate);
+    g_autofree char *rate = size_text(o->bandwidth * 1000);
+    bool slower = o->dirty_rate < CLEARLY_SLOWER * o->bandwidth * 1000;
+    g_autofree char *rates = g_strdup_printf("dirty rate %s/s %s bandwidth %s/s", dirty,
+                                             slower ? "<" : o->dirty_rate > o->bandwidth * 1000
+                                             ? ">" : "is close to", rate);
+
+    if (o->bandwidth <= 0) {
+        return g_strdup("not known yet: the bandwidth has not been measured");
+    }
+    if (o->dirty_rate < 0 && o->pass > 1) {
+        return g_strdup("not known yet: the guest's dirty rate has not been measured");
+    }
+    if (o->pass <= 1) {
+        return g_strdup_printf("not known yet: the first pass, at %s/s, ends in about %.0f s", rate,
+                               o->pending_wire_bytes / (o->bandwidth * 1000) + 0.5);
+    }
+    if (slower || o->sync_wire_bytes < fits(o)) {
+        return good_outlook(o, rates);
+    }
+    if (o->auto_converge && o->throttle_percent < o->throttle_max) {
+        return g_strdup_printf("not yet: %s; auto-converge slows the guest down (%d%% of at most "
+                               "%d%%)", rates, o->throttle_percent, o->throttle_max);
+    }
+    g_autofree char *help = remedies(o);
+    return g_strdup_printf("will not finish: %s; %s", rates, help);
+}
+
 uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms)
 {
     return bandwidth > 0 ? (uint64_t)(wire_bytes / bandwidth) : fallback_ms;

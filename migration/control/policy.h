@@ -31,6 +31,26 @@ uint64_t policy_threshold(const PolicyInput *in);
 PolicyAction policy_decide(const PolicyInput *in);
 /** Why, in plain words: "12.5 MiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s". Caller frees. */
 char *policy_reason(const PolicyInput *in, PolicyAction action);
+/** What is known in the middle of a migration, for policy_outlook. */
+typedef struct PolicyOutlook {
+    uint64_t pass;                  /* 1: the first, in which everything is dirty */
+    uint64_t pending_wire_bytes;    /* left of this pass */
+    uint64_t sync_wire_bytes;       /* what this pass began with: so much the guest dirties in one */
+    double dirty_rate;              /* wire bytes per s; negative: not measured yet */
+    double bandwidth;               /* bytes per ms of the last window; 0: no window has passed */
+    uint64_t max_bandwidth;         /* bytes per s; 0: no limit */
+    uint64_t switchover_bandwidth, downtime_limit_ms;   /* as in PolicyInput */
+    bool xbzrle, auto_converge;
+    double cache_miss_rate;         /* of the page cache, 0..1 */
+    int throttle_percent, throttle_max;
+} PolicyOutlook;
+
+/**
+ * Whether it will end, and what to do if not, in one line of plain words:
+ * "will not finish: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; raise ...".
+ * Caller frees.
+ */
+char *policy_outlook(const PolicyOutlook *o);
 /** Milliseconds the guest would stand still if switched over now; fallback when nothing was measured. */
 uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms);
 

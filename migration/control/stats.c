@@ -2,6 +2,7 @@
 /* Views to QAPI, QAPI to text. Called by the monitor commands only. */
 #include <inttypes.h>
 #include <string.h>
+#include "migration/control/policy.h"
 #include "migration/control/stats.h"
 
 static MigrationStats *ram_stats(const OutgoingView *v)
@@ -180,6 +181,36 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
         address_text(out, info->socket_address);
     }
     return g_string_free(out, FALSE);
+}
+
+/* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */
+static double dirty_wire_rate(const OutgoingView *v)
+{
+    double pages = v->ram.remaining_pages;
+    double cost = pages > 0 ? v->pending_wire_bytes / pages : TARGET_PAGE_SIZE;
+
+    return v->ram.periods == 0 ? -1 : v->ram.dirty_pages_rate * MIN(cost, TARGET_PAGE_SIZE);
+}
+
+char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p)
+{
+    PolicyOutlook o = {
+        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = v->pending_wire_bytes,
+        .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
+        .bandwidth = v->mbps * 1000 / 8, .max_bandwidth = p->max_bandwidth,
+        .switchover_bandwidth = p->avail_switchover_bandwidth,
+        .downtime_limit_ms = p->downtime_limit,
+        .xbzrle = v->caps & MIGRATION_CAP(XBZRLE),
+        .auto_converge = v->caps & MIGRATION_CAP(AUTO_CONVERGE),
+        .cache_miss_rate = v->ram.xbzrle_cache_miss_rate,
+        .throttle_percent = v->throttle_percent, .throttle_max = p->max_cpu_throttle,
+    };
+
+    if (v->status != MIGRATION_STATUS_ACTIVE || !v->has_ram || !v->reason) {
+        return g_strdup("");
+    }
+    g_autofree char *outlook = policy_outlook(&o);
+    return g_strdup_printf("decision: %s\nconvergence: %s\n", v->reason, outlook);
 }
 
 char *migration_progress_text(const OutgoingView *v)

@@ -13,6 +13,12 @@
 MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size);
 /** "info migrate" after its "globals:". skipped: the 7.2 line. Caller frees. */
 char *migration_info_text(const MigrationInfo *info, bool skipped_line);
+/**
+ * What "info migrate" has more than QEMU's while a migration is active: why it
+ * goes on, and whether it will end. Empty otherwise. p: the parameters. Caller
+ * frees.
+ */
+char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p);
 /** "pass 3: 57.1%, 31.9 MiB/s, 411.0 MiB left, ...": fits a line of 80. Caller frees. */
 char *migration_progress_text(const OutgoingView *v);
 

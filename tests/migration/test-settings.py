@@ -240,6 +240,30 @@ def info_migrate(bench):
     check_equal(ram['total'], (32 << 20) + (64 << 20) + (60 << 10), 'total')
 
 
+def advice_helps(bench):
+    """`info migrate` says that it will not finish and what to do; done, it finishes."""
+    only_ferry('QEMU gives no advice')
+    move = Move(bench, EMULATOR, Bare('loadgen', size='16M', memory=64), channels.Unix(bench),
+                params={'max_bandwidth': 32 << 20, 'downtime_limit': 50})
+
+    def during(source, _destination):
+        def refuses():
+            text = source.hmp('info migrate')
+            return re.search(r'\nconvergence: will not finish: dirty rate .* bandwidth .*; raise '
+                             r'max-bandwidth or downtime-limit to (\d+) ms, or start again with '
+                             r'xbzrle or auto-converge\n$', text)
+        found = wait_until(refuses, 60, 'the bad outlook')
+        passes = source.migration()['ram']['dirty-sync-count']
+        time.sleep(1.5)
+        check_equal(source.migration()['status'], 'active', 'state before the advice is followed')
+        check(source.migration()['ram']['dirty-sync-count'] > passes, 'no pass went by')
+        source.set_parameters(downtime_limit=int(found.group(1)))
+
+    move.during = during
+    move.run()
+    check('convergence' not in move.source.hmp('info migrate'), 'an outlook after the end')
+
+
 WRONG = [
     # command, arguments, words of the answer
     ('migrate-set-parameters', {'downtime-limit': 2000001}, ["'downtime_limit' expects"]),
@@ -407,6 +431,7 @@ CASES = [
     Case('historic names', historic_names),
     Case('migrate -d -x', historic_migrate),
     Case('info migrate', info_migrate),
+    Case('info migrate, the advice helps', advice_helps),
     Case('wrong values in QMP', wrong_values),
     Case('wrong lines in the human monitor', wrong_lines),
     Case('malformed QMP', bad_json),

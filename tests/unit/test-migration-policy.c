@@ -50,6 +50,48 @@ static void test_reason(void)
     g_assert_cmpstr(c, ==, "78.1 KiB remain, the rate is not known yet");
 }
 
+static void assert_outlook(const PolicyOutlook *o, const char *expected)
+{
+    g_autofree char *text = policy_outlook(o);
+    g_assert_cmpstr(text, ==, expected);
+}
+
+static void test_outlook(void)
+{
+    /* 32 MiB/s; 300 ms hold 9.6 MiB. */
+    PolicyOutlook o = { .pass = 1, .pending_wire_bytes = 64 << 20, .sync_wire_bytes = 64 << 20,
+                        .dirty_rate = -1, .downtime_limit_ms = 300, .throttle_max = 99 };
+
+    assert_outlook(&o, "not known yet: the bandwidth has not been measured");
+    o.bandwidth = 33554.432;
+    assert_outlook(&o, "not known yet: the first pass, at 32.0 MiB/s, ends in about 2 s");
+    o.pass = 2;
+    assert_outlook(&o, "not known yet: the guest's dirty rate has not been measured");
+    o.dirty_rate = 4 << 20;     /* (64 - 9.6) / (32 - 4) */
+    assert_outlook(&o, "will finish in about 2 s: dirty rate 4.0 MiB/s < bandwidth 32.0 MiB/s");
+    o.dirty_rate = 40 << 20;
+    assert_outlook(&o, "will not finish: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; raise "
+                   "downtime-limit to 2501 ms, or start again with xbzrle or auto-converge");
+    o.max_bandwidth = 33 << 20;
+    o.dirty_rate = 31 << 20;
+    o.xbzrle = true;
+    assert_outlook(&o, "will not finish: dirty rate 31.0 MiB/s is close to bandwidth 32.0 MiB/s; "
+                   "raise max-bandwidth or downtime-limit to 2501 ms, or start again with "
+                   "auto-converge");
+    o.cache_miss_rate = 0.5;
+    o.auto_converge = true;
+    o.throttle_percent = 20;
+    assert_outlook(&o, "not yet: dirty rate 31.0 MiB/s is close to bandwidth 32.0 MiB/s; "
+                   "auto-converge slows the guest down (20% of at most 99%)");
+    o.throttle_percent = 99;
+    assert_outlook(&o, "will not finish: dirty rate 31.0 MiB/s is close to bandwidth 32.0 MiB/s; "
+                   "raise max-bandwidth or downtime-limit to 2501 ms, or raise "
+                   "xbzrle-cache-size");
+    o.downtime_limit_ms = 2501; /* the remedy helps */
+    assert_outlook(&o, "will finish with this pass: dirty rate 31.0 MiB/s is close to bandwidth "
+                   "32.0 MiB/s");
+}
+
 static void test_expected_downtime(void)
 {
     g_assert_cmpuint(policy_expected_downtime(1000000, 10000, 300), ==, 100);
@@ -152,6 +194,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-policy/decide", test_decide);
     g_test_add_func("/migration-policy/decide-without-rate", test_decide_without_rate);
     g_test_add_func("/migration-policy/reason", test_reason);
+    g_test_add_func("/migration-policy/outlook", test_outlook);
     g_test_add_func("/migration-policy/expected-downtime", test_expected_downtime);
     g_test_add_func("/migration-policy/throttle", test_throttle);
     g_test_add_func("/migration-policy/throttle-tailslow", test_throttle_tailslow);

@@ -71,6 +71,27 @@ static void test_failed_text(void)
     qapi_free_MigrationInfo(info);
 }
 
+static void test_outlook(void)
+{
+    MigrationParameters p = { .downtime_limit = 300, .max_bandwidth = 32 << 20 };
+    OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
+    v.reason = (char *)"why";
+    v.mbps = 268.4;
+    v.ram.periods = 1;
+    v.ram.remaining_pages = 10000;
+    v.pending_wire_bytes = 10000 * 2048;    /* deltas: half a page each */
+    v.ram.sync_pending_bytes = 20 << 20;
+    v.ram.dirty_pages_rate = 20000;
+    g_autofree char *text = migration_outlook_text(&v, &p);
+
+    g_assert_cmpstr(text, ==, "decision: why\nconvergence: will not finish: dirty rate 39.1 MiB/s "
+                    "> bandwidth 32.0 MiB/s; raise max-bandwidth or downtime-limit to 782 ms, or "
+                    "start again with xbzrle or auto-converge\n");
+    v.status = MIGRATION_STATUS_COMPLETED;
+    g_autofree char *none = migration_outlook_text(&v, &p);
+    g_assert_cmpstr(none, ==, "");
+}
+
 static void test_progress(void)
 {
     OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
@@ -117,6 +138,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-stats/members-by-state", test_members_by_state);
     g_test_add_func("/migration-stats/failed-text", test_failed_text);
     g_test_add_func("/migration-stats/progress", test_progress);
+    g_test_add_func("/migration-stats/outlook", test_outlook);
     g_test_add_func("/migration-stats/switchover-text", test_switchover_text);
     return g_test_run();
 }
