@@ -72,8 +72,9 @@ void ram_save_sync(RamSaver *s);
 void ram_save_last_sync(RamSaver *s);
 /**
  * Estimate in bytes of what sending everything dirty now would put on the
- * wire: pages that are not cached at 4096 + record (also those that may turn
- * out zero), cached pages at the mean that such pages cost in the last pass.
+ * wire: cached pages at the mean that such pages cost in the last pass, others
+ * at theirs, of which some turned out zero (the mean rises at once and falls
+ * by half; 4096 + record until the first round is over).
  * *dirty_bytes (may be NULL) gets pages * 4096.
  */
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);

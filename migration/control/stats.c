@@ -183,6 +183,15 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
     return g_string_free(out, FALSE);
 }
 
+/* What is left of this pass. In the first one, zero pages are taken to be as frequent as before. */
+static double pass_wire_bytes(const OutgoingView *v)
+{
+    double done = v->ram.duplicate_pages + v->ram.normal_pages;
+    bool first = v->ram.dirty_sync_count <= 1 && done > 0;
+
+    return v->pending_wire_bytes * (first ? v->ram.normal_pages / done : 1);
+}
+
 /* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */
 static double dirty_wire_rate(const OutgoingView *v)
 {
@@ -195,7 +204,7 @@ static double dirty_wire_rate(const OutgoingView *v)
 char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p)
 {
     PolicyOutlook o = {
-        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = v->pending_wire_bytes,
+        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = pass_wire_bytes(v),
         .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
         .bandwidth = v->mbps * 1000 / 8, .max_bandwidth = p->max_bandwidth,
         .switchover_bandwidth = p->avail_switchover_bandwidth,
@@ -229,5 +238,5 @@ char *migration_progress_text(const OutgoingView *v)
                            v->ram.dirty_sync_count, MAX(100.0 * (1 - remaining / total), 0.0),
                            rate / mib, remaining / mib,
                            v->ram.dirty_pages_rate * (double)TARGET_PAGE_SIZE / mib,
-                           rate > 0 ? v->pending_wire_bytes / rate : 0.0);
+                           rate > 0 ? pass_wire_bytes(v) / rate : 0.0);
 }

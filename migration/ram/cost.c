@@ -13,29 +13,53 @@
 
 void ram_cost_init(RamCost *c)
 {
-    *c = (RamCost) { .cached_page_bytes = RAM_COST_WHOLE_PAGE };
+    *c = (RamCost) { .cached.page_bytes = RAM_COST_WHOLE_PAGE,
+                     .other.page_bytes = RAM_COST_WHOLE_PAGE };
+}
+
+static void note_page(RamCostClass *class, uint64_t bytes)
+{
+    class->pass_pages++;
+    class->pass_bytes += bytes;
 }
 
 void ram_cost_cached_page(RamCost *c, uint64_t bytes)
 {
-    c->pass_pages++;
-    c->pass_bytes += bytes;
+    note_page(&c->cached, bytes);
     if (c->cached_dirty) {
         c->cached_dirty--;
     }
 }
 
-static void update_mean(RamCost *c)
+void ram_cost_other_page(RamCost *c, uint64_t bytes)
 {
-    uint64_t weight = MIN(c->pass_pages, MEAN_PAGES), mean;
+    note_page(&c->other, bytes);
+}
+
+static void update_mean(RamCostClass *class)
+{
+    uint64_t weight = MIN(class->pass_pages, MEAN_PAGES), mean;
 
     if (weight == 0) {
         return;
     }
-    mean = (c->pass_bytes + c->pass_pages - 1) / c->pass_pages;
-    c->cached_page_bytes = (mean * weight + c->cached_page_bytes * (MEAN_PAGES - weight) +
-                            MEAN_PAGES - 1) / MEAN_PAGES;
-    c->pass_pages = c->pass_bytes = 0;
+    mean = (class->pass_bytes + class->pass_pages - 1) / class->pass_pages;
+    class->page_bytes = (mean * weight + class->page_bytes * (MEAN_PAGES - weight) +
+                         MEAN_PAGES - 1) / MEAN_PAGES;
+    class->pass_pages = class->pass_bytes = 0;
+}
+
+/*
+ * Memory that was cleared is about to be used: a page that was zero in the
+ * last pass need not be so in the next. The mean rises at once and falls by
+ * half.
+ */
+static void update_other_mean(RamCostClass *class)
+{
+    uint64_t before = class->page_bytes;
+
+    update_mean(class);
+    class->page_bytes = MAX(class->page_bytes, (before + class->page_bytes + 1) / 2);
 }
 
 typedef struct CountCached {
@@ -83,7 +107,8 @@ static uint64_t count_cached_in_dirty(const RamDirty *d, const PageCache *cache)
 
 void ram_cost_sync(RamCost *c, const RamDirty *dirty, const PageCache *cache)
 {
-    update_mean(c);
+    update_mean(&c->cached);
+    update_other_mean(&c->other);
     if (!cache || page_cache_count(cache) == 0) {
         c->cached_dirty = 0;
     } else if (dirty->count < page_cache_count(cache)) {
@@ -97,5 +122,5 @@ uint64_t ram_cost_pending(const RamCost *c, const RamDirty *dirty)
 {
     uint64_t cached = MIN(c->cached_dirty, dirty->count);
 
-    return cached * c->cached_page_bytes + (dirty->count - cached) * RAM_COST_WHOLE_PAGE;
+    return cached * c->cached.page_bytes + (dirty->count - cached) * c->other.page_bytes;
 }

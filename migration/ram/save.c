@@ -132,6 +132,15 @@ static void count_cache_use(RamSaver *s, const RamPage *page)
     }
 }
 
+static void note_cost(RamSaver *s, const RamPage *page, uint64_t bytes)
+{
+    if (page->cache == RAM_CACHE_HIT) {
+        ram_cost_cached_page(&s->cost, bytes);
+    } else if (s->walk.rounds > 0) {
+        ram_cost_other_page(&s->cost, bytes);
+    }
+}
+
 static void put_page(RamSaver *s, StreamWriter *w, const RAMBlock *block, uint64_t offset,
                      const RamPage *page)
 {
@@ -151,9 +160,7 @@ static void put_page(RamSaver *s, StreamWriter *w, const RAMBlock *block, uint64
         break;
     }
     count_cache_use(s, page);
-    if (page->cache == RAM_CACHE_HIT) {
-        ram_cost_cached_page(&s->cost, bytes);
-    }
+    note_cost(s, page, bytes);
     if (bytes) {
         count_record(s, bytes);
     }
@@ -206,6 +213,7 @@ static bool save_mapped_page(RamSaver *s, size_t index, uint64_t number, const R
         return false;
     }
     ram_counter_add(zero ? &s->counters.now.duplicate_pages : &s->counters.now.normal_pages, 1);
+    note_cost(s, page, zero ? 0 : page->len);
     count_record(s, zero ? 0 : page->len);
     return true;
 }

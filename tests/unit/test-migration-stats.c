@@ -105,6 +105,12 @@ static void test_progress(void)
 
     g_assert_cmpstr(text, ==, "pass 123: 21.9%, 32.0 MiB/s, 819200.0 MiB left, dirtied "
                     "390.6 MiB/s, pass ends in 25603 s");
+    v.ram.dirty_sync_count = 1;     /* three quarters were zero so far */
+    v.ram.duplicate_pages = 3000;
+    v.ram.normal_pages = 1000;
+    v.pending_wire_bytes = UINT64_C(128) << 20;
+    g_autofree char *first = migration_progress_text(&v);
+    g_assert_true(g_str_has_suffix(first, "pass ends in 1 s"));
     v = view(MIGRATION_STATUS_SETUP);
     g_autofree char *setup = migration_progress_text(&v);
     g_assert_cmpstr(setup, ==, "setup, 0 s");

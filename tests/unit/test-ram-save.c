@@ -408,6 +408,43 @@ static void test_mixed_estimate(void)
     source_clear(&s);
 }
 
+static uint64_t next_estimate(Source *s, uint8_t value)
+{
+    skip_pass(s);
+    side_set(s->side, "ram", 0, value, 200 * PAGE);
+    ram_save_sync(s->saver);
+    return ram_save_pending(s->saver, NULL);
+}
+
+/* A guest that clears memory: its zero pages count as what they are, but not for long. */
+static void test_zero_estimate(void)
+{
+    RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
+    const uint64_t whole = 200 * 4104, zero = 200 * 9;
+    uint64_t pending = whole, before;
+    Source s;
+
+    source_init(&s, one_mib, 1, &opt);
+    setup(&s);
+    g_assert_cmpuint(next_estimate(&s, 0), ==, whole);      /* all was zero in the first round */
+    for (int pass = 0; pass < 12; pass++) {
+        uint64_t now = next_estimate(&s, 0);
+
+        g_assert_cmpuint(now, <=, pending / 2 + zero);
+        g_assert_cmpuint(now, >=, zero);
+        pending = now;
+    }
+    g_assert_cmpuint(pending, <=, zero + 200);
+    before = stats(&s).transferred_bytes;
+    g_assert_cmpuint(next_estimate(&s, 1), <=, zero + 200); /* nobody has looked at them yet */
+    g_assert_cmpuint(stats(&s).transferred_bytes - before, <=, zero + 16);
+    g_assert_cmpuint(next_estimate(&s, 2), >=, 200 * 4000);
+    before = stats(&s).transferred_bytes;
+    g_assert_true(ram_save_complete(s.saver, s.w, NULL));
+    g_assert_cmpuint(stats(&s).transferred_bytes - before, <=, whole);
+    source_clear(&s);
+}
+
 /* A resize asked for at any time takes effect and keeps what fits. */
 static void test_resize(void)
 {
@@ -550,6 +587,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/host-pages", test_host_pages);
     g_test_add_func("/ram-save/founding-estimate", test_founding_estimate);
     g_test_add_func("/ram-save/mixed-estimate", test_mixed_estimate);
+    g_test_add_func("/ram-save/zero-estimate", test_zero_estimate);
     g_test_add_func("/ram-save/resize", test_resize);
     g_test_add_func("/ram-save/impossible-cache", test_impossible_cache);
     g_test_add_func("/ram-save/logging-ends", test_logging_ends);
