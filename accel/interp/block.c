@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The cache of decoded blocks: find, check, build. Called by exec.c on its slow path. */
 #include "accel/interp/block.h"
+#include "softmmu/guest-ram.h"
 
 #define HASH_BITS 14
 #define ARENA_BYTES (32u << 20)
@@ -260,12 +261,19 @@ static void build_insns(Builder *w)
     }
 }
 
-/* Decodes up to n_bytes of code into b (room for a block of the largest size). */
-static void build(RISCVCPU *cpu, Block *b, const uint8_t *code, unsigned n_bytes)
+/*
+ * Decodes up to n_bytes of code into b (room for a block of the largest size).
+ * Another hart may write to the code: what is decoded and what is kept to be
+ * compared come from one copy, or after its FENCE.I the old meaning could go
+ * with the new bytes.
+ */
+static void build(RISCVCPU *cpu, Block *b, const uint8_t *guest, unsigned n_bytes)
 {
+    uint8_t code[BLOCK_BYTES_MAX];
     Builder w = {.st = cpu->interp, .model = cpu->model, .b = b, .out = b->insns, .code = code,
                  .n_bytes = MIN(n_bytes, BLOCK_BYTES_MAX)};
 
+    guest_ram_copy_from(code, guest, w.n_bytes);
     build_insns(&w);
     b->n_bytes = w.at;
     b->raw = (uint8_t *)w.out;
@@ -311,15 +319,23 @@ static bool fetch_host(RISCVCPU *cpu, uint64_t pc, const uint8_t **host, bool *w
     return riscv_mem_fetch_page(cpu, pc, &pa, host, whole_page);
 }
 
+static bool same_code(const uint8_t *raw, const uint8_t *guest, size_t len)
+{
+    guest_ram_shared_begin();
+    bool same = memcmp(raw, guest, len) == 0;
+    guest_ram_shared_end();
+    return same;
+}
+
 static bool still_there(const Block *b, const uint8_t *host, const uint8_t *host2)
 {
     if (b->host != host || b->host2 != host2) {
         return false;
     }
     if (host2) {
-        return !memcmp(b->raw, host, 2) && !memcmp(b->raw + 2, host2, 2);
+        return same_code(b->raw, host, 2) && same_code(b->raw + 2, host2, 2);
     }
-    return !memcmp(b->raw, host, b->n_bytes);
+    return same_code(b->raw, host, b->n_bytes);
 }
 
 static Block *hash_lookup(InterpState *st, const uint8_t *host, const uint8_t *host2)
@@ -346,8 +362,8 @@ static Block *hash_lookup(InterpState *st, const uint8_t *host, const uint8_t *h
 static Block *find_uncached(RISCVCPU *cpu, uint64_t pc, const uint8_t *host)
 {
     Block *b = cpu->interp->scratch;
-    uint8_t code[4] = {host[0], host[1]};
-    unsigned len = riscv_insn_length(host[0]);
+    uint8_t code[4] = {guest_ram_load(host), guest_ram_load(host + 1)};
+    unsigned len = riscv_insn_length(code[0]);
     const uint8_t *second;
     bool whole;
 
@@ -355,7 +371,7 @@ static Block *find_uncached(RISCVCPU *cpu, uint64_t pc, const uint8_t *host)
         if (!fetch_host(cpu, pc + 2, &second, &whole)) {
             return NULL;
         }
-        memcpy(code + 2, second, 2);
+        guest_ram_copy_from(code + 2, second, 2);
     }
     build(cpu, b, code, len);
     b->vpc = 1;
@@ -377,12 +393,12 @@ static Block *find_slow(RISCVCPU *cpu, uint64_t pc)
     if (!whole) {
         return find_uncached(cpu, pc, host);
     }
-    if (left == 2 && riscv_insn_length(host[0]) == 4) {
+    if (left == 2 && riscv_insn_length(guest_ram_load(host)) == 4) {
         if (!fetch_host(cpu, pc + 2, &host2, &whole)) {
             return NULL;
         }
-        memcpy(straddle, host, 2);
-        memcpy(straddle + 2, host2, 2);
+        guest_ram_copy_from(straddle, host, 2);
+        guest_ram_copy_from(straddle + 2, host2, 2);
         if (!whole) {
             return find_uncached(cpu, pc, host);
         }

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include "accel/accel.h"
 #include "accel/interp/block.h"
+#include "softmmu/guest-ram.h"
 #include "target/riscv/fpu.h"
 #include "util/error.h"
 

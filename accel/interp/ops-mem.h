@@ -14,7 +14,7 @@
         uint64_t va = X(insn->rs1) + (uint64_t)(int64_t)insn->imm, v; \
         const TLBEntry *e = ENTRY(va); \
         if (LIKELY(TAG(va, sizeof(type), tlb->gen_r) == e->tag_r)) { \
-            dest = conv(*(const volatile type *)(uintptr_t)(va + e->addend)); \
+            dest = conv(guest_ram_load((const type *)(uintptr_t)(va + e->addend))); \
             NEXT; \
         } \
         if (UNLIKELY(!riscv_mem_load(cpu, va, sizeof(type), &v))) { \
@@ -29,7 +29,7 @@
         uint64_t va = X(insn->rs1) + (uint64_t)(int64_t)insn->imm; \
         const TLBEntry *e = ENTRY(va); \
         if (LIKELY(TAG(va, sizeof(type), tlb->gen_w) == e->tag_w)) { \
-            *(volatile type *)(uintptr_t)(va + e->addend) = (type)(source); \
+            guest_ram_store((type *)(uintptr_t)(va + e->addend), (type)(source)); \
             NEXT; \
         } \
         if (UNLIKELY(!riscv_mem_store(cpu, va, sizeof(type), (type)(source)))) { \
