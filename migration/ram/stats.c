@@ -12,7 +12,16 @@ G_STATIC_ASSERT(sizeof(double) == sizeof(uint64_t));
 
 void ram_counters_init(RamCounters *c, int64_t now_ms)
 {
-    *c = (RamCounters) { .period_start_ms = now_ms, .window_start_ms = now_ms };
+    uint64_t *word = (uint64_t *)&c->now;
+
+    /* Somebody may be reading already: a migration in setup can be queried. */
+    for (size_t i = 0; i < sizeof(c->now) / sizeof(uint64_t); i++) {
+        ram_counter_set(word + i, 0);
+    }
+    c->handled_pages = c->period_dirty_pages = c->window_handled = 0;
+    c->handled_then = c->miss_then = 0;
+    c->xbzrle_pages_then = c->xbzrle_bytes_then = c->transferred_then = 0;
+    c->period_start_ms = c->window_start_ms = now_ms;
 }
 
 static void store_double(double *to, double v)
