@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "softmmu/guest-ram.h"
 #include "util/error.h"
 
 /* From this size on a write has its pages made in one go: a kernel image would cost 8,000 faults. */
@@ -182,7 +183,7 @@ MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_
         uint64_t offset = addr - region->base;
         size_t n = MIN(len, region->size - offset);
         if (region->block) {
-            memcpy(to, region->block->host + offset, n);
+            guest_ram_copy_from(to, region->block->host + offset, n);
         } else if (io_access_locked(as, region, offset, to, n, false) != MEMTX_OK) {
             return MEMTX_ERROR;
         }
@@ -220,7 +221,7 @@ static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *
             }
         } else if (rom_too || !region->readonly) { /* a store into ROM goes nowhere, quietly */
             populate(region->block->host + offset, n);
-            memcpy(region->block->host + offset, from, n);
+            guest_ram_copy_to(region->block->host + offset, from, n);
             dirty_log_mark(as->log, region->block, offset, n);
         }
         addr += n;
@@ -284,16 +285,16 @@ MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, ui
     const void *p = region->block->host + (addr - region->base);
     switch (size) {
     case 1:
-        *value = __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED);
+        *value = guest_ram_load((const uint8_t *)p);
         return MEMTX_OK;
     case 2:
-        *value = __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED);
+        *value = guest_ram_load((const uint16_t *)p);
         return MEMTX_OK;
     case 4:
-        *value = __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
+        *value = guest_ram_load((const uint32_t *)p);
         return MEMTX_OK;
     case 8:
-        *value = __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+        *value = guest_ram_load((const uint64_t *)p);
         return MEMTX_OK;
     default:
         return MEMTX_ERROR;
@@ -312,16 +313,16 @@ MemTxResult address_space_stx(AddressSpace *as, uint64_t addr, unsigned size, ui
     void *p = region->block->host + offset;
     switch (size) {
     case 1:
-        __atomic_store_n((uint8_t *)p, value, __ATOMIC_RELAXED);
+        guest_ram_store((uint8_t *)p, value);
         break;
     case 2:
-        __atomic_store_n((uint16_t *)p, value, __ATOMIC_RELAXED);
+        guest_ram_store((uint16_t *)p, value);
         break;
     case 4:
-        __atomic_store_n((uint32_t *)p, value, __ATOMIC_RELAXED);
+        guest_ram_store((uint32_t *)p, value);
         break;
     case 8:
-        __atomic_store_n((uint64_t *)p, value, __ATOMIC_RELAXED);
+        guest_ram_store((uint64_t *)p, value);
         break;
     default:
         return MEMTX_ERROR;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "hw/block/block-node.h"
+#include "softmmu/guest-ram.h"
 
 #define DIRECT_ALIGN 4096
 #define BOUNCE_BYTES (1024 * 1024)
@@ -45,7 +46,9 @@ static uint64_t iov_total(const struct iovec *iov, unsigned count)
 static int buffer_io(int fd, uint8_t *buf, size_t len, uint64_t offset, bool write)
 {
     while (len) {
+        guest_ram_shared_begin();
         ssize_t n = write ? pwrite(fd, buf, len, offset) : pread(fd, buf, len, offset);
+        guest_ram_shared_end();
 
         if (n < 0) {
             if (errno == EINTR) {
@@ -72,7 +75,9 @@ static int plain_io(int fd, const struct iovec *iov, unsigned count, uint64_t of
     while (count) {
         unsigned batch = MIN(count, IOV_MAX);
         uint64_t want = iov_total(iov, batch);
+        guest_ram_shared_begin();
         ssize_t n = write ? pwritev(fd, iov, batch, offset) : preadv(fd, iov, batch, offset);
+        guest_ram_shared_end();
 
         if (n < 0 && errno == EINTR) {
             continue;
@@ -122,7 +127,11 @@ static void bounce_copy(const struct iovec *iov, unsigned *i, size_t *pos, uint8
         size_t part = MIN(len, iov[*i].iov_len - *pos);
         uint8_t *guest = (uint8_t *)iov[*i].iov_base + *pos;
 
-        memcpy(to_buf ? buf : guest, to_buf ? guest : buf, part);
+        if (to_buf) {
+            guest_ram_copy_from(buf, guest, part);
+        } else {
+            guest_ram_copy_to(guest, buf, part);
+        }
         buf += part;
         len -= part;
         *pos += part;

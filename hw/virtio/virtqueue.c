@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "hw/virtio/virtio-mmio.h"
+#include "softmmu/guest-ram.h"
 
 #define DESC_BYTES 16
 enum { DESC_F_NEXT = 1, DESC_F_WRITE = 2, DESC_F_INDIRECT = 4 };
@@ -34,17 +35,38 @@ static uint8_t *guest_ram(const VirtIODevice *dev, uint64_t addr, uint64_t len, 
     return host && part == len ? host : NULL;
 }
 
+/* The ring's fields: one access each, unless the guest laid them out askew. */
+static uint16_t load_le16(const uint8_t *host)
+{
+    uint16_t raw;
+
+    if ((uintptr_t)host % 2 == 0) {
+        return GUINT16_FROM_LE(guest_ram_load((const uint16_t *)host));
+    }
+    guest_ram_copy_from(&raw, host, 2);
+    return GUINT16_FROM_LE(raw);
+}
+
+static void store_raw(uint8_t *host, const void *bytes, size_t len)
+{
+    uint16_t raw;
+
+    if (len == 2 && (uintptr_t)host % 2 == 0) {
+        memcpy(&raw, bytes, 2);
+        guest_ram_store((uint16_t *)host, raw);
+    } else {
+        guest_ram_copy_to(host, bytes, len);
+    }
+}
+
 static bool ring_load16(VirtQueue *vq, uint64_t addr, uint16_t *value)
 {
     const uint8_t *host = guest_ram(vq->dev, addr, 2, false);
-    uint16_t raw;
-
     if (!host) {
         virtio_error(vq->dev, "queue %u: ring address 0x%" PRIx64 " is not RAM", vq->n, addr);
         return false;
     }
-    memcpy(&raw, host, 2);
-    *value = GUINT16_FROM_LE(raw);
+    *value = load_le16(host);
     return true;
 }
 
@@ -57,7 +79,7 @@ static bool ring_store(VirtQueue *vq, uint64_t addr, const void *bytes, size_t l
                      addr);
         return false;
     }
-    memcpy(host, bytes, len);
+    store_raw(host, bytes, len);
     address_space_mark_dirty(vq->dev->machine->as, addr, len);
     return true;
 }
@@ -161,7 +183,7 @@ static bool desc_read(VirtQueue *vq, uint64_t table, uint32_t i, VRingDesc *desc
         virtio_error(vq->dev, "queue %u: descriptor table 0x%" PRIx64 " is not RAM", vq->n, table);
         return false;
     }
-    memcpy(desc, host, DESC_BYTES);
+    guest_ram_copy_from(desc, host, DESC_BYTES);
     desc->addr = GUINT64_FROM_LE(desc->addr);
     desc->len = GUINT32_FROM_LE(desc->len);
     desc->flags = GUINT16_FROM_LE(desc->flags);
@@ -361,7 +383,7 @@ size_t iov_read(const struct iovec *iov, unsigned n, uint64_t offset, void *buf,
             continue;
         }
         part = MIN(len - done, iov[i].iov_len - offset);
-        memcpy((uint8_t *)buf + done, (const uint8_t *)iov[i].iov_base + offset, part);
+        guest_ram_copy_from((uint8_t *)buf + done, (const uint8_t *)iov[i].iov_base + offset, part);
         done += part;
         offset = 0;
     }
@@ -380,7 +402,7 @@ size_t iov_write(const struct iovec *iov, unsigned n, uint64_t offset, const voi
             continue;
         }
         part = MIN(len - done, iov[i].iov_len - offset);
-        memcpy((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buf + done, part);
+        guest_ram_copy_to((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buf + done, part);
         done += part;
         offset = 0;
     }

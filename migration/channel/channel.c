@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
+#include "softmmu/guest-ram.h"
 #include "util/error.h"
 
 #ifndef IOV_MAX
@@ -147,8 +148,10 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
         if (!channel_check_open(c, "write to", errp)) {
             return -1;
         }
+        guest_ram_shared_begin(); /* the pages are sent from where they are */
         ssize_t n = c->is_socket ? sendmsg(c->wfd, &msg, MSG_NOSIGNAL)
                                  : writev(c->wfd, iov, MIN(iovcnt, IOV_MAX));
+        guest_ram_shared_end();
         if (n > 0) {
             return n;
         }

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
+#include "softmmu/guest-ram.h"
 #include "util/error.h"
 
 #define RUN_MAX_PAGES 256   /* 1 MiB */
@@ -110,7 +111,9 @@ static bool write_at(MappedSave *m, size_t block, const void *buf, uint64_t len,
     const uint8_t *p = buf;
 
     while (len > 0) {
+        guest_ram_shared_begin(); /* the pages are written from where they are */
         ssize_t n = pwrite(channel_fd(m->channel), p, len, (off_t)offset);
+        guest_ram_shared_end();
 
         if (n < 0 && errno == EINTR) {
             continue;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "migration/ram/xbzrle.h"
 #include "migration/ram/zero-page.h"
+#include "softmmu/guest-ram.h"
 
 #define PAGE PAGE_CACHE_PAGE_SIZE
 
@@ -57,7 +58,7 @@ static void classify_miss(RamClassifier *c, uint64_t addr, const uint8_t *host, 
 
     out->cache = RAM_CACHE_MISS;
     if (slot) {
-        memcpy(slot, host, PAGE);
+        guest_ram_copy_from(slot, host, PAGE);
         out->data = slot;
         out->from_cache = true;
     }
@@ -80,7 +81,7 @@ static void classify_hit(RamClassifier *c, uint8_t *cached, const uint8_t *host,
     int n;
 
     out->cache = RAM_CACHE_HIT;
-    memcpy(c->copy, host, PAGE);
+    guest_ram_copy_from(c->copy, host, PAGE);
     n = xbzrle_encode(cached, c->copy, PAGE, c->delta, PAGE);
     if (n == XBZRLE_OVERFLOW) {
         classify_overflow(c, cached, stage, out);
@@ -95,6 +96,15 @@ static void classify_hit(RamClassifier *c, uint8_t *cached, const uint8_t *host,
     }
 }
 
+/* Found zero while the guest writes to it: then it is dirty again. */
+static bool page_is_zero(const uint8_t *host)
+{
+    guest_ram_shared_begin();
+    bool zero = zero_page_check(host, PAGE);
+    guest_ram_shared_end();
+    return zero;
+}
+
 void ram_classify(RamClassifier *c, uint64_t addr, const uint8_t *host, RamStage stage,
                   uint64_t pass, RamPage *out)
 {
@@ -102,7 +112,7 @@ void ram_classify(RamClassifier *c, uint64_t addr, const uint8_t *host, RamStage
     uint8_t *cached;
 
     *out = (RamPage) { .kind = RAM_PAGE_NORMAL, .data = host, .len = PAGE };
-    if (c->detect_zero && zero_page_check(host, PAGE)) {
+    if (c->detect_zero && page_is_zero(host)) {
         out->kind = RAM_PAGE_ZERO;
         if (use_cache && stage != RAM_STAGE_LAST) {
             zero_page_cached(c, addr, pass);

@@ -10,6 +10,7 @@
  * the page in the same stretch of guest code as they store, so that no safe
  * point lies between the two.
  */
+#include "softmmu/guest-ram.h"
 #include "target/riscv/cpu.h"
 
 typedef struct Walk {
@@ -392,15 +393,15 @@ static uint64_t ram_load(const uint8_t *host, unsigned size)
 
     switch (size) {
     case 1:
-        return *host;
+        return guest_ram_load(host);
     case 2:
-        return *(const volatile uint16_t *)host;
+        return guest_ram_load((const uint16_t *)host);
     case 4:
-        return *(const volatile uint32_t *)host;
+        return guest_ram_load((const uint32_t *)host);
     case 8:
-        return *(const volatile uint64_t *)host;
+        return guest_ram_load((const uint64_t *)host);
     }
-    memcpy(&v, host, size);
+    guest_ram_copy_from(&v, host, size); /* the part of an access that is in one page */
     return v;
 }
 
@@ -408,19 +409,19 @@ static void ram_store(uint8_t *host, unsigned size, uint64_t value)
 {
     switch (size) {
     case 1:
-        *(volatile uint8_t *)host = (uint8_t)value;
+        guest_ram_store(host, (uint8_t)value);
         break;
     case 2:
-        *(volatile uint16_t *)host = (uint16_t)value;
+        guest_ram_store((uint16_t *)host, (uint16_t)value);
         break;
     case 4:
-        *(volatile uint32_t *)host = (uint32_t)value;
+        guest_ram_store((uint32_t *)host, (uint32_t)value);
         break;
     case 8:
-        *(volatile uint64_t *)host = value;
+        guest_ram_store((uint64_t *)host, value);
         break;
     default:
-        memcpy(host, &value, size);
+        guest_ram_copy_to(host, &value, size);
     }
 }
 
