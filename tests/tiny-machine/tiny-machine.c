@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <string.h>
 #include "monitor/monitor.h"
+#include "softmmu/guest-ram.h"
 
 struct Monitors {
     TinyMachine *t;
@@ -111,7 +112,7 @@ void tiny_write(TinyMachine *t, const char *block, uint64_t offset, const void *
 {
     RAMBlock *b = ram_list_find(t->machine.ram, block, strlen(block));
 
-    memcpy(b->host + offset, buf, len);
+    guest_ram_copy_to(b->host + offset, buf, len);
     dirty_log_mark(t->machine.dirty, b, offset, len);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "migration/ram.h"
 #include "migration/stream/format.h"
+#include "softmmu/guest-ram.h"
 
 #define PAGE ((uint64_t)STREAM_PAGE_SIZE)
 
@@ -53,7 +54,7 @@ static inline void side_write(Side *side, const char *name, uint64_t offset, con
 {
     RAMBlock *block = side_block(side, name);
 
-    memcpy(block->host + offset, buf, len);
+    guest_ram_copy_to(block->host + offset, buf, len);
     dirty_log_mark(side->log, block, offset, len);
 }
 
@@ -61,7 +62,9 @@ static inline void side_set(Side *side, const char *name, uint64_t offset, uint8
 {
     RAMBlock *block = side_block(side, name);
 
+    guest_ram_shared_begin();
     memset(block->host + offset, v, len);
+    guest_ram_shared_end();
     dirty_log_mark(side->log, block, offset, len);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The interpreter on a tiny machine: RAM, one MMIO word that ends the test, real vCPU threads. */
+#include "softmmu/guest-ram.h"
 #include "softmmu/machine.h"
 #include "target/riscv/cpu.h"
 
@@ -200,18 +201,18 @@ static void test_dirty_log(void)
     Rig *rig = rig_new(1);
     uint64_t bits[4] = {0};
     uint64_t *maps[] = {bits};
-    volatile uint64_t *word = (volatile uint64_t *)(rig->ram + 0x1000);
+    const uint64_t *word = (const uint64_t *)(rig->ram + 0x1000);
 
     memcpy(rig->ram, code, sizeof(code));
     dirty_log_start(rig->machine.dirty);
     cpus_resume_all(rig->machine.cpus);
     for (unsigned i = 0; i < 200; i++) {
-        uint64_t seen = *word;
+        uint64_t seen = guest_ram_load(word);
 
-        for (unsigned k = 0; *word == seen && k < 100000; k++) {
+        for (unsigned k = 0; guest_ram_load(word) == seen && k < 100000; k++) {
             g_usleep(10);
         }
-        g_assert_cmpuint(*word, !=, seen);      /* the guest has stored since */
+        g_assert_cmpuint(guest_ram_load(word), !=, seen);      /* the guest has stored since */
         memset(bits, 0, sizeof(bits));
         dirty_log_sync(rig->machine.dirty, maps);
         g_assert_cmphex(bits[0] & 2, ==, 2);
@@ -266,7 +267,7 @@ static void test_dirty_log_copies(void)
         dirty_log_sync(rig->machine.dirty, maps);
         for (unsigned page = 0; page < RAM_BYTES >> 12; page++) {
             if ((bits[page / 64] >> (page % 64)) & 1) {
-                memcpy(copy + page * 4096, rig->ram + page * 4096, 4096);
+                guest_ram_copy_from(copy + page * 4096, rig->ram + page * 4096, 4096);
                 copied++;
             }
         }

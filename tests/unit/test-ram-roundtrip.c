@@ -260,7 +260,7 @@ static void random_write(GRand *rng, Side *side)
 {
     const BlockSpec *b = &blocks[g_rand_int_range(rng, 0, G_N_ELEMENTS(blocks))];
     uint64_t size = b->pages * PAGE, at, len;
-    uint8_t *host = side_block(side, b->name)->host;
+    uint8_t *host = side_block(side, b->name)->host, noise[PAGE];
 
     /* A hot region at the start, the rest seldom. */
     at = (uint64_t)(g_rand_double(rng) * (double)(g_rand_boolean(rng) ? MIN(size, 40 * PAGE)
@@ -276,9 +276,9 @@ static void random_write(GRand *rng, Side *side)
     case 3:                         /* a page of noise: overflow */
         at &= ~(PAGE - 1);
         for (uint64_t i = 0; i < PAGE; i++) {
-            host[at + i] = (uint8_t)g_rand_int(rng);
+            noise[i] = (uint8_t)g_rand_int(rng);
         }
-        side_write(side, b->name, at, host + at, PAGE);
+        side_write(side, b->name, at, noise, PAGE);
         break;
     case 4:                         /* pages become zero */
         at &= ~(PAGE - 1);
