@@ -2,7 +2,11 @@
 /* The error helpers of util/error.h; used by everything, prints nothing. */
 #include "util/error.h"
 
-G_DEFINE_QUARK(ferry-error-quark, ferry_error)
+/* Not G_DEFINE_QUARK: its cache is a plain variable, and errors are made on every thread. */
+GQuark ferry_error_quark(void)
+{
+    return g_quark_from_static_string("ferry-error-quark");
+}
 
 static void G_GNUC_PRINTF(4, 0)
 error_setv(GError **errp, FerryErrorCode code, int os_errno, const char *fmt, va_list ap)
