@@ -61,6 +61,8 @@ bool chardev_mux_attach(Chardev *mux, const ChardevFrontend *fe, void *opaque, G
 void chardev_mux_detach(Chardev *mux, void *opaque);
 bool chardev_mux_has_frontend(const Chardev *mux);
 Chardev *chardev_mux_base(const Chardev *mux);
+/** Our side of a pty, still the chardev's. */
+int chardev_pty_fd(const Chardev *pty);
 
 /* ---- a pair of fds on the main loop ---- */
 

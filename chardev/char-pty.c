@@ -153,6 +153,11 @@ static char *pty_filename(const Chardev *chr)
     return g_strdup_printf("pty:%s", ((Pty *)chr->priv)->name);
 }
 
+int chardev_pty_fd(const Chardev *pty)
+{
+    return ((const Pty *)pty->priv)->fd;
+}
+
 const ChardevOps chardev_pty_ops = {
     "pty", pty_open, pty_close, pty_write, pty_update_input, pty_filename,
 };

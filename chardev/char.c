@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "chardev/char-private.h"
 #include "util/error.h"
@@ -354,6 +355,21 @@ bool chardev_is_tty(const Chardev *chr)
         return chardev_is_tty(chardev_mux_base(chr));
     }
     return chr->ops == &chardev_stdio_ops && isatty(STDIN_FILENO);
+}
+
+void chardev_terminal_size(const Chardev *chr, unsigned *columns, unsigned *rows)
+{
+    struct winsize size;
+    if (chr->ops == &chardev_mux_ops) {
+        chardev_terminal_size(chardev_mux_base(chr), columns, rows);
+        return;
+    }
+    int fd = chr->ops == &chardev_stdio_ops ? STDOUT_FILENO
+             : chr->ops == &chardev_pty_ops ? chardev_pty_fd(chr) : -1;
+    if (fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0) {
+        *columns = size.ws_col;
+        *rows = size.ws_row;
+    }
 }
 
 /* ---- output ---- */

@@ -177,7 +177,7 @@ void hmp_info_chardev(HMPMonitor *mon, const HMPArgs *args)
 void hmp_info_history(HMPMonitor *mon, const HMPArgs *args)
 {
     (void)args;
-    GPtrArray *history = mon->editor ? line_editor_history(mon->editor) : NULL;
+    g_autoptr(GPtrArray) history = mon->editor ? line_editor_history(mon->editor) : NULL;
     for (guint i = 0; history && i < history->len; i++) {
         monitor_printf(mon, "%u: '%s'\n", i, (char *)g_ptr_array_index(history, i));
     }

@@ -65,17 +65,18 @@ typedef struct LineEditorOps {
     void (*line)(void *opaque, const char *line);               /* a line was entered */
     /** Candidates for the word that ends the text before the cursor; *word_start is its offset. */
     GPtrArray *(*complete)(void *opaque, const char *text, size_t *word_start);
+    void (*size)(void *opaque, unsigned *columns, unsigned *rows);  /* of the terminal; leaves 0 if unknown */
 } LineEditorOps;
 
 LineEditor *line_editor_new(const LineEditorOps *ops, void *opaque, const char *prompt);
 void line_editor_free(LineEditor *e);
-/** Shows the prompt with an empty line. */
+/** Shows the prompt, and the line where one is being typed. */
 void line_editor_start(LineEditor *e);
 /** One byte typed by the user. */
 void line_editor_byte(LineEditor *e, uint8_t c);
 /** Forgets a half line (the peer went away). */
 void line_editor_reset(LineEditor *e);
-/** Lines entered, oldest first: char*. */
+/** Lines entered, oldest first: char*; caller frees. */
 GPtrArray *line_editor_history(LineEditor *e);
 
 /* ---- hmp.c ---- */

@@ -97,8 +97,11 @@ void hmp_progress(HMPMonitor *mon, const char *text)
         monitor_printf(mon, "%s\n", text);
         return;
     }
+    unsigned columns = 0, rows;
+    size_t len = strlen(text);
+    chardev_terminal_size(mon->base.chr, &columns, &rows);
     raw_output(mon, "\r", 1);
-    raw_output(mon, text, strlen(text));
+    raw_output(mon, text, columns ? MIN(len, columns - 1) : len);   /* a second row would stay */
     raw_output(mon, "\033[K", 3);
     mon->progress_open = true;
 }
@@ -381,8 +384,14 @@ static GPtrArray *editor_complete(void *opaque, const char *text, size_t *word_s
     return hmp_complete_line(hmp_machine(opaque), text, word_start);
 }
 
+static void editor_size(void *opaque, unsigned *columns, unsigned *rows)
+{
+    HMPMonitor *mon = opaque;
+    chardev_terminal_size(mon->base.chr, columns, rows);
+}
+
 static const LineEditorOps editor_ops = {
-    .write = editor_write, .line = editor_line, .complete = editor_complete,
+    .write = editor_write, .line = editor_line, .complete = editor_complete, .size = editor_size,
 };
 
 static size_t hmp_can_read(Session *s)

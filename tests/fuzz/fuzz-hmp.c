@@ -44,16 +44,30 @@ static GPtrArray *on_complete(void *opaque, const char *text, size_t *word_start
     return hmp_complete_line(&((Fixture *)opaque)->m, text, word_start);
 }
 
+/* The first byte of the input: 0 is a terminal of unknown width. */
+static unsigned columns;
+
+static void on_size(void *opaque, unsigned *width, unsigned *height)
+{
+    (void)opaque;
+    *width = columns;
+    *height = columns / 4;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const LineEditorOps ops = { on_write, on_line, on_complete };
+    static const LineEditorOps ops = { on_write, on_line, on_complete, on_size };
     static Fixture f;
     if (!f.m.monitors) {    /* one machine for all inputs: it must survive them all */
         monitor_machine_setup(&f, NULL);
     }
+    columns = size ? data[0] : 0;
     LineEditor *e = line_editor_new(&ops, &f, "(qemu) ");
     line_editor_start(e);
     for (size_t i = 0; i < size; i++) {
+        if (data[i] == 0xff) {
+            columns = (columns * 5 + 1) % 200;  /* a byte that no key sends: resized */
+        }
         line_editor_byte(e, data[i]);
     }
     line_editor_byte(e, '\r');

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The human monitor's argument parser and line editor; messages are QEMU 7.2's. */
 #include <string.h>
+#include <sys/resource.h>
 
 #include "monitor/hmp-internal.h"
 
@@ -122,6 +123,7 @@ static void test_expressions(void)
 typedef struct Screen {
     GString *out;
     GString *lines;     /* lines entered, each with '\n' */
+    unsigned columns;
 } Screen;
 
 static void on_write(void *opaque, const char *text, size_t len)
@@ -148,24 +150,35 @@ static GPtrArray *on_complete(void *opaque, const char *text, size_t *word_start
     return out;
 }
 
-static const LineEditorOps ops = { on_write, on_line, on_complete };
+static void on_size(void *opaque, unsigned *columns, unsigned *rows)
+{
+    *columns = ((Screen *)opaque)->columns;
+    *rows = 60;
+}
+
+static const LineEditorOps ops = { on_write, on_line, on_complete, on_size };
+
+static void type(LineEditor *e, const char *keys)
+{
+    for (const char *k = keys; *k; k++) {
+        line_editor_byte(e, (uint8_t)*k);
+    }
+}
 
 /* Types keys and compares the lines that came out. */
 static void check_keys(const char *keys, const char *want)
 {
-    Screen s = { g_string_new(NULL), g_string_new(NULL) };
+    Screen s = { g_string_new(NULL), g_string_new(NULL), 0 };
     LineEditor *e = line_editor_new(&ops, &s, "> ");
     line_editor_start(e);
-    for (const char *k = keys; *k; k++) {
-        line_editor_byte(e, (uint8_t)*k);
-    }
+    type(e, keys);
     g_assert_cmpstr(s.lines->str, ==, want);
     line_editor_free(e);
     g_string_free(s.out, TRUE);
     g_string_free(s.lines, TRUE);
 }
 
-static void test_editor(void)
+static void check_all_keys(void)
 {
     check_keys("stop\r", "stop\n");
     check_keys("stop\r\ncont\n", "stop\ncont\n");          /* CR LF once */
@@ -183,16 +196,189 @@ static void test_editor(void)
     check_keys("junk\003stop\r", "stop\n");                 /* Ctrl-C */
     check_keys("a\rb\r\033[A\033[A\r", "a\nb\na\n");        /* history */
     check_keys("a\rb\rc\033[A\033[B\r", "a\nb\nc\n");       /* what was typed comes back */
+    check_keys("a\rb\ra\r\033[A\033[A\r", "a\nb\na\nb\n");    /* a line is there once */
+    check_keys("one\033[1;5D\033[9;9Zx\033O\033OFy\r", "xoney\n");    /* unknown keys do nothing */
     check_keys("stop\rcont\r\022st\r", "stop\ncont\nstop\n");   /* Ctrl-R */
+    check_keys("stop\rstep\r\033[A\025\022st\022\r", "stop\nstep\nstop\n");     /* older */
+    check_keys("stop\rstep\r\022stox\b\177\177p\033[Dx\r", "stop\nstep\nstexp\n");
+    check_keys("stop\rx\022sto\007y\r", "stop\nxy\n");          /* Ctrl-G: back to before */
+    check_keys("stop\rx\022zz\r", "stop\nx\n");                  /* not found */
+    check_keys("stop\r\022s\003x\r", "stop\nx\n");
     check_keys("st\t\r", "stop \n");                        /* one candidate */
     check_keys("mi\t_c\t\r", "migrate_cancel \n");          /* common prefix, then one */
     check_keys("zz\t\r", "zz\n");
+    check_keys("x\033[D\033[Dst\t\r", "stop x\n");
     check_keys("\303\251\033[D\303\240\033[C\b\r", "\303\240\n");   /* UTF-8 is deleted whole */
+}
+
+static void test_editor(void)
+{
+    static const char *const terminals[] = { "xterm", "vt100", "dumb", "emacs", "", "unheard-of" };
+    for (size_t i = 0; i < G_N_ELEMENTS(terminals); i++) {
+        g_setenv("TERM", terminals[i], TRUE);
+        check_all_keys();
+    }
+    g_unsetenv("TERM");
+    check_all_keys();
+}
+
+/* Where no pseudo terminal is to be had a line can be typed and corrected, no more. */
+static void test_editor_plain(void)
+{
+    struct rlimit old, none = { 0, 0 };
+    Screen s = { g_string_new(NULL), g_string_new(NULL), 0 };
+    LineEditor *e = line_editor_new(&ops, &s, "> ");
+    getrlimit(RLIMIT_NOFILE, &old);
+    none.rlim_max = old.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &none);
+    line_editor_start(e);
+    setrlimit(RLIMIT_NOFILE, &old);
+    type(e, "sto\303\251\bp\033\r\njunk\003x\377\r");
+    g_assert_cmpstr(s.lines->str, ==, "stop\nx\357\277\275\n");
+    g_assert_cmpstr(s.out->str, ==, "> sto\303\251\b \bp\r\n> junk^C\r\n> x\377\r\n");
+    g_autoptr(GPtrArray) history = line_editor_history(e);
+    g_assert_cmpuint(history->len, ==, 2);
+    line_editor_free(e);
+    g_string_free(s.out, TRUE);
+    g_string_free(s.lines, TRUE);
+}
+
+/* Keys of two sessions in turn, in the middle of escape sequences, characters and searches. */
+static void test_editor_two(void)
+{
+    static const char a[] = "stop\rx\022st\r\303\251\033[D\033[C!\r", b[] = "\033[Acont\r\022c\r12\0333\r4";
+    Screen sa = { g_string_new(NULL), g_string_new(NULL), 0 };
+    Screen sb = { g_string_new(NULL), g_string_new(NULL), 30 };
+    LineEditor *ea = line_editor_new(&ops, &sa, "> "), *eb = line_editor_new(&ops, &sb, "> ");
+    for (size_t i = 0; i < MAX(sizeof(a), sizeof(b)) - 1; i++) {
+        if (i < sizeof(a) - 1) {
+            line_editor_byte(ea, (uint8_t)a[i]);
+        }
+        if (i < sizeof(b) - 1) {
+            line_editor_byte(eb, (uint8_t)b[i]);
+        }
+    }
+    g_assert_cmpstr(sa.lines->str, ==, "stop\nstop\n\303\251!\n");
+    g_assert_cmpstr(sb.lines->str, ==, "cont\ncont\n12\n");
+    line_editor_free(ea);
+    line_editor_free(eb);
+    g_string_free(sa.out, TRUE);
+    g_string_free(sa.lines, TRUE);
+    g_string_free(sb.out, TRUE);
+    g_string_free(sb.lines, TRUE);
+}
+
+/* ---- what is on the screen ---- */
+
+#define ROWS 60
+#define COLUMNS 30
+
+/* As much of an xterm as libedit uses for one line that wraps. */
+typedef struct Terminal {
+    char cells[ROWS * COLUMNS];
+    int x, y, csi;      /* csi: -2 none, -1 after ESC, else the number */
+    bool wraps;         /* a character stands in the last column: the next goes to the next row */
+} Terminal;
+
+static void terminal_csi(Terminal *t, char c)
+{
+    char *at = t->cells + t->y * COLUMNS + t->x;
+    int left = COLUMNS - t->x, n = CLAMP(t->csi, 1, left);
+    t->wraps = false;
+    if (c == 'A') {
+        t->y = MAX(t->y - MAX(t->csi, 1), 0);
+    } else if (c == 'C') {
+        t->x = MIN(t->x + MAX(t->csi, 1), COLUMNS - 1);
+    } else if (c == 'G') {
+        t->x = MIN(MAX(t->csi, 1), COLUMNS) - 1;
+    } else if (c == 'K') {
+        memset(at, ' ', (size_t)left);
+    } else if (c == '@') {
+        memmove(at + n, at, (size_t)(left - n));
+        memset(at, ' ', (size_t)n);
+    } else if (c == 'P') {
+        memmove(at, at + n, (size_t)(left - n));
+        memset(at + left - n, ' ', (size_t)n);
+    } else {
+        g_error("the terminal does not know ESC [ %c", c);
+    }
+}
+
+static void terminal_byte(Terminal *t, char c)
+{
+    if (t->csi != -2) {
+        if (c == '[') {
+            t->csi = 0;
+        } else if (g_ascii_isdigit(c)) {
+            t->csi = t->csi * 10 + c - '0';
+        } else {
+            terminal_csi(t, c);
+            t->csi = -2;
+        }
+    } else if (c == 27) {
+        t->csi = -1;
+    } else if (c == '\r') {
+        t->x = 0;
+        t->wraps = false;
+    } else if (c == '\n') {
+        t->y = MIN(t->y + 1, ROWS - 1);
+    } else if (c == '\b') {
+        t->x = MAX(t->x - 1, 0);
+        t->wraps = false;
+    } else if (c != '\a') {
+        if (t->wraps) {
+            t->x = 0;
+            t->y = MIN(t->y + 1, ROWS - 1);
+        }
+        t->cells[t->y * COLUMNS + t->x] = c;
+        t->wraps = t->x == COLUMNS - 1;
+        t->x += !t->wraps;
+    }
+}
+
+/* Random keys on a line of several rows: the screen shows what Enter then sends. */
+static void check_screen(void)
+{
+    static const char *const keys[] = {
+        "a", "b", "cdefg hij", "a rather long word of ten and some", "\033[D", "\033[C", "\033b",
+        "\033f", "\001", "\005", "\b", "\033[3~", "\027", "\033d", "\013", "\031", "\024",
+        "\033u", "\033[A", "\033[B", "\022a", "\007",
+    };
+    Screen s = { g_string_new(NULL), g_string_new(NULL), COLUMNS };
+    Terminal t = { .csi = -2 };
+    LineEditor *e = line_editor_new(&ops, &s, "> ");
+    type(e, "an older line\ra line of two rows, and of a bit more\r");
+    g_string_truncate(s.out, 0);
+    g_string_truncate(s.lines, 0);
+    line_editor_start(e);
+    for (int i = g_test_rand_int_range(1, 16); i > 0; i--) {
+        type(e, keys[g_test_rand_int_range(0, G_N_ELEMENTS(keys))]);
+    }
+    type(e, "\022\007");      /* no search is left open */
+    memset(t.cells, ' ', sizeof(t.cells));
+    for (size_t i = 0; i < s.out->len; i++) {
+        terminal_byte(&t, s.out->str[i]);
+    }
+    type(e, "\r");
+    g_autofree char *shown = g_strchomp(g_strndup(t.cells, sizeof(t.cells)));
+    g_autofree char *want = g_strchomp(g_strconcat("> ", s.lines->str, NULL));
+    g_assert_cmpstr(shown, ==, want);
+    line_editor_free(e);
+    g_string_free(s.out, TRUE);
+    g_string_free(s.lines, TRUE);
+}
+
+static void test_editor_screen(void)
+{
+    g_setenv("TERM", "xterm", TRUE);
+    for (int round = 0; round < 2000; round++) {
+        check_screen();
+    }
 }
 
 static void test_editor_limits(void)
 {
-    Screen s = { g_string_new(NULL), g_string_new(NULL) };
+    Screen s = { g_string_new(NULL), g_string_new(NULL), 0 };
     LineEditor *e = line_editor_new(&ops, &s, "> ");
     for (int i = 0; i < 100000; i++) {
         line_editor_byte(e, 'x');
@@ -201,11 +387,11 @@ static void test_editor_limits(void)
     g_assert_cmpuint(s.lines->len, ==, 4097);
     for (int i = 0; i < 500; i++) {
         g_autofree char *line = g_strdup_printf("line %d\r", i);
-        for (const char *k = line; *k; k++) {
-            line_editor_byte(e, (uint8_t)*k);
-        }
+        type(e, line);
     }
-    g_assert_cmpuint(line_editor_history(e)->len, ==, 100);
+    g_autoptr(GPtrArray) history = line_editor_history(e);
+    g_assert_cmpuint(history->len, ==, 100);
+    g_assert_cmpstr(g_ptr_array_index(history, 99), ==, "line 499");
     for (int i = 0; i < 200000; i++) {      /* anything goes */
         line_editor_byte(e, (uint8_t)g_test_rand_int());
     }
@@ -222,6 +408,9 @@ int main(int argc, char **argv)
     g_test_add_func("/hmp/args/bad", test_bad);
     g_test_add_func("/hmp/args/expressions", test_expressions);
     g_test_add_func("/hmp/editor/keys", test_editor);
+    g_test_add_func("/hmp/editor/plain", test_editor_plain);
+    g_test_add_func("/hmp/editor/two", test_editor_two);
+    g_test_add_func("/hmp/editor/screen", test_editor_screen);
     g_test_add_func("/hmp/editor/limits", test_editor_limits);
     return g_test_run();
 }
