@@ -194,7 +194,7 @@ static bool timer_needed(void *opaque)
 {
     RISCVCPU *cpu = ((CPUWire *)opaque)->cpu;
 
-    return cpu->model->sstc && cpu->has_time;
+    return cpu->model->sstc;
 }
 
 /* Plain numbers: they are computed from stimecmp (machine-virt 3.4); the JSON still says "timer". */
