@@ -18,6 +18,8 @@
 #define NOT_RUNNING UINT64_MAX
 #define MIDELEG_HYPER 0x1444ULL         /* always delegated where there is H */
 #define FEATURE_DEBUG 0x10              /* d7 */
+#define CLOCK_LAG_MIN_NS 1000000000LL   /* nobody reboots sooner; what is less is QEMU's own delay */
+#define CLOCK_LAG_SLACK_NS 1000000LL
 
 /* Interrupt priority defaults (machine-virt 3.5): constant without AIA, both dialects. */
 static const uint8_t miprio_low[16] = {0xff, 0x14, 0x18, 0x11, 0xff, 0x15, 0x19, 0x12,
@@ -90,6 +92,30 @@ static uint64_t wire_mip(RISCVCPU *cpu)
         mip |= MIP_MTIP;
     }
     return mip;
+}
+
+/*
+ * QEMU restarts mtime at every reset and sends nowhere how far it lags behind the virtual clock since
+ * then: a rebooted guest's time jumps ahead by the age it had. 10.0 sends each armed stimecmp in both
+ * times, though. mtime is the virtual clock here, so that is what is put back: a little less than
+ * measured, as QEMU looks at its clock twice, and time must not run backwards.
+ */
+static void heal_clock(RISCVCPU *cpu, const WireEnv *e)
+{
+    VirtualClock *clock = cpu->machine->clock;
+    int64_t *lag = &cpus_get(cpu->list, 0)->wire->clock_lag_ns, ours, now;
+
+    if (!(e->menvcfg & MENVCFG_STCE) || e->stimer > INT64_MAX ||
+        e->stimecmp > INT64_MAX / MTIME_NS_PER_TICK) {
+        return;
+    }
+    ours = (int64_t)e->stimer - (int64_t)e->stimecmp * MTIME_NS_PER_TICK - CLOCK_LAG_SLACK_NS;
+    now = virtual_clock_get_ns(clock) + *lag;
+    if (ours < CLOCK_LAG_MIN_NS || ours > now || (*lag && *lag < ours)) {
+        return;
+    }
+    *lag = ours;
+    virtual_clock_set_ns(clock, now - ours);
 }
 
 /* ---- saving ---- */
@@ -212,7 +238,10 @@ void riscv_wire_reset(CPUWire *w)
 /* Absent fields and subsections mean reset values. */
 bool riscv_wire_pre_load(void *opaque, GError **errp)
 {
-    riscv_wire_reset(opaque);
+    CPUWire *w = opaque;
+
+    riscv_wire_reset(w);
+    w->clock_lag_ns = 0;
     return true;
 }
 
@@ -396,6 +425,9 @@ bool riscv_wire_post_load(void *opaque, int version_id, GError **errp)
     cpu->priv = (uint8_t)e->priv;
     load_csrs(cpu, e, d10);
     load_counters(cpu, e, d10);
+    if (d10) {
+        heal_clock(cpu, e);
+    }
     load_interrupts(cpu, e->mip);
     riscv_pmp_recompute(cpu);
     riscv_cpu_mode_changed(cpu);

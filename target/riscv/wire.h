@@ -61,6 +61,7 @@ typedef struct CPUWire {
     int32_t exception_index;
     bool crash_occurred;
     WireEnv env;
+    int64_t clock_lag_ns;   /* hart 0, during a load: how far mtime was behind the virtual clock */
     char *offered;      /* offered.c: extensions the guest found, by name; NULL: not known */
 } CPUWire;
 

@@ -208,6 +208,46 @@ static void test_timers(void)
     rig_free(b);
 }
 
+static int64_t loaded_clock(int64_t virtual_ns, uint64_t stimecmp, uint64_t stimer, bool enabled)
+{
+    Machine *a = rig_new(T10, DIALECT_QEMU_10_0), *b = rig_new(T10, DIALECT_QEMU_10_0);
+    RISCVCPU *cpu = cpus_get(a->cpus, 0);
+    GError *err = NULL;
+    int64_t ns;
+
+    cpu->menvcfg = enabled ? MENVCFG_STCE : 0;
+    cpu->stimecmp = stimecmp;
+    g_autoptr(GByteArray) bytes = save(a);
+    for (unsigned i = 0; i < 8; i++) {  /* cpu/timer is the last part: stimer, vstimer */
+        bytes->data[bytes->len - 16 + i] = (uint8_t)(stimer >> (56 - 8 * i));
+    }
+    virtual_clock_set_ns(b->clock, virtual_ns);
+    g_assert_true(load(b, bytes, DIALECT_QEMU_10_0, &err));
+    g_assert_no_error(err);
+    ns = virtual_clock_get_ns(b->clock);
+    rig_free(a);
+    rig_free(b);
+    return ns;
+}
+
+/* A guest that QEMU rebooted 5 s after its start: mtime is that far behind the virtual clock. */
+static void test_rebooted(void)
+{
+    const int64_t second = 1000000000;
+
+    /* armed for mtime 7.5 s, which is 12.5 s of the virtual clock; now is 12 s: 7 s for the guest */
+    g_assert_cmpint(loaded_clock(12 * second, 75000000, 12500000631, true), ==,
+                    7 * second - 631 + 1000000);
+    /* never rebooted; QEMU's own delay */
+    g_assert_cmpint(loaded_clock(12 * second, 125000000, 12500000631, true), ==, 12 * second);
+    g_assert_cmpint(loaded_clock(12 * second, 125000000, 12600000000, true), ==, 12 * second);
+    /* not armed, impossible, not in use */
+    g_assert_cmpint(loaded_clock(12 * second, 75000000, UINT64_MAX, true), ==, 12 * second);
+    g_assert_cmpint(loaded_clock(12 * second, UINT64_MAX, 12500000631, true), ==, 12 * second);
+    g_assert_cmpint(loaded_clock(4 * second, 75000000, 12500000631, true), ==, 4 * second);
+    g_assert_cmpint(loaded_clock(12 * second, 75000000, 12500000631, false), ==, 12 * second);
+}
+
 static void test_fflags(void)
 {
     Machine *a = rig_new(T10, DIALECT_QEMU_10_0), *b = rig_new(T10, DIALECT_QEMU_10_0);
@@ -375,6 +415,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu-vmstate/round-trips", test_round_trips);
     g_test_add_func("/cpu-vmstate/refusals", test_refusals);
     g_test_add_func("/cpu-vmstate/timers", test_timers);
+    g_test_add_func("/cpu-vmstate/rebooted", test_rebooted);
     g_test_add_func("/cpu-vmstate/fflags", test_fflags);
     g_test_add_func("/cpu-vmstate/offered", test_offered);
     g_test_add_func("/cpu-vmstate/carried", test_carried);
