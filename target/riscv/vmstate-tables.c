@@ -3,7 +3,9 @@
  * Layout of the sections "cpu_common" and "cpu" in both dialects: version 5
  * is QEMU 7.2's, version 10 is 10.0's (machine-virt 3.1). Tables only.
  */
+#include <limits.h>
 #include "target/riscv/wire.h"
+#include "util/error.h"
 
 /* A member whose width differs between the dialects keeps one name. */
 #define FIELD_AS(_name, _m, _ctype, _info)                                                        \
@@ -223,6 +225,39 @@ static const VMStateDescription sub_timer = {
                                       VMSTATE_END_OF_LIST() },
 };
 
+/* ---- extensions that we lack and whose state we cannot keep either ---- */
+
+static bool never_needed(void *opaque)
+{
+    return false;
+}
+
+/* A part that names its extension when it arrives; it is never sent. */
+#define LACKED(_var, _name, _ext)                                                                 \
+    static bool _var##_refused(void *opaque, GError **errp)                                       \
+    {                                                                                             \
+        error_setg(errp, "incoming: " _name ": the guest was offered " _ext                       \
+                         ", which this machine's CPU lacks");                                     \
+        return false;                                                                             \
+    }                                                                                             \
+    static const VMStateDescription _var = {                                                      \
+        .name = _name,                                                                            \
+        .version_id = INT_MAX,                                                                    \
+        .needed = never_needed,                                                                   \
+        .pre_load = _var##_refused,                                                               \
+        .fields = (const VMStateField[]){ VMSTATE_END_OF_LIST() },                                \
+    }
+
+LACKED(sub_vector, "cpu/vector", "extension V");
+LACKED(sub_pointer_masking, "cpu/pointer_masking", "extension J (pointer masking)");
+LACKED(sub_rv128, "cpu/rv128", "128-bit registers");
+LACKED(sub_smstateen, "cpu/smtateen", "extension Smstateen");   /* QEMU's spelling */
+LACKED(sub_jvt, "cpu/jvt", "extension Zcmt");
+LACKED(sub_elp, "cpu/elp", "extension Zicfilp");
+LACKED(sub_ssp, "cpu/ssp", "extension Zicfiss");
+LACKED(sub_ctr, "cpu/ctr", "extension Smctr or Ssctr");
+LACKED(sub_mseccfg, "cpu/mseccfg", "the register mseccfg (Smepmp, Zkr, Smmpm or Zicfilp)");
+
 /* ---- cpu ---- */
 
 static const VMStateDescription cpu_v5 = {
@@ -244,7 +279,8 @@ static const VMStateDescription cpu_v5 = {
         U64S(mhpmevent_val, 32), U64S(mhpmeventh_val, 32), U64(sscratch), U64(mscratch),
         U64(mfromhost), U64(mtohost), U64(stimecmp), VMSTATE_END_OF_LIST() },
     .subsections = (const VMStateDescription *const[]){ &sub_pmp, &sub_hyper_v2, &sub_envcfg,
-                                                        &sub_debug, NULL },
+                                                        &sub_debug, &sub_vector,
+                                                        &sub_pointer_masking, &sub_rv128, NULL },
 };
 
 static const VMStateDescription cpu_v10 = {
@@ -270,7 +306,10 @@ static const VMStateDescription cpu_v10 = {
         U64S(mhpmevent_val, 32), U64S(mhpmeventh_val, 32), U64(sscratch), U64(mscratch),
         U64(stimecmp), VMSTATE_END_OF_LIST() },
     .subsections = (const VMStateDescription *const[]){ &sub_pmp, &sub_hyper_v4, &sub_envcfg,
-                                                        &sub_debug, &sub_timer, NULL },
+                                                        &sub_debug, &sub_timer, &sub_vector,
+                                                        &sub_rv128, &sub_smstateen, &sub_jvt,
+                                                        &sub_elp, &sub_ssp, &sub_ctr,
+                                                        &sub_mseccfg, NULL },
 };
 
 const VMStateDescription *const riscv_cpu_vmsds[] = { &cpu_v5, &cpu_v10, NULL };

@@ -242,27 +242,6 @@ def none_board(source_emulator, destination_emulator, xbzrle):
     return run
 
 
-def refused(bench):
-    """A guest whose address translation the destination cannot do is refused by name, and runs on
-    at the source."""
-    source = VM(bench, 'source', F72, linux('checker', 1, 128))
-    wait_alive(source, timeout=BOOT)
-    destination = VM(bench, 'destination', F10, source.guest, incoming='defer')
-    channel = channels.Unix(bench)
-    for vm in (source, destination):
-        vm.set_capabilities(return_path=True)
-    destination.command('migrate-incoming', uri=channel.incoming)
-    source.command('migrate', uri=channel.outgoing)
-    check_equal(destination.wait_exit(60), 1, 'exit status of the destination')
-    check('satp' in destination.stderr().lower() or 'sv57' in destination.stderr().lower(),
-          'the message names no cause: %s', destination.stderr())
-    info = wait_migration(source, ['failed'])
-    check(info.get('error-desc'), 'the source gives no reason')
-    check_equal(source.status(), 'running', 'run state of the source')
-    lines = len(source.console.statuses())
-    source.console.wait_statuses(lines + 2)[-1].check_clean('source')
-
-
 def cases():
     # A fixed set in every run: each direction once, with the delta, and both bridges.
     for pair in PAIRS:
@@ -299,7 +278,6 @@ def cases():
                         ((Q10, F10, Q10), '10.0 to Ferry and back'),
                         ((Q72, F72), '7.2 to Ferry')):
         yield Case('rebooted, ' + names, rebooted(*path, jump=path[0] is Q72), rotate=4, timeout=300)
-    yield Case('a guest that needs more is refused', refused, timeout=200)
     # The rest takes turns.
     for pair, channel, harts, memory, mode in itertools.product(
             PAIRS, ('tcp', 'unix'), (1, 2), (128, 1024), ('idle', 'loadgen', 'checker')):

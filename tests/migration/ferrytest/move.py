@@ -224,6 +224,9 @@ class Move:
     def finish(self):
         """Wait for both sides; compare; let the destination go on; prove."""
         self.info = wait_migration(self.source)
+        if not self.emulator.is_ferry:
+            # QEMU says "completed" a moment before it has left the state finish-migrate.
+            wait_until(lambda: self.source.status() != 'finish-migrate', 5, 'the source to finish')
         check_equal(self.source.status(), 'postmigrate', 'run state of the source')
         if not self.channel.live:
             self.start_destination()

@@ -20,6 +20,8 @@ class Proxy:
         self.cut_after = None  # bytes towards the target, then both sides are closed
         self.stalled = False  # nothing passes
         self.rate = None  # bytes per second
+        self.replace = None  # (old, new) of equal length, in what goes towards the target
+        self._held = b''
         self.passed = 0
         self.broken = False
         self._capture = open(capture, 'wb') if capture else None
@@ -95,6 +97,8 @@ class Proxy:
             data = source.recv(limit)
             if not data:
                 return False
+            if forward and self.replace:
+                data = self._changed(data)
             to.sendall(data)
         except OSError:
             return False
@@ -106,6 +110,14 @@ class Proxy:
             if self.rate:
                 time.sleep(len(data) / self.rate)
         return True
+
+    def _changed(self, data):
+        """The data with the replacement; the beginning of a match at the end waits for the rest."""
+        old, new = self.replace
+        data = (self._held + data).replace(old, new)
+        keep = next((n for n in range(len(old) - 1, 0, -1) if data.endswith(old[:n])), 0)
+        self._held = data[len(data) - keep:]
+        return data[:len(data) - keep]
 
     @staticmethod
     def _drop(peers, s):
