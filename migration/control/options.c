@@ -267,6 +267,29 @@ static bool bool_from_text(const char *text, bool *out)
     return *out || g_strv_contains(no, text);
 }
 
+static bool is_integer(const char *text)
+{
+    const char *digits = text + (*text == '-');
+
+    return *digits && digits[strspn(digits, "0123456789")] == '\0';
+}
+
+/* A text that is no number below 2^64: too large, negative or none at all. */
+static void not_a_number(const MigrationParameterInfo *info, const char *text, GError **errp)
+{
+    const char *type = info->type == PARAM_U8 ? "uint8_t" : "uint32_t";
+
+    if (!is_integer(text)) {
+        error_setg(errp, "Parameter '%s' expects a non-negative number below 2^64\n"
+                   "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+                   "and exabytes, respectively.", info->name);
+    } else if (info->type == PARAM_U8 || info->type == PARAM_U32) {
+        error_setg(errp, "Parameter '%s' expects %s", info->name, *text == '-' ? type : "uint64");
+    } else {
+        error_setg(errp, "Value '%s' is out of range for parameter '%s'", text, info->name);
+    }
+}
+
 static bool number_from_text(const MigrationParameterInfo *info, const char *text, uint64_t *out,
                              GError **errp)
 {
@@ -278,9 +301,11 @@ static bool number_from_text(const MigrationParameterInfo *info, const char *tex
         return true;
     }
     if (!parse_size(text, 1, out)) {
-        error_setg(errp, "Parameter '%s' expects a non-negative number below 2^64\n"
-                   "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-                   "and exabytes, respectively.", info->name);
+        not_a_number(info, text, errp);
+        return false;
+    }
+    if (info->type == PARAM_SIZE && *out > INT64_MAX) {
+        error_setg(errp, "Invalid size %s", text);
         return false;
     }
     uint64_t max = info->type == PARAM_U8 ? UINT8_MAX

@@ -41,6 +41,7 @@ struct PageCache {
     uint64_t capacity;      /* sets * ways */
     uint64_t sets, ways;
     uint64_t count, refused, evicted;
+    uint64_t single;        /* the entry of a cache of one page: its index is no page of its own */
 };
 
 static uint64_t round_up_page(uint64_t n)
@@ -50,7 +51,9 @@ static uint64_t round_up_page(uint64_t n)
 
 static uint64_t arena_size(uint64_t capacity)
 {
-    return capacity * PAGE_CACHE_PAGE_SIZE + round_up_page(capacity * sizeof(uint64_t));
+    uint64_t index = capacity > 1 ? round_up_page(capacity * sizeof(uint64_t)) : 0;
+
+    return capacity * PAGE_CACHE_PAGE_SIZE + index;
 }
 
 /* Most pages whose arena fits in bytes; at least one. */
@@ -97,7 +100,8 @@ PageCache *page_cache_new(uint64_t bytes, GError **errp)
     c = g_new0(PageCache, 1);
     c->pages = arena;
     c->arena_bytes = arena_size(capacity);
-    c->entries = (uint64_t *)(c->pages + capacity * PAGE_CACHE_PAGE_SIZE);
+    c->entries = capacity > 1 ? (uint64_t *)(c->pages + capacity * PAGE_CACHE_PAGE_SIZE)
+                              : &c->single;
     c->capacity = capacity;
     c->ways = ways;
     c->sets = capacity / ways;

@@ -107,7 +107,17 @@ static void test_parameter_texts(void)
                "Parameter 'max_cpu_throttle' expects an integer in the range of "
                "cpu_throttle_initial to 99");
     param_fail(o, "xbzrle-cache-size", "1000",
-               "Parameter 'xbzrle_cache_size' expects a size no less than the target page size");
+               "Parameter 'xbzrle_cache_size' expects a size no less than the target page size "
+               "and no more than 2^63");
+    param_fail(o, "xbzrle-cache-size", "-1",
+               "Value '-1' is out of range for parameter 'xbzrle-cache-size'");
+    param_fail(o, "xbzrle-cache-size", "9223372036854775808", "Invalid size 9223372036854775808");
+    param_fail(o, "downtime-limit", "99999999999999999999",
+               "Value '99999999999999999999' is out of range for parameter 'downtime-limit'");
+    param_fail(o, "cpu-throttle-initial", "-1",
+               "Parameter 'cpu-throttle-initial' expects uint8_t");
+    param_fail(o, "cpu-throttle-initial", "99999999999999999999",
+               "Parameter 'cpu-throttle-initial' expects uint64");
     param_fail(o, "compress-level", "10",
                "Parameter 'compress_level' expects a value between 0 and 9");
     param_fail(o, "multifd-channels", "300", "Parameter 'multifd-channels' expects uint8_t");

@@ -50,7 +50,7 @@ static void test_sizes(void)
         g_test_message("%" G_GUINT64_FORMAT " bytes", sizes[i]);
         g_assert_cmpuint(page_cache_count(c), ==, 0);
         g_assert_cmpuint(n, >=, 1);
-        if (sizes[i] >= 2 * PAGE) {
+        if (sizes[i] >= PAGE) {
             g_assert_cmpuint(page_cache_arena_bytes(c), <=, sizes[i]);
             /* the index costs a fifth of a per cent, rounding a few pages */
             g_assert_cmpuint(n + sizes[i] / PAGE / 500 + 4, >=, sizes[i] / PAGE);
