@@ -47,6 +47,10 @@ struct Outgoing {
     uint64_t part_limit;        /* max-bandwidth when the part began */
     ThrottleState throttle;
     int64_t throttle_since_us, last_sync_us;
+    double dirtied_per_ms;      /* pages, by the last sync */
+    unsigned extra_passes;
+    bool extra_pass;            /* one is going on */
+    bool caught_up;             /* the destination was waited for */
     uint64_t throttle_dirtied, throttle_sent;
     uint64_t pass;              /* last one announced */
     RunState run_state_before;
@@ -58,6 +62,26 @@ struct Outgoing {
 
 /** The migration thread: tells the story from connect to the final state. */
 gpointer outgoing_thread(gpointer opaque);
+
+/* ---- outgoing-passes.c: the migration thread ---- */
+
+/** Sends and looks at the dirty log until it is time to switch over. False: cancelled, or an error. */
+bool outgoing_passes(Outgoing *o, GError **errp);
+/** auto-converge's share of a vCPU's time, 0 to 99. */
+void outgoing_set_throttle(Outgoing *o, int percent);
+
+/* ---- outgoing.c, for the passes ---- */
+
+bool outgoing_check_cancelled(Outgoing *o, GError **errp);
+/** Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
+uint64_t outgoing_bytes_sent(Outgoing *o);
+/** Tells the monitors of the passes that began since the last call. */
+void outgoing_announce_passes(Outgoing *o);
+void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len);
+/** Begins a section of RAM: SECTION_START, PART or END. */
+void outgoing_put_section(Outgoing *o, uint8_t type);
+/** Ends it and sends what is queued. */
+bool outgoing_put_footer(Outgoing *o, GError **errp);
 
 static inline bool outgoing_has_cap(const Outgoing *o, MigrationCaps caps)
 {

@@ -2,8 +2,9 @@
 /*
  * The source's story: connect, setup, passes over guest memory, switchover,
  * device state, the destination's word, the end. Started by
- * outgoing-handles.c on the main thread, told by one migration thread. Never decides what is legal
- * (control/state) or when to switch over (control/policy).
+ * outgoing-handles.c on the main thread, told by one migration thread, the
+ * passes in outgoing-passes.c. Never decides what is legal (control/state) or
+ * when to switch over (control/policy).
  *
  *   main thread            migration thread               return path thread
  *   outgoing_start ------> outgoing_thread:
@@ -28,8 +29,6 @@
 #include "util/error.h"
 
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
-#define THROTTLE_PERIOD_US G_USEC_PER_SEC
-#define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
 
 /* ---- small helpers ---- */
 
@@ -41,7 +40,7 @@ static bool outgoing_cancelled(Outgoing *o)
     return yes;
 }
 
-static bool check_cancelled(Outgoing *o, GError **errp)
+bool outgoing_check_cancelled(Outgoing *o, GError **errp)
 {
     if (outgoing_cancelled(o)) {
         error_setg(errp, "Operation was cancelled");
@@ -62,8 +61,7 @@ static bool layout_is_mapped(const Outgoing *o)
     return outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
 }
 
-/* Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
-static uint64_t bytes_sent(Outgoing *o)
+uint64_t outgoing_bytes_sent(Outgoing *o)
 {
     uint64_t bytes = stream_writer_bytes(o->w);
 
@@ -76,7 +74,7 @@ static uint64_t bytes_sent(Outgoing *o)
     return bytes;
 }
 
-static void put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len)
+void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len)
 {
     stream_put_u8(o->w, SECTION_COMMAND);
     stream_put_be16(o->w, command);
@@ -84,7 +82,7 @@ static void put_command(Outgoing *o, uint16_t command, const void *data, uint16_
     stream_put_buffer(o->w, data, len);
 }
 
-static void put_section(Outgoing *o, uint8_t type)
+void outgoing_put_section(Outgoing *o, uint8_t type)
 {
     stream_put_u8(o->w, type);
     stream_put_be32(o->w, o->ram_id);
@@ -95,7 +93,7 @@ static void put_section(Outgoing *o, uint8_t type)
     }
 }
 
-static bool put_footer(Outgoing *o, GError **errp)
+bool outgoing_put_footer(Outgoing *o, GError **errp)
 {
     if (migration_options_props(o->m->options)->send_section_footer) {
         stream_put_u8(o->w, SECTION_FOOTER);
@@ -104,8 +102,8 @@ static bool put_footer(Outgoing *o, GError **errp)
     return stream_flush(o->w, errp);
 }
 
-/* Announces the passes that began since the last call: the saver counts, monitors hear of it here. */
-static void announce_passes(Outgoing *o)
+/* The saver counts, monitors hear of it here. */
+void outgoing_announce_passes(Outgoing *o)
 {
     RamStats ram;
 
@@ -146,7 +144,7 @@ static bool outgoing_connect(Outgoing *o, GError **errp)
         g_mutex_unlock(&o->lock);
     }
     o->w = stream_writer_new(o->channel);
-    return check_cancelled(o, errp) && check_channel(o, o->channel, errp);
+    return outgoing_check_cancelled(o, errp) && check_channel(o, o->channel, errp);
 }
 
 /* ---- setup ---- */
@@ -182,8 +180,8 @@ static void open_return_path(Outgoing *o)
     uint32_t ping = GUINT32_TO_BE(1);
 
     o->rp = return_path_new(o->channel);
-    put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
-    put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
+    outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
+    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
 }
 
 static bool outgoing_setup(Outgoing *o, GError **errp)
@@ -195,180 +193,18 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     if (!make_saver(o, errp)) {
         return false;
     }
-    put_section(o, SECTION_START);
+    outgoing_put_section(o, SECTION_START);
     if (!ram_save_setup(o->saver, o->w, errp)) {
         return false;
     }
-    announce_passes(o);
-    if (!put_footer(o, errp)) {
+    outgoing_announce_passes(o);
+    if (!outgoing_put_footer(o, errp)) {
         return false;
     }
     g_mutex_lock(&o->lock);
     o->setup_us = g_get_monotonic_time();
     g_mutex_unlock(&o->lock);
     return migration_state_move(&o->m->out_state, MIGRATION_EVENT_BEGIN, errp);
-}
-
-/* ---- passes ---- */
-
-static void set_throttle(Outgoing *o, int percent)
-{
-    if (o->machine->cpus) {
-        cpus_throttle_set(o->machine->cpus, percent);
-    }
-    __atomic_store_n(&o->throttle_percent, percent, __ATOMIC_RELAXED);
-}
-
-/* auto-converge: judges whole periods of at least a second. */
-static void consider_throttle(Outgoing *o, int64_t now)
-{
-    MigrationParameters p = migration_options_params(o->m->options);
-    ThrottleParams tp = {
-        .trigger_threshold = p.throttle_trigger_threshold, .initial = p.cpu_throttle_initial,
-        .increment = p.cpu_throttle_increment, .max = p.max_cpu_throttle,
-        .tailslow = p.cpu_throttle_tailslow,
-    };
-    uint64_t sent = bytes_sent(o);
-
-    if (!o->throttle_since_us || now - o->throttle_since_us < THROTTLE_PERIOD_US) {
-        o->throttle_since_us = o->throttle_since_us ? o->throttle_since_us : now;
-        return;
-    }
-    if (policy_throttle(&o->throttle, &tp, o->throttle_dirtied, sent - o->throttle_sent)) {
-        set_throttle(o, o->throttle.percent);
-    }
-    o->throttle_since_us = now;
-    o->throttle_dirtied = 0;
-    o->throttle_sent = sent;
-}
-
-/* Fetches the dirty log: a new pass, by QEMU's count. */
-static void sync_dirty(Outgoing *o)
-{
-    RamStats before, after;
-
-    ram_saver_get_stats(o->saver, &before);
-    ram_save_sync(o->saver);
-    ram_saver_get_stats(o->saver, &after);
-    if (after.remaining_pages > before.remaining_pages) {
-        o->throttle_dirtied += (after.remaining_pages - before.remaining_pages) * TARGET_PAGE_SIZE;
-    }
-    o->last_sync_us = g_get_monotonic_time();
-    announce_passes(o);
-    if (outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
-        consider_throttle(o, o->last_sync_us);
-    }
-}
-
-static PolicyInput policy_input(Outgoing *o)
-{
-    MigrationParameters p = migration_options_params(o->m->options);
-
-    return (PolicyInput){
-        .pending_wire_bytes = ram_save_pending(o->saver, NULL),
-        .bandwidth = o->bandwidth,
-        .switchover_bandwidth = p.avail_switchover_bandwidth,
-        .downtime_limit_ms = p.downtime_limit,
-        .guest_running = runstate_is_running(o->machine->runstate),
-    };
-}
-
-static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction action)
-{
-    char *reason = policy_reason(in, action);
-
-    g_mutex_lock(&o->lock);
-    g_free(o->reason);
-    o->reason = reason;
-    o->pending = in->pending_wire_bytes;
-    g_mutex_unlock(&o->lock);
-}
-
-/* The policy's question; true if it is time to switch over. */
-static bool time_to_switch_over(Outgoing *o)
-{
-    PolicyInput in = policy_input(o);
-    PolicyAction action = policy_decide(&in);
-
-    if (action == POLICY_ITERATE && outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE)) &&
-        o->pass > 1 && g_get_monotonic_time() - o->last_sync_us > THROTTLE_SYNC_US) {
-        sync_dirty(o);
-    }
-    if (action == POLICY_SYNC) {
-        sync_dirty(o);
-        in = policy_input(o);
-        in.synced = true;
-        action = policy_decide(&in);
-    }
-    note_decision(o, &in, action);
-    return action == POLICY_SWITCH_OVER;
-}
-
-/* Asked before each page, so no locks; a part is short enough to look at the limit once. */
-static bool part_is_over(void *opaque)
-{
-    Outgoing *o = opaque;
-
-    return rate_exhausted(&o->rate, bytes_sent(o), o->part_limit) ||
-           __atomic_load_n(&o->cancelled, __ATOMIC_RELAXED);
-}
-
-static bool send_part(Outgoing *o, GError **errp)
-{
-    bool done;
-
-    put_section(o, SECTION_PART);
-    return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && put_footer(o, errp);
-}
-
-/* A window of 100 ms has passed: what it tells about the rate. */
-static void learn_rate(Outgoing *o, const RateWindow *window)
-{
-    MigrationParameters p = migration_options_params(o->m->options);
-    RamStats ram;
-
-    ram_saver_get_stats(o->saver, &ram);
-    g_mutex_lock(&o->lock);
-    o->bandwidth = window->bytes * 1000.0 / window->us;
-    if (ram.dirty_pages_rate && window->bytes > 10000) {
-        o->expected_downtime_ms =
-            policy_expected_downtime(ram.sync_pending_bytes, o->bandwidth, p.downtime_limit);
-    }
-    g_mutex_unlock(&o->lock);
-}
-
-/* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
-static void keep_rate(Outgoing *o)
-{
-    uint64_t limit = migration_options_params(o->m->options).max_bandwidth;
-    uint64_t sent = bytes_sent(o);
-    int64_t now = g_get_monotonic_time();
-    int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
-    RateWindow window;
-
-    g_mutex_lock(&o->lock);
-    while (wait > 0 && !o->cancelled && !o->kicked &&
-           g_cond_wait_until(&o->wake, &o->lock, now + wait)) {
-        /* woken for something else */
-    }
-    o->kicked = false;
-    g_mutex_unlock(&o->lock);
-    if (rate_roll(&o->rate, g_get_monotonic_time(), sent, limit, &window)) {
-        learn_rate(o, &window);
-    }
-}
-
-static bool outgoing_passes(Outgoing *o, GError **errp)
-{
-    rate_start(&o->rate, g_get_monotonic_time(), bytes_sent(o));
-    while (!time_to_switch_over(o)) {
-        o->part_limit = migration_options_params(o->m->options).max_bandwidth;
-        if (!check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
-            return false;
-        }
-        keep_rate(o);
-    }
-    return check_cancelled(o, errp);
 }
 
 /* ---- switchover ---- */
@@ -399,7 +235,7 @@ static bool wait_for_continue(Outgoing *o, GError **errp)
         g_cond_wait(&o->wake, &o->lock);
     }
     g_mutex_unlock(&o->lock);
-    return check_cancelled(o, errp);
+    return outgoing_check_cancelled(o, errp);
 }
 
 /*
@@ -442,12 +278,13 @@ static bool outgoing_switch_over(Outgoing *o, GError **errp)
     ok = stop_guest(o, errp) &&
          migration_state_move(&o->m->out_state,
                               pause ? MIGRATION_EVENT_PAUSE : MIGRATION_EVENT_SWITCHOVER, errp);
-    bql_unlock(o->machine->loop);
-    if (!ok || (pause && !wait_for_continue(o, errp))) {
-        return false;
+    if (ok && pause) {
+        bql_unlock(o->machine->loop);
+        ok = wait_for_continue(o, errp);
+        bql_lock(o->machine->loop);
     }
-    bql_lock(o->machine->loop);
-    ok = take_device_state(o, errp);
+    /* Otherwise in one go: the lock, once let go, may be long in coming back. */
+    ok = ok && take_device_state(o, errp);
     bql_unlock(o->machine->loop);
     note_step(o, SWITCHOVER_DEVICES_TAKEN);
     return ok;
@@ -460,14 +297,14 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
     bool ok;
 
     if (migration_options_props(o->m->options)->send_switchover_start) {
-        put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
+        outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
     }
     ram_save_last_sync(o->saver);
     note_step(o, SWITCHOVER_SYNCED);
-    announce_passes(o);
-    put_section(o, SECTION_END);
+    outgoing_announce_passes(o);
+    outgoing_put_section(o, SECTION_END);
     ok = ram_save_complete(o->saver, o->w, errp);
-    ok = ok && put_footer(o, errp);
+    ok = ok && outgoing_put_footer(o, errp);
     note_step(o, SWITCHOVER_RAM_SENT);
     return ok;
 }
@@ -515,7 +352,7 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
         return false;
     }
     note_step(o, SWITCHOVER_CONFIRMED);
-    bytes_sent(o);
+    outgoing_bytes_sent(o);
     o->committed = true;
     return true;
 }
@@ -585,7 +422,7 @@ static void let_go_of_ram(Outgoing *o)
     }
     g_mutex_unlock(&o->lock);
     ram_saver_free(saver);
-    set_throttle(o, 0);
+    outgoing_set_throttle(o, 0);
 }
 
 /* The guest as it was before we stopped it, unless somebody moved it on meanwhile. BQL. */

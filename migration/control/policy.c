@@ -18,23 +18,68 @@ uint64_t policy_threshold(const PolicyInput *in)
     return in->bandwidth > 0 ? (uint64_t)MIN(bytes, 9e18) : 0;
 }
 
+#define FEW_PAGES 32                /* so few are sent at once: no pass will make them much fewer */
+#define PASS_MS 1.0                 /* no pass is shorter */
+#define EXTRA_SHARE 1024            /* of what was sent, for what an extra pass makes us send twice */
+#define EXTRA_BYTES (256 << 10)     /* or this, when that is less */
+
+/* Pages that the guest dirties in ms, and what they cost on the wire at the price of those there are. */
+static double dirtied_in(const PolicyInput *in, double ms, double *wire_bytes)
+{
+    double pages = in->dirtied_per_ms * ms;
+
+    *wire_bytes = in->dirty_pages ? pages * in->pending_wire_bytes / in->dirty_pages : 0;
+    return pages;
+}
+
+bool policy_extra_pass_pays(const PolicyInput *in)
+{
+    double bytes, pages;
+
+    if (!in->guest_running || in->bandwidth <= 0 || in->dirty_pages <= FEW_PAGES ||
+        in->extra_passes >= POLICY_EXTRA_PASSES) {
+        return false;
+    }
+    pages = dirtied_in(in, MAX(in->pending_wire_bytes / in->bandwidth, PASS_MS), &bytes);
+    return pages <= in->dirty_pages / 2.0 &&
+           bytes <= MAX(in->sent_bytes / EXTRA_SHARE, EXTRA_BYTES);
+}
+
+bool policy_wait_pays(const PolicyInput *in, uint64_t wait_ms)
+{
+    double bytes;
+
+    if (!in->guest_running || in->bandwidth <= 0) {
+        return false;
+    }
+    dirtied_in(in, wait_ms, &bytes);
+    return bytes <= in->bandwidth * wait_ms / 2 &&
+           bytes <= MAX(in->sent_bytes / EXTRA_SHARE, EXTRA_BYTES) &&
+           in->pending_wire_bytes + bytes < policy_threshold(in);
+}
+
 /*
  * Little is left: look at the dirty log before believing it. With a guest
  * that stands still there is nothing to see, and the final sync of the last
- * phase looks once more in any case.
+ * phase looks once more in any case. An extra pass is over when all is sent:
+ * in between, that little is left says nothing new.
  */
 PolicyAction policy_decide(const PolicyInput *in)
 {
     uint64_t threshold = policy_threshold(in);
-    bool little = in->pending_wire_bytes < threshold || in->pending_wire_bytes == 0;
+    bool fits = in->pending_wire_bytes < threshold && (in->synced || !in->extra_pass);
+    bool little = fits || in->pending_wire_bytes == 0;
 
     if (!little) {
         return POLICY_ITERATE;
     }
-    if (in->synced || (in->pending_wire_bytes == 0 && !in->guest_running)) {
+    if (in->pending_wire_bytes == 0 && !in->guest_running) {
         return POLICY_SWITCH_OVER;
     }
-    return POLICY_SYNC;
+    if (!in->synced) {
+        return POLICY_SYNC;
+    }
+    return policy_extra_pass_pays(in) ? POLICY_EXTRA_PASS : POLICY_SWITCH_OVER;
 }
 
 static char *size_text(double bytes)
@@ -57,6 +102,9 @@ char *policy_reason(const PolicyInput *in, PolicyAction action)
     }
     if (in->bandwidth <= 0) {
         return g_strdup_printf("%s remain, the rate is not known yet", pending);
+    }
+    if (action == POLICY_EXTRA_PASS) {
+        return g_strdup_printf("%s remain and would fit, one more pass leaves less", pending);
     }
     return g_strdup_printf("%s remain, %s%s fit into %" G_GUINT64_FORMAT " ms at %s/s", pending,
                            action == POLICY_ITERATE ? "only " : "", fits, in->downtime_limit_ms,

@@ -14,6 +14,7 @@
 typedef enum PolicyAction {
     POLICY_ITERATE,     /* send more while the guest runs */
     POLICY_SYNC,        /* fetch the dirty log, then ask again with synced set */
+    POLICY_EXTRA_PASS,  /* what is left would fit, but one more pass leaves much less */
     POLICY_SWITCH_OVER, /* stop the guest and finish */
 } PolicyAction;
 
@@ -24,11 +25,31 @@ typedef struct PolicyInput {
     uint64_t downtime_limit_ms;
     bool guest_running;
     bool synced;                    /* the dirty log was fetched for this very question */
+    /* for extra passes */
+    uint64_t dirty_pages;           /* what pending_wire_bytes is the cost of */
+    double dirtied_per_ms;          /* pages that the last fetch found, per ms since the one before */
+    uint64_t sent_bytes;            /* by the whole migration so far */
+    unsigned extra_passes;          /* begun so far */
+    bool extra_pass;                /* one is going on: it ends when nothing is left */
 } PolicyInput;
+
+#define POLICY_EXTRA_PASSES 8       /* in one migration */
 
 /** Bytes that fit into the downtime limit. */
 uint64_t policy_threshold(const PolicyInput *in);
 PolicyAction policy_decide(const PolicyInput *in);
+/**
+ * Does it pay to send what is left while the guest still runs, although it
+ * would fit into the limit? Only if the guest dirties at most half as much
+ * meanwhile, and if that is next to nothing beside what was sent: a shorter
+ * standstill must not cost bytes, nor a migration its end.
+ */
+bool policy_extra_pass_pays(const PolicyInput *in);
+/**
+ * Does it pay to wait for the destination, up to wait_ms, while the guest
+ * runs? As above, and what is left still fits after the wait.
+ */
+bool policy_wait_pays(const PolicyInput *in, uint64_t wait_ms);
 /** Why, in plain words: "12.5 MiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s". Caller frees. */
 char *policy_reason(const PolicyInput *in, PolicyAction action);
 /** What is known in the middle of a migration, for policy_outlook. */

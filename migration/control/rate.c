@@ -5,8 +5,13 @@
  * limit below one page per window is kept on average. Unused budget is not
  * carried over: a limit is a limit in every window. What was sent under
  * another limit is no debt: a lower one must not bring silence first.
+ *
+ * Windows lie on a grid: a sender that wakes up a little late has less time
+ * for the next one, not less to send (that would be 1 % on a busy host).
  */
 #include "migration/control/rate.h"
+
+#define LATE_US (RATE_WINDOW_US / 5)    /* a little late */
 
 static uint64_t bytes_in(int64_t us, uint64_t limit)
 {
@@ -15,7 +20,8 @@ static uint64_t bytes_in(int64_t us, uint64_t limit)
 
 void rate_start(RateLimit *r, int64_t now_us, uint64_t bytes_sent)
 {
-    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent, .limit = RATE_LIMIT_UNKNOWN };
+    *r = (RateLimit){ .start_us = now_us, .since_us = now_us, .start_bytes = bytes_sent,
+                      .limit = RATE_LIMIT_UNKNOWN };
 }
 
 static uint64_t used(const RateLimit *r, uint64_t bytes_sent)
@@ -44,10 +50,12 @@ bool rate_roll(RateLimit *r, int64_t now_us, uint64_t bytes_sent, uint64_t limit
     if (us < RATE_WINDOW_US) {
         return false;
     }
-    *done = (RateWindow){ .us = us, .bytes = bytes_sent - r->start_bytes };
-    uint64_t spent = used(r, bytes_sent), earned = bytes_in(us, limit);
+    *done = (RateWindow){ .us = now_us - r->since_us, .bytes = bytes_sent - r->start_bytes };
+    int64_t counted = us < RATE_WINDOW_US + LATE_US ? RATE_WINDOW_US : us;
+    uint64_t spent = used(r, bytes_sent), earned = bytes_in(counted, limit);
     bool same = r->limit == limit || r->limit == RATE_LIMIT_UNKNOWN;
-    *r = (RateLimit){ .start_us = now_us, .start_bytes = bytes_sent, .limit = limit,
+    *r = (RateLimit){ .start_us = r->start_us + counted, .since_us = now_us,
+                      .start_bytes = bytes_sent, .limit = limit,
                       .debt = limit && same && spent > earned ? spent - earned : 0 };
     return true;
 }

@@ -16,8 +16,9 @@
 
 /** Owned by the migration thread. */
 typedef struct RateLimit {
-    int64_t start_us;       /* of this window */
-    uint64_t start_bytes;   /* sent when it began */
+    int64_t start_us;       /* of this window, on the grid */
+    int64_t since_us;       /* when its bytes began to be counted */
+    uint64_t start_bytes;   /* sent then */
     uint64_t debt;          /* bytes that earlier windows sent beyond their budget */
     uint64_t limit;         /* when it began; RATE_LIMIT_UNKNOWN in the first one */
 } RateLimit;

@@ -50,6 +50,7 @@ struct ReturnPath {
     /* protected by lock */
     ReturnPathState state;
     bool ended;         /* the thread reads no more */
+    uint32_t pong;      /* the last one's number */
     char *reason;
     GError *err;        /* INVALID, BROKEN */
 };
@@ -84,6 +85,14 @@ static bool check_length(uint16_t type, uint16_t len, uint16_t want, GError **er
     return true;
 }
 
+static void note_pong(ReturnPath *rp, uint32_t value)
+{
+    g_mutex_lock(&rp->lock);
+    rp->pong = value;
+    g_cond_broadcast(&rp->changed);
+    g_mutex_unlock(&rp->lock);
+}
+
 /* One message; *verdict is what is known after it. */
 static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **errp)
 {
@@ -107,6 +116,8 @@ static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **er
         if (!check_length(type, len, sizeof(value), errp)) {
             return false;
         }
+        memcpy(&value, data, sizeof(value));
+        note_pong(rp, GUINT32_FROM_BE(value));
         *verdict = RETURN_PATH_OPEN;
         return true;
     case MIG_RP_MSG_REQ_PAGES_ID:
@@ -211,6 +222,20 @@ ReturnPathState return_path_wait(ReturnPath *rp, int64_t timeout_us)
     ReturnPathState state = rp->state;
     g_mutex_unlock(&rp->lock);
     return state;
+}
+
+bool return_path_wait_pong(ReturnPath *rp, uint32_t value, int64_t timeout_us)
+{
+    int64_t until = g_get_monotonic_time() + timeout_us;
+
+    g_mutex_lock(&rp->lock);
+    while (rp->pong != value && rp->state == RETURN_PATH_OPEN && !rp->ended &&
+           g_cond_wait_until(&rp->changed, &rp->lock, until)) {
+        /* another message */
+    }
+    bool got = rp->pong == value;
+    g_mutex_unlock(&rp->lock);
+    return got;
 }
 
 ReturnPathState return_path_state(ReturnPath *rp)

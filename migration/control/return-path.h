@@ -49,6 +49,11 @@ void return_path_free(ReturnPath *rp);
 ReturnPathState return_path_wait(ReturnPath *rp, int64_t timeout_us);
 ReturnPathState return_path_state(ReturnPath *rp);
 /**
+ * Waits at most timeout_us for the answer to PING value: then the destination
+ * has read everything that was sent before it. False: not yet, or the talk is over.
+ */
+bool return_path_wait_pong(ReturnPath *rp, uint32_t value, int64_t timeout_us);
+/**
  * Puts into errp what is wrong, for states REFUSED, INVALID and BROKEN: "the
  * destination refused: <reason>", or where to look if it gave none.
  */

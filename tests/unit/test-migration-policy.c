@@ -36,6 +36,100 @@ static void test_decide_without_rate(void)
     g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
 }
 
+/* 480 MB went out at 400 MB/s; 25000 pages are left, an idle guest dirties 0.2 of them per ms. */
+static PolicyInput almost_done(void)
+{
+    return (PolicyInput){ .pending_wire_bytes = 25000 * 4104, .bandwidth = 400000,
+                          .downtime_limit_ms = 300, .guest_running = true, .synced = true,
+                          .dirty_pages = 25000, .dirtied_per_ms = 0.2, .sent_bytes = 480000000 };
+}
+
+/* It would fit into the limit, and is sent while the guest runs all the same: it has to be sent anyway. */
+static void test_extra_pass(void)
+{
+    PolicyInput in = almost_done();
+
+    g_assert_cmpuint(in.pending_wire_bytes, <, policy_threshold(&in));
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_EXTRA_PASS);
+    g_autofree char *reason = policy_reason(&in, POLICY_EXTRA_PASS);
+    g_assert_cmpstr(reason, ==, "97.8 MiB remain and would fit, one more pass leaves less");
+
+    /* While it goes on, little being left is nothing new, until nothing is. */
+    in.synced = false;
+    in.extra_pass = true;
+    in.pending_wire_bytes = 4104;
+    in.dirty_pages = 1;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_ITERATE);
+    in.pending_wire_bytes = in.dirty_pages = 0;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SYNC);
+
+    /* And then the few pages since are worth no other. */
+    in.synced = true;
+    in.dirty_pages = 32;
+    in.pending_wire_bytes = 32 * 4104;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+}
+
+/* It never costs a migration its end: too much at once is an ordinary pass, and there are few extra ones. */
+static void test_extra_pass_ends(void)
+{
+    PolicyInput in = almost_done();
+
+    in.extra_pass = true;
+    in.pending_wire_bytes = policy_threshold(&in);
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_ITERATE);
+    in = almost_done();
+    in.extra_passes = POLICY_EXTRA_PASSES;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+    in = almost_done();
+    in.guest_running = false;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+}
+
+/* Nor bytes that count. */
+static void test_extra_pass_price(void)
+{
+    PolicyInput in = almost_done();
+
+    in.dirtied_per_ms = 0.4;    /* 103 pages in the 256 ms: 421 KB of 480 MB */
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_EXTRA_PASS);
+    in.dirtied_per_ms = 0.5;    /* 526 KB */
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+    in.sent_bytes = 600000000;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_EXTRA_PASS);
+    in.sent_bytes = 100000000;  /* a small guest: 256 KiB are always granted */
+    in.dirtied_per_ms = 0.2;
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_EXTRA_PASS);
+
+    /* 1000 deltas of 20 bytes are sent in less than a ms, but not by anybody's CPU. */
+    in = (PolicyInput){ .pending_wire_bytes = 20000, .bandwidth = 33554, .downtime_limit_ms = 300,
+                        .guest_running = true, .synced = true, .dirty_pages = 1000,
+                        .dirtied_per_ms = 499, .sent_bytes = 500000000 };
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_EXTRA_PASS);
+    in.dirtied_per_ms = 501;    /* not half of it would be gone */
+    g_assert_cmpint(policy_decide(&in), ==, POLICY_SWITCH_OVER);
+}
+
+static void test_wait(void)
+{
+    PolicyInput in = almost_done();
+
+    g_assert_true(policy_wait_pays(&in, 100));
+    in.dirtied_per_ms = 1.2;                    /* 492 KB: more than a share of what was sent */
+    g_assert_false(policy_wait_pays(&in, 100));
+    in = almost_done();
+    in.pending_wire_bytes = policy_threshold(&in) - 1000;   /* would not fit any more afterwards */
+    g_assert_false(policy_wait_pays(&in, 100));
+    in = almost_done();
+    in.guest_running = false;
+    g_assert_false(policy_wait_pays(&in, 100));
+    /* A slow link: a little is as much as it carries. */
+    in = (PolicyInput){ .pending_wire_bytes = 4104 * 40, .bandwidth = 1000, .guest_running = true,
+                        .downtime_limit_ms = 300, .dirty_pages = 40, .dirtied_per_ms = 0.13,
+                        .sent_bytes = 480000000 };
+    g_assert_false(policy_wait_pays(&in, 100));
+}
+
 static void test_reason(void)
 {
     PolicyInput in = { .pending_wire_bytes = 13 << 20, .bandwidth = 33554.432,
@@ -151,6 +245,38 @@ static void test_rate_windows(void)
     g_assert_true(rate_exhausted(&r, 1001, 20000) == false);    /* raised in between */
 }
 
+/* Woken up 3 ms late each time, and still as fast as allowed; never faster. */
+static void test_rate_late(void)
+{
+    RateLimit r;
+    RateWindow w;
+    uint64_t sent = 0;
+    int64_t now = 0;
+
+    rate_start(&r, now, sent);
+    while (now < 60 * G_USEC_PER_SEC) {
+        if (!rate_exhausted(&r, sent, 10000000)) {
+            sent += 4104;
+        } else {
+            now += rate_wait_us(&r, now, sent, 10000000) + 3000;
+            g_assert_true(rate_roll(&r, now, sent, 10000000, &w));
+        }
+    }
+    g_assert_cmpuint(sent, >=, 600000000 - 1000000);
+    g_assert_cmpuint(sent, <=, 600000000 + 1000000);
+
+    /* The window's own rate is that of the time in which its bytes were counted. */
+    rate_start(&r, 0, 0);
+    g_assert_true(rate_roll(&r, 103000, 1000, 10000, &w));
+    g_assert_true(rate_roll(&r, 205000, 1500, 10000, &w));
+    g_assert_cmpint(w.us, ==, 102000);
+    g_assert_cmpuint(w.bytes, ==, 500);
+    /* Very late: what was missed is lost, the next window is a whole one. */
+    g_assert_true(rate_roll(&r, 900000, 1500, 10000, &w));
+    g_assert_false(rate_roll(&r, 999999, 1500, 10000, &w));
+    g_assert_true(rate_roll(&r, 1000000, 1500, 10000, &w));
+}
+
 /* 64 MB in a window without a limit are not 64 seconds of silence at 1 MB/s. */
 static void test_rate_lowered(void)
 {
@@ -193,12 +319,17 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/migration-policy/decide", test_decide);
     g_test_add_func("/migration-policy/decide-without-rate", test_decide_without_rate);
+    g_test_add_func("/migration-policy/extra-pass", test_extra_pass);
+    g_test_add_func("/migration-policy/extra-pass-ends", test_extra_pass_ends);
+    g_test_add_func("/migration-policy/extra-pass-price", test_extra_pass_price);
+    g_test_add_func("/migration-policy/wait", test_wait);
     g_test_add_func("/migration-policy/reason", test_reason);
     g_test_add_func("/migration-policy/outlook", test_outlook);
     g_test_add_func("/migration-policy/expected-downtime", test_expected_downtime);
     g_test_add_func("/migration-policy/throttle", test_throttle);
     g_test_add_func("/migration-policy/throttle-tailslow", test_throttle_tailslow);
     g_test_add_func("/migration-rate/windows", test_rate_windows);
+    g_test_add_func("/migration-rate/late", test_rate_late);
     g_test_add_func("/migration-rate/lowered", test_rate_lowered);
     g_test_add_func("/migration-rate/small-limit", test_rate_small_limit);
     return g_test_run();

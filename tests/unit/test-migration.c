@@ -548,6 +548,32 @@ static void test_rate_limit(Fixture *f, gconstpointer unused)
     g_assert_cmpint(ms, <, want * 2 + 500);
 }
 
+/*
+ * Once a rate is known, an almost idle guest is not stopped before all is
+ * sent (all of what is left would fit into the limit here), nor before the
+ * destination has read it: one look at the log more, while it still runs.
+ */
+static void test_waits_for_destination(Fixture *f, gconstpointer unused)
+{
+    OutgoingView v;
+
+    set_param(f->src, "max-bandwidth", "2M");
+    set_param(f->src, "downtime-limit", "100000");
+    start_guest(f->src);
+    set_cap(f->src, "return-path");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    /* 2: the rest would fit, an extra pass; 3: nothing is left; 4: and the destination has it */
+    assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 PASS:3 PASS:4 STOP "
+                          "PASS:5 MIGRATION:completed");
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    g_assert_cmpuint(v.downtime_bytes, <, 100 << 10);   /* device state and its description */
+    outgoing_view_clear(&v);
+    assert_same_ram(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -573,5 +599,6 @@ int main(int argc, char **argv)
     ADD("cancel/before-verdict", DIALECT_QEMU_10_0, test_cancel_before_verdict);
     ADD("stalled-device", DIALECT_QEMU_7_2, test_stalled_device);
     ADD("rate-limit", DIALECT_QEMU_7_2, test_rate_limit);
+    ADD("waits-for-destination", DIALECT_QEMU_7_2, test_waits_for_destination);
     return g_test_run();
 }

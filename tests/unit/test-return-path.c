@@ -60,6 +60,20 @@ static void test_accepted(Fixture *f, gconstpointer unused)
     expect(f, RETURN_PATH_ACCEPTED, NULL);
 }
 
+/* Only the awaited number counts, and nobody waits for what cannot come any more. */
+static void test_pong(Fixture *f, gconstpointer unused)
+{
+    g_assert_true(return_path_send_pong(f->destination, 1, NULL));
+    g_assert_false(return_path_wait_pong(f->rp, 2, 10000));
+    g_assert_true(return_path_send_pong(f->destination, 2, NULL));
+    g_assert_true(return_path_wait_pong(f->rp, 2, 10 * G_USEC_PER_SEC));
+    g_assert_cmpint(return_path_state(f->rp), ==, RETURN_PATH_OPEN);
+    hang_up(f);
+    gint64 start = g_get_monotonic_time();
+    g_assert_false(return_path_wait_pong(f->rp, 3, 10 * G_USEC_PER_SEC));
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 9 * G_USEC_PER_SEC);
+}
+
 static void test_bytes_of_shut(Fixture *f, gconstpointer unused)
 {
     static const uint8_t want[] = { 0, 1, 0, 4, 0, 0, 0, 1, 0x46, 0x52, 0, 2, 'n', 'o' };
@@ -130,6 +144,7 @@ int main(int argc, char **argv)
 #define ADD(name, fn, data) \
     g_test_add("/return-path/" name, Fixture, GINT_TO_POINTER(data), set_up, fn, tear_down)
     ADD("accepted", test_accepted, 0);
+    ADD("pong", test_pong, 0);
     ADD("bytes-of-shut", test_bytes_of_shut, 0);
     ADD("refused", test_refused_with_reason, 0);
     ADD("long-reason", test_long_reason, 0);
