@@ -1,31 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The line editor of the human monitor: libedit with one EditLine and one
- * History per session (terminal, socket, mux), so that any number can edit at
- * the same time. Here bytes become whole keys, because libedit would wait for
- * the rest of half a key; el_wgets() gets one key at a time (EL_UNBUFFERED)
- * and never waits. Completion and Ctrl-R are here too. Knows no commands.
- * Main thread.
+ * The line editor of the human monitor. Bytes become whole keys here, because
+ * libedit (hmp-terminal.c) would wait for the rest of half a key; completion
+ * and Ctrl-R are here too. Each session (terminal, socket, mux) has its own, so
+ * that any number can edit at the same time. Knows no commands. Main thread.
  */
-#include <fcntl.h>
-#include <histedit.h>
 #include <locale.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-#include <wchar.h>
 #include <wctype.h>
 
 #include "monitor/hmp-internal.h"
+#include "monitor/hmp-terminal.h"
 
-#define LINE_MAX_CHARS 4096
 #define HISTORY_MAX 100
 #define PATTERN_MAX 64
-/* Where the width is not known: wider than any line, the far terminal wraps as it likes. */
-#define UNKNOWN_COLUMNS (LINE_MAX_CHARS * 2)
-#define UNKNOWN_ROWS 2
 #define KEY(letter) ((letter) & 31)
 #define ESCAPE 27
 #define DELETE 127
@@ -37,24 +26,16 @@ struct LineEditor {
     void *opaque;
     wchar_t *prompt;
     locale_t locale;        /* keys and screen are UTF-8 whatever LANG is */
-    bool prompting;         /* a prompt is on the screen */
-    bool last_was_cr;
     GString *screen;        /* for ops->write, when libedit is through: the callee may reset us */
     HistoryW *history;
-    /* libedit; NULL: not needed yet, or there are no pseudo terminals and GString plain is used */
-    EditLine *el;
-    GString *plain;
-    FILE *in, *out;
-    int master, slave;      /* libedit wants a terminal to ask for modes and size; no byte passes */
-    unsigned columns, rows;
+    LineTerminal *terminal; /* NULL: no prompt shown yet, or plain is used */
+    GString *plain;         /* the line where there are no pseudo terminals */
+    bool prompting;         /* a prompt is on the screen */
+    bool last_was_cr;
     /* the key that has begun */
     KeyState state;
     char character[4], csi[8];
     size_t character_len, csi_len;
-    /* what el_wgets() gets */
-    const wchar_t *keys;
-    size_t keys_len;
-    const wchar_t *new_line;    /* key_replace: NULL: only draw again */
     /* Ctrl-R */
     bool searching;
     wchar_t *unsearched;        /* the line as it was before */
@@ -63,123 +44,22 @@ struct LineEditor {
     unsigned found;             /* place in the history, 0 is the newest */
 };
 
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-/* libtinfo loses some bytes of each terminal description that libedit asks it for. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:_nc_trim_sgr0\n";
-}
-#endif
-
-/* ---- what libedit calls ---- */
-
-static LineEditor *editor_of(EditLine *el)
-{
-    void *data = NULL;
-    el_wget(el, EL_CLIENTDATA, &data);
-    return data;
-}
-
-static wchar_t *show_prompt(EditLine *el)
-{
-    LineEditor *e = editor_of(el);
-    return e->searching ? e->search_prompt : e->prompt;
-}
-
-/* "\n" becomes "\r\n", which libedit leaves to the terminal. */
-static ssize_t write_screen(void *cookie, const char *text, size_t len)
-{
-    LineEditor *e = cookie;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\n') {
-            g_string_append_c(e->screen, '\r');
-        }
-        g_string_append_c(e->screen, text[i]);
-    }
-    return (ssize_t)len;
-}
-
-static int read_key(EditLine *el, wchar_t *c)
-{
-    LineEditor *e = editor_of(el);
-    if (!e->keys_len) {
-        return 0;
-    }
-    *c = *e->keys++;
-    e->keys_len--;
-    return 1;
-}
-
-/* Bound to Ctrl-R: puts new_line in the place of the line. */
-static unsigned char key_replace(EditLine *el, wint_t c)
-{
-    LineEditor *e = editor_of(el);
-    const LineInfoW *info = el_wline(el);
-    (void)c;
-    if (e->new_line) {
-        el_cursor(el, (int)(info->lastchar - info->cursor));
-        el_wdeletestr(el, (int)(info->lastchar - info->buffer));
-        el_winsertstr(el, e->new_line);
-    }
-    return CC_REFRESH;
-}
-
-/* ---- what libedit is told ---- */
-
-static void feed(LineEditor *e, const wchar_t *keys, size_t len)
-{
-    int unused;
-    e->keys = keys;
-    e->keys_len = len;
-    el_wgets(e->el, &unused);
-    e->keys_len = 0;
-}
-
-static void feed_key(LineEditor *e, wchar_t key)
-{
-    feed(e, &key, 1);
-}
-
-static void replace_line(LineEditor *e, const wchar_t *text)
-{
-    e->new_line = text;
-    feed_key(e, KEY('R'));
-}
-
-static size_t line_len(LineEditor *e)
-{
-    const LineInfoW *info = el_wline(e->el);
-    return (size_t)(info->lastchar - info->buffer);
-}
-
-static wchar_t *copy_line(LineEditor *e)
-{
-    wchar_t *copy = g_new0(wchar_t, line_len(e) + 1);
-    wmemcpy(copy, el_wline(e->el)->buffer, line_len(e));
-    return copy;
-}
+/* ---- text ---- */
 
 static void put_text(LineEditor *e, const char *text)
 {
-    if (e->el) {
-        fputs(text, e->out);
-    } else {
-        write_screen(e, text, strlen(text));
+    for (; *text; text++) {
+        g_string_append(e->screen, *text == '\n' ? "\r" : "");
+        g_string_append_c(e->screen, *text);
     }
 }
 
 static void flush_screen(LineEditor *e)
 {
-    if (e->out) {
-        fflush(e->out);
-    }
-    if (e->screen->len) {
-        g_autofree char *text = g_strndup(e->screen->str, e->screen->len);
-        size_t len = e->screen->len;
+    size_t len = e->screen->len;
+    g_autofree char *text = g_malloc(len);
+    if (len) {
+        memcpy(text, e->screen->str, len);
         g_string_truncate(e->screen, 0);
         e->ops->write(e->opaque, text, len);
     }
@@ -195,6 +75,14 @@ static char *to_utf8(const wchar_t *text, size_t len)
 static wchar_t *to_wide(const char *text)
 {
     return (wchar_t *)g_utf8_to_ucs4(text, -1, NULL, NULL, NULL);
+}
+
+static wchar_t *copy_line(LineEditor *e)
+{
+    size_t len = line_terminal_len(e->terminal);
+    wchar_t *copy = g_new0(wchar_t, len + 1);
+    wmemcpy(copy, line_terminal_line(e->terminal)->buffer, len);
+    return copy;
 }
 
 /* ---- history ---- */
@@ -253,7 +141,7 @@ static void search_show(LineEditor *e, unsigned first)
     bool failed = e->pattern_len && !line;
     swprintf(e->search_prompt, G_N_ELEMENTS(e->search_prompt), L"(%lsreverse-i-search)'%ls': ",
              failed ? L"failed " : L"", e->pattern);
-    replace_line(e, line);
+    line_terminal_replace(e->terminal, e->search_prompt, line);
     if (failed) {
         put_text(e, "\a");
     }
@@ -271,7 +159,7 @@ static void search_end(LineEditor *e, bool cancelled)
 {
     g_autofree wchar_t *before = g_steal_pointer(&e->unsearched);
     e->searching = false;
-    replace_line(e, cancelled ? before : NULL);
+    line_terminal_replace(e->terminal, e->prompt, cancelled ? before : NULL);
 }
 
 /* True if the key was part of the search. */
@@ -331,45 +219,49 @@ static size_t common_prefix(GPtrArray *list)
     return len;
 }
 
+/* In columns, from top to bottom, as ls does. */
 static void show_candidates(LineEditor *e, GPtrArray *list)
 {
-    size_t width = 0, columns = e->columns == UNKNOWN_COLUMNS ? 80 : e->columns;
-    const LineInfoW *info = el_wline(e->el);
+    size_t width = 0, columns = line_terminal_columns(e->terminal);
+    const LineInfoW *info = line_terminal_line(e->terminal);
     int back = (int)(info->lastchar - info->cursor);
     for (guint i = 0; i < list->len; i++) {
         width = MAX(width, (size_t)g_utf8_strlen(g_ptr_array_index(list, i), -1) + 2);
     }
-    size_t per_row = MAX(columns / width, 1), rows = (list->len + per_row - 1) / per_row;
-    feed_key(e, KEY('E'));
-    for (size_t i = 0; i < rows * per_row; i++) {   /* down the columns, as ls */
-        size_t at = i % per_row * rows + i / per_row;
-        const char *text = at < list->len ? g_ptr_array_index(list, at) : "";
-        bool last = at + rows >= list->len;
-        fputs(i % per_row ? "" : "\n", e->out);
-        fputs(text, e->out);
-        fprintf(e->out, "%*s", last ? 0 : (int)(width - (size_t)g_utf8_strlen(text, -1)), "");
+    size_t per_row = MAX((columns == UNKNOWN_COLUMNS ? 80 : columns) / width, 1);
+    size_t rows = (list->len + per_row - 1) / per_row;
+    line_terminal_key(e->terminal, KEY('E'));
+    for (size_t row = 0; row < rows; row++) {
+        put_text(e, "\n");
+        for (size_t i = row; i < list->len; i += rows) {
+            const char *text = g_ptr_array_index(list, i);
+            size_t used = (size_t)g_utf8_strlen(text, -1);
+            g_autofree char *gap = g_strnfill(i + rows < list->len ? width - used : 0, ' ');
+            put_text(e, text);
+            put_text(e, gap);
+        }
     }
-    fputs("\n", e->out);
-    el_cursor(e->el, -back);
-    el_wset(e->el, EL_REFRESH);
+    put_text(e, "\n");
+    line_terminal_move(e->terminal, -back);
+    line_terminal_begin(e->terminal, e->prompt);
 }
 
 /* As if it were typed. */
 static void type_text(LineEditor *e, const char *text)
 {
     g_autofree wchar_t *wide = to_wide(text);
-    if (!wide || line_len(e) + wcslen(wide) > LINE_MAX_CHARS) {
+    if (!wide || line_terminal_len(e->terminal) + wcslen(wide) > LINE_MAX_CHARS) {
         put_text(e, "\a");
         return;
     }
     for (const wchar_t *p = wide; *p; p++) {
-        feed_key(e, *p);
+        line_terminal_key(e->terminal, *p);
     }
 }
 
 static void complete(LineEditor *e)
 {
-    const LineInfoW *info = el_wline(e->el);
+    const LineInfoW *info = line_terminal_line(e->terminal);
     g_autofree char *before = to_utf8(info->buffer, (size_t)(info->cursor - info->buffer));
     size_t end = strlen(before), start = end;
     g_autoptr(GPtrArray) list = e->ops->complete(e->opaque, before, &start);
@@ -400,7 +292,7 @@ static void complete(LineEditor *e)
 /* Ctrl-W takes what is between blanks; a word of libedit's ends at ':' and '/' as well. */
 static void kill_word(LineEditor *e)
 {
-    const LineInfoW *info = el_wline(e->el);
+    const LineInfoW *info = line_terminal_line(e->terminal);
     const wchar_t *p = info->cursor;
     while (p > info->buffer && p[-1] == ' ') {
         p--;
@@ -410,27 +302,27 @@ static void kill_word(LineEditor *e)
     }
     int len = (int)(info->cursor - p);
     if (len) {
-        feed_key(e, KEY('V'));      /* mark */
-        el_cursor(e->el, -len);
-        feed_key(e, KEY('W'));      /* to the mark */
+        line_terminal_key(e->terminal, KEY('V'));      /* mark */
+        line_terminal_move(e->terminal, -len);
+        line_terminal_key(e->terminal, KEY('W'));      /* to the mark */
     }
 }
 
 static void yank(LineEditor *e)
 {
-    feed_key(e, KEY('Y'));
-    if (line_len(e) > LINE_MAX_CHARS) {
+    line_terminal_key(e->terminal, KEY('Y'));
+    if (line_terminal_len(e->terminal) > LINE_MAX_CHARS) {
         g_autofree wchar_t *cut = copy_line(e);
         cut[LINE_MAX_CHARS] = 0;
-        replace_line(e, cut);
+        line_terminal_replace(e->terminal, e->prompt, cut);
         put_text(e, "\a");
     }
 }
 
 static void cancel_line(LineEditor *e)
 {
-    if (e->el) {
-        feed_key(e, KEY('E'));
+    if (e->terminal) {
+        line_terminal_key(e->terminal, KEY('E'));
     }
     put_text(e, "^C\n");
     line_editor_reset(e);
@@ -467,10 +359,10 @@ static void edit_key(LineEditor *e, wchar_t key)
     case KEY('T'):
     case KEY('U'):
     case DELETE:
-        return feed_key(e, key);
+        return line_terminal_key(e->terminal, key);
     }
-    if (key >= 32 && line_len(e) < LINE_MAX_CHARS) {
-        feed_key(e, key);
+    if (key >= 32 && line_terminal_len(e->terminal) < LINE_MAX_CHARS) {
+        line_terminal_key(e->terminal, key);
     } else {
         put_text(e, "\a");
     }
@@ -482,7 +374,7 @@ static void escape_key(LineEditor *e, uint8_t c)
     e->state = c == '[' || c == 'O' ? KEY_CSI : KEY_NORMAL;
     e->csi_len = 0;
     if (c && strchr("bfdulc\b\177", c)) {
-        feed(e, keys, 2);
+        line_terminal_feed(e->terminal, keys, 2);
     }
 }
 
@@ -506,12 +398,12 @@ static void csi_byte(LineEditor *e, uint8_t c)
     e->state = KEY_NORMAL;
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
         if (strlen(keys[i].csi) == e->csi_len && !memcmp(keys[i].csi, e->csi, e->csi_len)) {
-            feed(e, keys[i].keys, wcslen(keys[i].keys));
+            line_terminal_feed(e->terminal, keys[i].keys, wcslen(keys[i].keys));
         }
     }
 }
 
-/* One byte of a character that is not ASCII. What cannot be shown is dropped: libedit aborts at it. */
+/* One byte of a character that is not ASCII. What is not printable is dropped: libedit may abort. */
 static void character_byte(LineEditor *e, uint8_t c)
 {
     if ((c & 0xc0) == 0xc0 || e->character_len == sizeof(e->character)) {
@@ -570,12 +462,12 @@ static void plain_byte(LineEditor *e, uint8_t c)
 static char *take_line(LineEditor *e)
 {
     char *line;
-    if (e->el) {
+    if (e->terminal) {
         if (e->searching) {
             search_end(e, false);
         }
-        feed_key(e, KEY('E'));
-        line = to_utf8(el_wline(e->el)->buffer, line_len(e));
+        line_terminal_key(e->terminal, KEY('E'));
+        line = to_utf8(line_terminal_line(e->terminal)->buffer, line_terminal_len(e->terminal));
     } else {
         line = g_utf8_make_valid(e->plain->str, -1);
     }
@@ -585,139 +477,38 @@ static char *take_line(LineEditor *e)
     return line;
 }
 
-/* ---- set-up ---- */
+/* ---- for the caller ---- */
 
 static void follow_size(LineEditor *e)
 {
     unsigned columns = 0, rows = 0;
     e->ops->size(e->opaque, &columns, &rows);
-    if (columns < 20 || columns > 1024 || rows < 2 || rows > 256) {    /* unknown, or no screen */
-        columns = UNKNOWN_COLUMNS;
-        rows = UNKNOWN_ROWS;
-    }
-    if (columns == e->columns && rows == e->rows) {
-        return;
-    }
-    struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
-    e->columns = columns;
-    e->rows = rows;
-    ioctl(e->slave, TIOCSWINSZ, &size);
-    if (e->prompting) {
-        put_text(e, "\r");
-        el_resize(e->el);
-        el_wset(e->el, EL_REFRESH);
-    }
+    line_terminal_resize(e->terminal, columns, rows);
 }
 
-static bool terminal_open(LineEditor *e)
+static void show_prompt(LineEditor *e)
 {
-    char name[128];
-    e->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (e->master >= 0 && grantpt(e->master) == 0 && unlockpt(e->master) == 0 &&
-        ptsname_r(e->master, name, sizeof(name)) == 0) {
-        e->slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (!e->terminal && !e->plain) {
+        e->terminal = line_terminal_new(e->screen, e->history);
+        e->plain = e->terminal ? NULL : g_string_new(NULL);
     }
-    return e->slave >= 0;
-}
-
-static void bind_keys(EditLine *el)
-{
-    static const wchar_t *const keys[][2] = {
-        { L"^D", L"ed-delete-next-char" }, { L"^H", L"em-delete-prev-char" },
-        { L"^?", L"em-delete-prev-char" }, { L"^R", L"monitor-replace" },
-        { L"^U", L"vi-kill-line-prev" }, { L"^V", L"em-set-mark" }, { L"^W", L"em-kill-region" },
-    };
-    el_wset(el, EL_ADDFN, L"monitor-replace", L"Replace the line", key_replace);
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
-        el_wset(el, EL_BIND, keys[i][0], keys[i][1], NULL);
-    }
-}
-
-/*
- * With a terminal that can insert and delete, libedit loses text when a line of
- * several rows changes in the middle (it clears after a row that is full, which
- * is already the next one): it shall believe that the terminal cannot.
- */
-static void forget_insertion(EditLine *el)
-{
-    static const wchar_t *const capabilities[] = { L"ic", L"IC", L"im", L"dc", L"DC" };
-    for (size_t i = 0; i < G_N_ELEMENTS(capabilities); i++) {
-        el_wset(el, EL_SETTC, capabilities[i], L"", NULL);
-    }
-}
-
-static void libedit_open(LineEditor *e)
-{
-    cookie_io_functions_t io = { .write = write_screen };
-    if (!terminal_open(e)) {
-        return;
-    }
-    e->in = fopen("/dev/null", "r+e");
-    e->out = fopencookie(e, "w", io);
-    /* what it says about an unknown TERM is of no interest to the session */
-    e->el = e->in && e->out ? el_init_fd("ferry", e->in, e->out, e->in, e->slave, e->slave,
-                                         e->slave) : NULL;
-    if (!e->el) {
-        return;
-    }
-    el_wset(e->el, EL_CLIENTDATA, e);
-    el_wset(e->el, EL_PROMPT, show_prompt);
-    el_wset(e->el, EL_EDITOR, L"emacs");
-    el_wset(e->el, EL_EDITMODE, 1);
-    el_wset(e->el, EL_SIGNAL, 0);
-    el_wset(e->el, EL_HIST, history_w, e->history);
-    el_wset(e->el, EL_GETCFN, read_key);
-    forget_insertion(e->el);
-    bind_keys(e->el);
-}
-
-static void libedit_close(LineEditor *e)
-{
-    if (e->el) {
-        el_end(e->el);
-    }
-    if (e->out) {
-        fclose(e->out);
-    }
-    if (e->in) {
-        fclose(e->in);
-    }
-    if (e->slave >= 0) {
-        close(e->slave);
-    }
-    if (e->master >= 0) {
-        close(e->master);
-    }
-}
-
-static void prompt_show(LineEditor *e)
-{
-    if (!e->el && !e->plain) {
-        libedit_open(e);
-        e->plain = e->el ? NULL : g_string_new(NULL);
-    }
-    if (!e->el) {
+    if (e->terminal) {
+        if (!e->prompting) {
+            follow_size(e);
+        }
+        line_terminal_begin(e->terminal, e->searching ? e->search_prompt : e->prompt);
+    } else {
         g_autofree char *prompt = to_utf8(e->prompt, wcslen(e->prompt));
         put_text(e, prompt);
         put_text(e, e->plain->str);
-        e->prompting = true;
-        return;
     }
-    if (e->prompting) {
-        el_wset(e->el, EL_REFRESH);
-    } else {
-        follow_size(e);
-        e->prompting = true;
-        el_wset(e->el, EL_UNBUFFERED, 1);   /* empties the line and shows the prompt */
-    }
+    e->prompting = true;
 }
-
-/* ---- for the caller ---- */
 
 void line_editor_start(LineEditor *e)
 {
     locale_t outer = uselocale(e->locale);
-    prompt_show(e);
+    show_prompt(e);
     uselocale(outer);
     flush_screen(e);
 }
@@ -732,14 +523,14 @@ void line_editor_byte(LineEditor *e, uint8_t c)
     }
     locale_t outer = uselocale(e->locale);
     if (!e->prompting) {
-        prompt_show(e);
+        show_prompt(e);
     }
-    if (e->el) {
+    if (e->terminal) {
         follow_size(e);
     }
     if (c == '\r' || c == '\n') {
         line = take_line(e);
-    } else if (e->el) {
+    } else if (e->terminal) {
         edit_byte(e, c);
     } else {
         plain_byte(e, c);
@@ -760,8 +551,8 @@ void line_editor_reset(LineEditor *e)
     if (e->plain) {
         g_string_truncate(e->plain, 0);
     }
-    if (e->el && e->prompting) {
-        el_wset(e->el, EL_UNBUFFERED, 0);
+    if (e->terminal) {
+        line_terminal_end(e->terminal);
     }
     e->prompting = false;
 }
@@ -777,7 +568,6 @@ LineEditor *line_editor_new(const LineEditorOps *ops, void *opaque, const char *
     e->screen = g_string_new(NULL);
     e->history = history_winit();
     history_w(e->history, &ev, H_SETSIZE, HISTORY_MAX);
-    e->master = e->slave = -1;
     return e;
 }
 
@@ -786,7 +576,7 @@ void line_editor_free(LineEditor *e)
     if (!e) {
         return;
     }
-    libedit_close(e);
+    line_terminal_free(e->terminal);
     history_wend(e->history);
     if (e->locale) {
         freelocale(e->locale);
