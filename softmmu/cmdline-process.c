@@ -60,6 +60,12 @@ bool handle_no_reboot(CommandLine *cl, const char *name, const char *arg, GError
     return true;
 }
 
+bool handle_only_migratable(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->config.only_migratable = true;
+    return true;
+}
+
 bool handle_no_shutdown(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
     cl->config.no_shutdown = true;

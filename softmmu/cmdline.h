@@ -52,9 +52,9 @@ OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_ac
     handle_chardev, handle_bios, handle_kernel, handle_append, handle_initrd, handle_dtb,
     handle_add_fd, handle_serial, handle_parallel, handle_monitor, handle_qmp, handle_qmp_pretty,
     handle_mon, handle_pidfile, handle_S, handle_overcommit, handle_d, handle_D, handle_L,
-    handle_no_reboot, handle_no_shutdown, handle_action, handle_rtc, handle_incoming,
-    handle_nodefaults, handle_daemonize, handle_sandbox, handle_msg, handle_trace, handle_qtest,
-    handle_qtest_log;
+    handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_action, handle_rtc,
+    handle_incoming, handle_nodefaults, handle_daemonize, handle_sandbox, handle_msg, handle_trace,
+    handle_qtest, handle_qtest_log;
 
 CmdItem *cmd_item_new(const char *name, const char *arg);
 /** True if only keys of the NULL-terminated list are there: "Invalid parameter 'x'". */

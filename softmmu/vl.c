@@ -206,6 +206,10 @@ static bool apply_migration_globals(Vl *vl, GError **errp)
 {
     GPtrArray *globals = vl->cl->config.globals;
 
+    if (vl->cl->config.only_migratable &&
+        !migration_set_global(vl->machine.migration, "only-migratable", "on", errp)) {
+        return false;
+    }
     for (guint i = 0; i < globals->len; i++) {
         Opts *g = globals->pdata[i];
         if (strcmp(opts_get(g, "driver"), "migration") == 0 &&

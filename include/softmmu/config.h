@@ -38,6 +38,7 @@ typedef struct MachineConfig {
     GPtrArray *data_dirs;       /* char*: -L, in order; where firmware is looked for first */
     Opts *rtc;                  /* -rtc or NULL */
     bool start_paused;          /* -S */
+    bool only_migratable;       /* -only-migratable */
     bool no_reboot, no_shutdown;
     char *incoming;             /* -incoming text or NULL */
     bool spawn_denied;          /* -sandbox spawn=deny is in force: a new process would be our end */

@@ -3,6 +3,7 @@
 """What a user can set: changed while a migration runs, asked back, and tried wrong in every way."""
 import json
 import re
+import subprocess
 import time
 
 from ferrytest import channels, emulators
@@ -264,6 +265,49 @@ def advice_helps(bench):
     check('convergence' not in move.source.hmp('info migrate'), 'an outlook after the end')
 
 
+# What -device takes: how, and the section its state travels in (None: it has no state).
+DEVICES = {
+    'loader': ('loader,addr=0x81000000,data=1,data-len=4', None),
+    'virtio-blk-device': ('virtio-blk-device,drive=d0', b'/virtio-blk'),
+    'virtio-net-device': ('virtio-net-device,netdev=n0', b'/virtio-net'),
+    'virtio-rng-device': ('virtio-rng-device', b'/virtio-rng'),
+    'virtio-balloon-device': ('virtio-balloon-device', b'/virtio-balloon'),
+    'virtio-serial-device': ('virtio-serial-device', b'/virtio-console'),
+    # Ports travel in the section of their bus.
+    'virtconsole': ('virtconsole,chardev=c0', b'/virtio-console'),
+    'virtserialport': ('virtserialport,chardev=c1,nr=1', b'/virtio-console'),
+}
+# Parts of the board, made with it.
+ON_BOARD = {'virtio-mmio', 'riscv.sifive.plic', 'serial-mm', 'goldfish_rtc', 'cfi.pflash01',
+            'fw_cfg_mem'}
+
+
+def only_migratable(bench):
+    """-only-migratable refuses nothing, because there is nothing to refuse: all that -device takes
+    is there after a move, and what has state has a section."""
+    only_ferry('QEMU has devices that cannot be migrated')
+    listed = subprocess.run(EMULATOR.argv + ['-device', 'help'], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout
+    check_equal(set(re.findall(r'^name "([^"]+)"', listed, re.M)), set(DEVICES) | ON_BOARD,
+                'devices (a new one needs a line in this test)')
+    disk = bench.path('disk')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    extra = ['-only-migratable', '-drive', 'file=%s,format=raw,if=none,id=d0' % disk,
+             '-netdev', 'socket,id=n0,udp=127.0.0.1:9,localaddr=127.0.0.1:0',
+             '-chardev', 'null,id=c0', '-chardev', 'null,id=c1']
+    for option, _section in DEVICES.values():
+        extra += ['-device', option]
+    channel = channels.File(bench)
+    move = Move(bench, EMULATOR, Bare('checker', size='1M'), channel, extra=extra).run()
+    with open(channel.path, 'rb') as f:
+        stream = f.read()
+    for name, (_option, section) in DEVICES.items():
+        check(section is None or section in stream, '%s: no section in the stream', name)
+    check('\nonly-migratable: on\n' in move.source.hmp('info migrate'), 'info migrate: %s',
+          move.source.hmp('info migrate'))
+
+
 WRONG = [
     # command, arguments, words of the answer
     ('migrate-set-parameters', {'downtime-limit': 2000001}, ["'downtime_limit' expects"]),
@@ -434,6 +478,7 @@ CASES = [
     Case('settings are told as they were set', returned_settings),
     Case('historic names', historic_names),
     Case('migrate -d -x', historic_migrate),
+    Case('only-migratable', only_migratable),
     Case('info migrate', info_migrate),
     Case('info migrate, the advice helps', advice_helps),
     Case('wrong values in QMP', wrong_values),
