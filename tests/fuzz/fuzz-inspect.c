@@ -4,6 +4,8 @@
  * one placed problem, and everything it can say about them can be said.
  */
 #include "commands.h"
+#include <json-c/json.h>
+#include "paging.h"
 #include "source.h"
 #include "stream.h"
 
@@ -31,7 +33,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t ram = 0;
     unsigned count;
 
-    g_assert(text && json && verdict && verdict_json && (page || error));
+    struct json_object *parsed = json_tokener_parse(json);
+
+    g_assert(text && verdict && verdict_json && (page || error));
+    g_assert(parsed && g_utf8_validate(json, -1, NULL));
+    json_object_put(parsed);
+    const Section *cpu = model_find_section(m, "cpu", 0);
+    uint64_t satp = cpu ? node_integer(node_find(cpu->fields, "env.satp"), 0) : 8ULL << 60;
+    g_array_unref(paging_mappings(m, satp));
     for (guint i = 0; i < m->blocks->len; i++) {
         ram += ((const RamBlock *)g_ptr_array_index(m->blocks, i))->length;
     }

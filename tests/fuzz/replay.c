@@ -4,9 +4,10 @@
  * and over seeded random mutations of them, so that each build, also gcc's,
  * proves that old findings stay fixed.
  *
- *   replay-NAME CORPUS [MUTATIONS [SEED]]
+ *   replay-NAME CORPUS[:CORPUS...] [MUTATIONS [SEED]]
  */
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,27 +44,44 @@ static void mutate(GRand *rand, GByteArray *a)
     }
 }
 
-int main(int argc, char **argv)
+/* Runs the target over each file of a folder and keeps it in files; false when the folder cannot be read. */
+static bool run_folder(const char *folder, GPtrArray *files)
 {
-    long mutations = argc > 2 ? strtol(argv[2], NULL, 0) : 3000;
-    guint32 seed = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
     g_autoptr(GError) err = NULL;
-    g_autoptr(GDir) dir = argc > 1 ? g_dir_open(argv[1], 0, &err) : NULL;
-    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, &err);
     const char *name;
 
     if (!dir) {
-        fprintf(stderr, "%s\n", err ? err->message : "usage: replay CORPUS [MUTATIONS [SEED]]");
-        return 2;
+        fprintf(stderr, "%s\n", err->message);
+        return false;
     }
     while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(argv[1], name, NULL);
+        g_autofree char *path = g_build_filename(folder, name, NULL);
         char *data;
         gsize len;
         if (g_file_get_contents(path, &data, &len, NULL)) {
             g_ptr_array_add(files, g_bytes_new_take(data, len));
             LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    long mutations = argc > 2 ? strtol(argv[2], NULL, 0) : 3000;
+    guint32 seed = argc > 3 ? strtoul(argv[3], NULL, 0) : 1;
+    g_auto(GStrv) folders = g_strsplit(argc > 1 ? argv[1] : "", ":", -1);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    g_autoptr(GPtrArray) files = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+
+    if (!folders[0]) {
+        fprintf(stderr, "usage: replay CORPUS[:CORPUS...] [MUTATIONS [SEED]]\n");
+        return 2;
+    }
+    for (char **folder = folders; *folder; folder++) {
+        if (!run_folder(*folder, files)) {
+            return 2;
         }
     }
     for (long i = 0; i < mutations && files->len; i++) {

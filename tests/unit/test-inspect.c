@@ -330,7 +330,17 @@ static void test_libvirt(void)
                                  "of XML");
     model_free(m);
 
-    put_libvirt(&z, 1, "LibvirtQemudPart");
+    memcpy(k.bytes->data, "LibvirtQemudPart", 16);      /* never finished, whole or not */
+    m = read_bytes(k.bytes->data, k.bytes->len, true);
+    g_assert_cmpstr(m->problem.text, ==, "libvirt's header says that the save was not completed: the "
+                                         "stream is whole, but virsh restore refuses it");
+    g_assert_cmpuint(m->problem.offset, ==, 0);
+    model_free(m);
+    m = read_bytes(k.bytes->data, k.bytes->len - 600, true);
+    g_assert_cmpuint(m->problem.offset, >, 1000);       /* what is missing comes first */
+    model_free(m);
+
+    put_libvirt(&z, 1, "LibvirtQemudSave");
     g_autofree uint8_t *packed = g_malloc(stream.bytes->len + 1000);
     z_stream d = { 0 };
     g_assert_cmpint(deflateInit2(&d, 6, Z_DEFLATED, 15 + 16, 8, 0), ==, Z_OK);

@@ -130,12 +130,29 @@ static char *plain_value(const Node *n, uint32_t i)
     return g_string_free(hex, FALSE);
 }
 
+/* Of different size, but what the longer one has more is zeros: a text in a larger field. */
+static bool buffers_equal(const Node *a, const Node *b)
+{
+    uint64_t common = MIN(a->size, b->size);
+    const Node *longer = a->size > b->size ? a : b;
+
+    for (uint64_t i = common; i < longer->size; i++) {
+        if (longer->data[i]) {
+            return false;
+        }
+    }
+    return memcmp(a->data, b->data, common) == 0;
+}
+
 static void diff_field(Differ *d, const char *key, const Node *a, const Node *b)
 {
     if (a->size != b->size || a->element_size != b->element_size) {
         /* The dialects store some fields in other widths: the value is what counts. */
         if (node_is_integer(a) && node_is_integer(b) && a->elements == 1 && b->elements == 1 &&
             node_integer(a, 0) == node_integer(b, 0)) {
+            return;
+        }
+        if (!node_is_integer(a) && !node_is_integer(b) && buffers_equal(a, b)) {
             return;
         }
         note(d, "%s: %" PRIu64 " and %" PRIu64 " bytes", key, a->size, b->size);

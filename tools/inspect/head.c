@@ -48,7 +48,7 @@ static bool read_libvirt(Walker *w)
     if (!p) {
         return walker_ends_early(w, "libvirt's header");
     }
-    bool partial = memcmp(p, "LibvirtQemudPart", 16) == 0;
+    w->partial = memcmp(p, "LibvirtQemudPart", 16) == 0;
     uint32_t version = le32(p + 16), xml_len = le32(p + 20), running = le32(p + 24);
     uint32_t compression = le32(p + 28);
     if (version != 2 || xml_len > LIBVIRT_XML_MAX) {
@@ -66,12 +66,36 @@ static bool read_libvirt(Walker *w)
     source_take(w->s, xml_len);
     sec->text = g_strdup_printf("version %u, domain '%s', was %s, compression %u, %u bytes of XML%s",
                                 version, name, running ? "running" : "paused", compression,
-                                xml_len, partial ? ", SAVE NOT COMPLETED" : "");
+                                xml_len, w->partial ? ", SAVE NOT COMPLETED" : "");
     walker_end_section(w, sec);
     return libvirt_compression(w, compression);
 }
 
 /* ---- header and configuration ---- */
+
+/* Other things that travel between two machines, and what people confuse them with. */
+static bool is_something_else(Walker *w, const uint8_t *p, uint64_t at)
+{
+    static const uint8_t multifd[8] = { 0x11, 0x22, 0x33, 0x44, 0, 0, 0, 1 };
+
+    if (memcmp(p, multifd, 8) == 0) {
+        const uint8_t *packet = source_peek(w->s, 25);
+        g_autofree char *channel = packet ? g_strdup_printf("channel %u", packet[24])
+                                          : g_strdup("a channel");
+        model_problem(w->m, at, "%s of multifd: it carries pages only, the stream they belong to is "
+                      "the main channel", channel);
+    } else if (p[0] == 0x08 && p[1] == 0 && (p[2] == 9 || p[2] == 10)) {
+        model_problem(w->m, at, "the continuation of a paused postcopy migration (command %s): it "
+                      "has no header, what it continues came before",
+                      p[2] == 9 ? "POSTCOPY_RESUME" : "RECV_BITMAP");
+    } else if (memcmp(p, "\177ELF", 4) == 0 || memcmp(p, "QFI\xfb", 4) == 0) {
+        model_problem(w->m, at, "%s, not a migration stream",
+                      p[0] == 'Q' ? "a qcow2 image" : "an ELF file");
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static bool read_header(Walker *w)
 {
@@ -81,6 +105,10 @@ static bool read_header(Walker *w)
     if (!p) {
         return walker_ends_early(w, "the header");
     }
+    if (is_something_else(w, p, at)) {
+        return false;
+    }
+    p = source_peek(w->s, 8);
     if (memcmp(p, "QEVM", 4) != 0) {
         return model_problem(w->m, at, "not a migration stream: magic %02x %02x %02x %02x, "
                              "expected \"QEVM\"", p[0], p[1], p[2], p[3]);

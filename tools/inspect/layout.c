@@ -104,7 +104,7 @@ static const Node *flat_find(const Decoder *d, const char *name)
     return NULL;
 }
 
-/* "32", "6H" or the name of an earlier field. */
+/* "32", "6H", the name of an earlier field, or "name/32". */
 static bool read_count(Decoder *d, const char *text, uint64_t *count)
 {
     char *end;
@@ -114,8 +114,13 @@ static bool read_count(Decoder *d, const char *text, uint64_t *count)
         *count = *end ? n * d->m->harts : n;
         return true;
     }
-    const Node *field = flat_find(d, text);
+    const char *slash = strchr(text, '/');
+    g_autofree char *name = slash ? g_strndup(text, slash - text) : g_strdup(text);
+    const Node *field = flat_find(d, name);
     *count = field ? node_integer(field, 0) : 0;
+    if (slash) {
+        *count = (*count + 31) / 32;
+    }
     return field != NULL;
 }
 
@@ -314,6 +319,12 @@ static bool read_table_subsections(Decoder *d, const char *parent, GPtrArray *ou
     return true;
 }
 
+/* "0000:00:01.0/virtio-rng": our tables know virtio on mmio only. */
+static bool is_on_pci(const char *idstr)
+{
+    return strlen(idstr) > 12 && idstr[4] == ':' && idstr[7] == ':' && idstr[10] == '.';
+}
+
 /* The device's name without the path of its bus. */
 static const char *base_name(const char *idstr)
 {
@@ -330,8 +341,9 @@ static bool read_by_table(Decoder *d, GPtrArray *fields)
                                : ten && g_str_equal(name, "globalstate")
                                    ? table_find("globalstate/10.0", version)
                                    : table_find(name, version);
-    if (!table) {
-        int newest = table_newest(name);
+    bool on_pci = is_on_pci(d->section->idstr) && g_str_has_prefix(name, "virtio");
+    if (!table || on_pci) {
+        int newest = on_pci ? -1 : table_newest(name);
         return newest < 0
                    ? wrong(d, 0, "unknown device, and the stream has no description of it")
                    : wrong(d, 0, "version %u is not known (newest is %d), and the stream has no "
@@ -413,14 +425,20 @@ static bool read_described_virtio(Decoder *d, const char *name, int64_t size, GP
     inner.flat = g_ptr_array_new();
     bool fits = read_virtio(&inner, list, name, state, depth) &&
                 inner.pos == d->pos + (size_t)size;
-    g_ptr_array_unref(inner.flat);
-    model_free(scratch);
+    bool known = !is_on_pci(d->section->idstr) && table_find(state, 1);
     if (fits) {
         g_ptr_array_add(out, g_ptr_array_steal_index(list, 0));
         d->pos = inner.pos;
+    } else if (known && scratch->problem.text) {
+        model_problem(d->m, scratch->problem.offset, "%s", scratch->problem.text);
+    } else if (known) {
+        wrong(d, inner.pos, "the fields of %s end here, after %zu of %" PRId64 " bytes", state,
+              inner.pos - d->pos, size);
     }
+    g_ptr_array_unref(inner.flat);
     g_ptr_array_unref(list);
-    return fits || read_plain(d, out, name, "virtio", size, 1, false);
+    model_free(scratch);
+    return fits || (!known && read_plain(d, out, name, "virtio", size, 1, false));
 }
 
 static bool read_described_field(Decoder *d, struct json_object *f, GPtrArray *out, int depth)
@@ -507,7 +525,7 @@ static bool read_described(Decoder *d, struct json_object *vmsd, GPtrArray *out,
 }
 
 /* What can be said about values without being the machine. */
-static bool check_values(Decoder *d, const GPtrArray *fields)
+static bool check_values(Decoder *d, const GPtrArray *fields, bool described)
 {
     static const char *const states[] = {
         "debug", "inmigrate", "internal-error", "io-error", "paused", "postmigrate", "prelaunch",
@@ -520,6 +538,14 @@ static bool check_values(Decoder *d, const GPtrArray *fields)
         return true;
     }
     g_autofree char *text = g_strndup((const char *)n->data, n->size);
+    for (size_t i = strlen(text); i < n->size; i++) {
+        /* read as QEMU 7.2 has it, QEMU 10.0 has two flags behind the first 32 bytes */
+        bool flag = !described && n->size > 34 && (i == 32 || i == 33) && n->data[i] == 1;
+        if (n->data[i] && !flag) {
+            return wrong(d, n->offset - d->base + i, "byte 0x%02x behind the run state '%s'", n->data[i],
+                         text);
+        }
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(states); i++) {
         if (g_str_equal(states[i], text)) {
             return true;
@@ -529,6 +555,34 @@ static bool check_values(Decoder *d, const GPtrArray *fields)
     return wrong(d, n->offset - d->base, "'%s' is not a run state", shown);
 }
 
+/*
+ * A layout does not change without its version: what the description calls
+ * the fields has to be what we call them. Where our tables do not fit the
+ * bytes at all (subsections they do not have), the description is believed.
+ */
+static bool check_against_table(const Decoder *d, const GPtrArray *fields)
+{
+    Decoder own = *d;
+    const Node *x = NULL, *y = NULL;
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(node_free);
+
+    own.m = model_new(false);
+    own.m->harts = d->m->harts;
+    own.m->cpu_version = d->m->cpu_version;
+    own.m->switchover_command = d->m->switchover_command || d->m->configuration_described;
+    own.flat = g_ptr_array_new();
+    own.pos = 0;
+    own.limit = d->pos;
+    bool alike = !read_by_table(&own, list) || own.pos != d->pos ||
+                 nodes_alike(fields, list, &x, &y);
+    g_ptr_array_unref(own.flat);
+    model_free(own.m);
+    return alike || model_problem(d->m, x ? x->offset : y->offset, "section '%s' instance %u: the "
+                                  "description has '%s' (%s) here, known is '%s' (%s)",
+                                  d->section->idstr, d->section->instance, x ? x->name : "nothing",
+                                  x ? x->type : "-", y ? y->name : "nothing", y ? y->type : "-");
+}
+
 bool layout_read_body(Model *m, Source *s, struct json_object *device, const Section *section,
                       GPtrArray *fields)
 {
@@ -536,8 +590,9 @@ bool layout_read_body(Model *m, Source *s, struct json_object *device, const Sec
         .m = m, .s = s, .section = section, .base = source_offset(s), .limit = SOURCE_WINDOW_MAX,
         .flat = g_ptr_array_new(),
     };
-    bool ok = (device ? read_described(&d, device, fields, 0) : read_by_table(&d, fields)) &&
-              check_values(&d, fields);
+    bool ok = (device ? read_described(&d, device, fields, 0) &&
+                            check_against_table(&d, fields)
+                      : read_by_table(&d, fields)) && check_values(&d, fields, device);
 
     g_ptr_array_unref(d.flat);
     if (ok) {

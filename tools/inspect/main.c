@@ -9,6 +9,7 @@
 #include <string.h>
 #include "commands.h"
 #include "config-host.h"
+#include "raw.h"
 #include "source.h"
 #include "stream.h"
 
@@ -18,12 +19,14 @@ static const char usage_text[] =
     "usage: ferry-inspect show [--json] FILE|-\n"
     "       ferry-inspect verify [--json] FILE|-\n"
     "       ferry-inspect diff [--json] A B\n"
+    "       ferry-inspect diff [--json] A B --ram BLOCK\n"
     "       ferry-inspect extract FILE|- --ram BLOCK -o RAW\n"
     "       ferry-inspect extract FILE|- --elf -o CORE\n"
     "       ferry-inspect extract FILE|- --page ADDRESS|BLOCK+OFFSET\n"
     "       ferry-inspect --help | --version\n"
     "options: --offset N: the stream begins there in the file (as in file:...,offset=N)\n"
     "         --quiet: no progress on long inputs\n"
+    "         --ram with diff: only this block; A or B may be its bare contents\n"
     "\n"
     "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
     "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
@@ -106,11 +109,38 @@ static int run_verify(const Options *o, const char *path)
     return rc;
 }
 
+/* For diff --ram: a stream, or a file that is as long as the block and nothing but its contents. */
+static Model *load_ram(const Options *o, const char *path, const char *other)
+{
+    char *error = NULL;
+
+    if (!o->ram || o->offset || !raw_is_bare(path)) {
+        return load(o, path, true);
+    }
+    if (raw_is_bare(other)) {
+        fprintf(stderr, "ferry-inspect: neither '%s' nor '%s' is a migration stream\n", path, other);
+        return NULL;
+    }
+    Model *m = raw_read(path, o->ram, &error);
+    if (!m) {
+        fprintf(stderr, "ferry-inspect: %s\n", error);
+        g_free(error);
+    }
+    return m;
+}
+
 static int run_diff(const Options *o, const char *a_path, const char *b_path)
 {
-    Model *a = load(o, a_path, true);
-    Model *b = a ? load(o, b_path, true) : NULL;
+    Model *a = load_ram(o, a_path, b_path);
+    Model *b = a ? load_ram(o, b_path, a_path) : NULL;
     unsigned count = 0;
+
+    if (o->ram && a && b && (!raw_keep_block(a, o->ram) || !raw_keep_block(b, o->ram))) {
+        fprintf(stderr, "ferry-inspect: not both files have a RAM block '%s'\n", o->ram);
+        model_free(a);
+        model_free(b);
+        return EXIT_USAGE;
+    }
     int rc = EXIT_USAGE;
 
     if (a && b && !a->problem.text && !b->problem.text) {
@@ -120,6 +150,10 @@ static int run_diff(const Options *o, const char *a_path, const char *b_path)
     } else if (a && b) {    /* what cannot be read to its end cannot be compared */
         report_problem(a, a_path);
         report_problem(b, b_path);
+        if (!o->ram && (raw_is_bare(a_path) || raw_is_bare(b_path))) {
+            fputs("ferry-inspect: with --ram BLOCK one of them may be the bare contents of that block\n",
+                  stderr);
+        }
     }
     model_free(a);
     model_free(b);
@@ -173,8 +207,12 @@ static int run(const Options *o)
         return usage("what shall be done?");
     }
     bool is_extract = g_str_equal(command, "extract");
-    if (!is_extract && (o->ram || o->elf || o->page || o->output)) {
-        return usage("--ram, --elf, --page and -o belong to extract");
+    bool is_diff = g_str_equal(command, "diff");
+    if (!is_extract && (o->elf || o->page || o->output || (o->ram && !is_diff))) {
+        return usage("--elf, --page and -o belong to extract, --ram to extract and diff");
+    }
+    if (is_extract && o->json) {
+        return usage("--json belongs to show, verify and diff");
     }
     if (g_str_equal(command, "show") && n == 1) {
         return run_show(o, o->args[1]);
@@ -182,10 +220,10 @@ static int run(const Options *o)
     if (g_str_equal(command, "verify") && n == 1) {
         return run_verify(o, o->args[1]);
     }
-    if (g_str_equal(command, "diff") && n == 2) {
+    if (is_diff && n == 2) {
         return run_diff(o, o->args[1], o->args[2]);
     }
-    if (is_extract && n == 1 && !o->json) {
+    if (is_extract && n == 1) {
         return run_extract(o, o->args[1]);
     }
     return usage("unknown command or wrong number of files");
@@ -203,7 +241,7 @@ int main(int argc, char **argv)
         { "offset", 0, 0, G_OPTION_ARG_INT64, &o.offset, NULL, NULL },
         { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o.quiet, NULL, NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &o.version, NULL, NULL },
-        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.args, NULL, NULL },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o.args, NULL, NULL },
         { NULL }
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);

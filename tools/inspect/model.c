@@ -153,6 +153,40 @@ Node *node_find(const GPtrArray *list, const char *name)
     return NULL;
 }
 
+/* Of integers only: what is not one has many names, such as "pci config", and is bytes to us. */
+static bool type_alike(const Node *a, const Node *b)
+{
+    size_t n = strcspn(a->type, " ");      /* "int32 le" is an int32 with a condition */
+
+    if (!node_is_integer(a) && !node_is_integer(b)) {
+        return true;
+    }
+    return n == strcspn(b->type, " ") && memcmp(a->type, b->type, n) == 0;
+}
+
+static bool node_alike(const Node *a, const Node *b)
+{
+    return g_str_equal(a->name, b->name) && type_alike(a, b) &&
+           a->index == b->index && a->offset == b->offset && a->size == b->size &&
+           a->subsection == b->subsection && !a->kids == !b->kids;
+}
+
+bool nodes_alike(const GPtrArray *a, const GPtrArray *b, const Node **x, const Node **y)
+{
+    for (guint i = 0; i < MAX(a->len, b->len); i++) {
+        *x = i < a->len ? g_ptr_array_index(a, i) : NULL;
+        *y = i < b->len ? g_ptr_array_index(b, i) : NULL;
+        if (!*x || !*y || !node_alike(*x, *y)) {
+            return false;
+        }
+        const Node *inner_x = *x, *inner_y = *y;
+        if (inner_x->kids && !nodes_alike(inner_x->kids, inner_y->kids, x, y)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool node_is_signed(const Node *n)
 {
     return g_str_has_prefix(n->type, "int");

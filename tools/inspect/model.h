@@ -90,6 +90,7 @@ typedef struct Model {
     bool ferry;                 /* written by Ferry */
     bool switchover_command, configuration_described;
     int cpu_version;            /* -1: no cpu section */
+    unsigned flushes;           /* MULTIFD_FLUSH records: pages travel in other channels */
     unsigned harts;
     Problem problem;            /* text NULL: none */
 } Model;
@@ -104,6 +105,11 @@ const char *section_kind_name(SectionKind kind);
 RamBlock *model_find_block(const Model *m, const char *name, size_t len);
 /** The section of this name and instance with fields, or NULL. */
 Section *model_find_section(const Model *m, const char *idstr, uint32_t instance);
+/**
+ * Are these the same fields in the same places? If not, *x and *y are the
+ * first that differ (NULL where a list ends).
+ */
+bool nodes_alike(const GPtrArray *a, const GPtrArray *b, const Node **x, const Node **y);
 /** A field by name below a section or node list, or NULL. */
 Node *node_find(const GPtrArray *list, const char *name);
 /** Element i of an integer field, zero- or sign-extended. */

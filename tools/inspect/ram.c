@@ -74,7 +74,10 @@ static void *reserve(uint64_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* Where QEMU's riscv machines map their blocks; others have no known address. */
+/*
+ * Where QEMU's riscv machines map their blocks; others have no known address.
+ * machine: NULL if the stream names none.
+ */
 static uint64_t known_address(const char *machine, const char *name)
 {
     static const struct { const char *machine, *name; uint64_t addr; } known[] = {
@@ -83,33 +86,39 @@ static uint64_t known_address(const char *machine, const char *name)
         { "none", "ram", 0 },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
-        if (machine && g_str_equal(known[i].machine, machine) &&
-            g_str_equal(known[i].name, name)) {
+        if (g_str_equal(known[i].name, name) &&
+            (!machine || g_str_equal(known[i].machine, machine))) {
             return known[i].addr;
         }
     }
     return UINT64_MAX;
 }
 
-static RamBlock *block_add(RamReader *r, const char *name, uint64_t length, uint64_t at)
+RamBlock *ram_add_block(Model *m, const char *name, uint64_t length)
 {
     size_t bitmap = (length / PAGE + 63) / 64 * 8;
     RamBlock *b = g_new0(RamBlock, 1);
 
     b->name = g_strdup(name);
     b->length = length;
-    b->guest_addr = known_address(r->model->machine, name);
+    b->guest_addr = known_address(m->machine, name);
     b->seen = reserve(bitmap);
     b->written = reserve(bitmap);
-    b->data = r->model->keep_ram ? reserve(length) : NULL;
+    b->data = m->keep_ram ? reserve(length) : NULL;
     if (b->data) {
         madvise(b->data, length, MADV_HUGEPAGE);    /* saves a fault for each page */
     }
-    g_ptr_array_add(r->model->blocks, b);
-    if (!b->seen || !b->written || (r->model->keep_ram && !b->data)) {
+    g_ptr_array_add(m->blocks, b);
+    return b->seen && b->written && (b->data || !m->keep_ram) ? b : NULL;
+}
+
+static RamBlock *block_add(RamReader *r, const char *name, uint64_t length, uint64_t at)
+{
+    RamBlock *b = ram_add_block(r->model, name, length);
+
+    if (!b) {
         problem_here(r, at, "block '%s' of %" PRIu64 " bytes does not fit this machine's memory",
                      name, length);
-        return NULL;
     }
     return b;
 }
@@ -471,6 +480,11 @@ static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
     if (p[0] == 0 || strlen(name) != p[0] || !g_utf8_validate(name, -1, NULL)) {
         return problem_here(r, at, "a block's name is empty or not text");
     }
+    if (g_str_has_prefix(name, "riscv_virt_board.") && r->model->machine &&
+        !g_str_has_prefix(r->model->machine, "virt")) {
+        return problem_here(r, at, "block '%s' is of the machine 'virt', the configuration says '%s'",
+                            name, r->model->machine);
+    }
     if (model_find_block(r->model, name, p[0])) {
         return problem_here(r, at, "block '%s' is listed twice", name);
     }
@@ -528,7 +542,12 @@ static bool read_record(RamReader *r, uint64_t word, uint64_t at, bool is_start)
         return read_page_record(r, word, at);
     }
     if (flags == W_FLUSH && word == W_FLUSH) {
+        r->model->flushes++;
         return true;
+    }
+    if (what == W_HOOK) {
+        return problem_here(r, at, "a hook of RDMA (flags 0x%" PRIx64 "): pages of such a migration "
+                            "are not in its stream", flags);
     }
     return problem_here(r, at, "unknown record, word 0x%016" PRIx64 " (flags 0x%" PRIx64 ")", word,
                         flags);

@@ -16,6 +16,8 @@ typedef struct RamReader {
 
 /** Reads one payload up to and including its end mark; false with the model's problem set. */
 bool ram_read_payload(RamReader *r, bool is_start);
+/** A block without contents yet; NULL when there is no memory for it. */
+RamBlock *ram_add_block(Model *m, const char *name, uint64_t length);
 /** Pages [first, first + count) are void: the destination asks for them again (postcopy). */
 void ram_discard(RamBlock *b, uint64_t start, uint64_t length);
 

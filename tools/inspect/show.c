@@ -229,6 +229,10 @@ static void blocks_text(GString *out, const Model *m)
         g_string_append_printf(out, " %9" PRIu64 " %9" PRIu64 "\n", b->repeated,
                                b->length / PAGE - b->seen_pages);
     }
+    if (m->flushes) {
+        g_string_append_printf(out, "\n%u x MULTIFD_FLUSH: pages went through multifd channels, which "
+                               "are not in this file\n", m->flushes);
+    }
 }
 
 char *show_text(const Model *m, const char *name)
@@ -248,9 +252,11 @@ char *show_text(const Model *m, const char *name)
 
 /* ---- JSON ---- */
 
+/* Text may come from the stream, or be a file's name: what is not UTF-8 does not go into JSON. */
 static void add_text(struct json_object *o, const char *key, const char *text)
 {
-    json_object_object_add(o, key, json_object_new_string(text));
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    json_object_object_add(o, key, json_object_new_string(valid));
 }
 
 static void add_number(struct json_object *o, const char *key, uint64_t v)
@@ -399,6 +405,9 @@ static struct json_object *summary_json(const Model *m, const char *name)
         json_object_object_add(o, "problem", p);
     }
     json_object_object_add(o, "blocks", blocks_json(m));
+    if (m->flushes) {
+        add_number(o, "multifd-flushes", m->flushes);
+    }
     return o;
 }
 

@@ -246,6 +246,58 @@ static bool apply_discard(Walker *w, const uint8_t *p, unsigned len, uint64_t at
     return true;
 }
 
+/* Each command has its time; NULL if it is now, else what is wrong with it. */
+static const char *command_out_of_order(Walker *w, unsigned cmd, unsigned len)
+{
+    switch (cmd) {
+    case 1:
+    case 8:
+        return w->live->len ? "after the setup" : NULL;
+    case 3:
+        w->advised |= !w->live->len;
+        return w->live->len ? "after the setup" : len != 0 && len != 16 ? "of a wrong length" : NULL;
+    case 4:
+        w->listening |= w->advised;
+        return w->advised ? NULL : "without POSTCOPY_ADVISE";
+    case 5:
+        return w->listening ? NULL : "without POSTCOPY_LISTEN";
+    case 6:
+    case 7:
+        return w->advised ? NULL : "without POSTCOPY_ADVISE";
+    case 9:
+    case 10:
+        return "in a stream with a header: only the continuation of a paused one has it";
+    case 11:
+        return w->live->len ? NULL : "before the setup";
+    default:
+        return NULL;
+    }
+}
+
+/* "POSTCOPY_ADVISE pages of 4096, RAM of 4096": a command and what it carries. */
+static char *command_text(unsigned cmd, const uint8_t *data, unsigned len)
+{
+    const char *name = commands[cmd].name;
+
+    switch (cmd) {
+    case 2:
+        return g_strdup_printf("%s %u", name, walker_be32(data));
+    case 3:
+        return len == 16 ? g_strdup_printf("%s page sizes 0x%x, target page %u", name,
+                                           walker_be32(data + 4), walker_be32(data + 12))
+                         : g_strdup_printf("%s, %u bytes", name, len);
+    case 6: {
+        g_autofree char *block = walker_name(data + 2, data[1]);    /* apply_discard() has looked */
+        return g_strdup_printf("%s block '%s', %u ranges", name, block ? block : "?",
+                               (len - 3 - data[1]) / 16);
+    }
+    case 7:
+        return g_strdup_printf("%s %u bytes", name, walker_be32(data));
+    default:
+        return len ? g_strdup_printf("%s, %u bytes", name, len) : g_strdup(name);
+    }
+}
+
 static bool read_command(Walker *w)
 {
     uint64_t at = source_offset(w->s);
@@ -262,13 +314,16 @@ static bool read_command(Walker *w)
         return model_problem(w->m, at, "command %s of %u bytes, expected %d", commands[cmd].name,
                              len, commands[cmd].length);
     }
+    const char *wrong = command_out_of_order(w, cmd, len);
+    if (wrong) {
+        return model_problem(w->m, at, "command %s %s", commands[cmd].name, wrong);
+    }
     if (cmd == 6 && !apply_discard(w, p + 5, len, at)) {
         return false;
     }
     Section *sec = walker_add_section(w, SEC_COMMAND, at);
     sec->id = cmd;
-    sec->text = len ? g_strdup_printf("%s, %u bytes", commands[cmd].name, len)
-                    : g_strdup(commands[cmd].name);
+    sec->text = command_text(cmd, p + 5, len);
     w->m->switchover_command |= cmd == 11;
     w->postcopy |= cmd == 4;
     if (cmd == 7) {
@@ -297,8 +352,11 @@ static bool check_all_pages(Walker *w, uint64_t at)
             first++;
         }
         return model_problem(w->m, at, "block '%s': %" PRIu64 " of %" PRIu64 " pages were never "
-                             "sent, the first is page %" PRIu64 " (0x%" PRIx64 ")", b->name,
-                             pages - b->seen_pages, pages, first, first * PAGE);
+                             "sent, the first is page %" PRIu64 " (0x%" PRIx64 ")%s", b->name,
+                             pages - b->seen_pages, pages, first, first * PAGE,
+                             w->m->flushes ? ": they went through multifd channels, which are not "
+                                             "in this file"
+                                           : " (multifd would have them in channels of its own)");
     }
     return true;
 }
@@ -400,7 +458,12 @@ static bool read_all(Walker *w)
         return model_problem(w->m, source_offset(w->s), "byte 0x%02x where the description "
                              "starts, expected 0x06", p ? *p : 0);
     }
-    return read_trailer(w);
+    if (!read_trailer(w)) {
+        return false;
+    }
+    return !w->partial || model_problem(w->m, 0, "libvirt's header says that the save was not "
+                                        "completed: the stream is whole, but virsh restore refuses "
+                                        "it");
 }
 
 bool stream_read(Model *m, Source *s)

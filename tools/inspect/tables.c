@@ -120,7 +120,7 @@ static const LayoutTable tables[] = {
       "nobcast uint8; has_ufo uint8; curr_guest_offloads uint64 ?guest_features&4" },
     { "mac", 1, "address buffer:6" },
     { "virtio-console-state", 1, "cols uint16; rows uint16; max_nr_ports uint32; "
-      "ports_map uint32 *1; nr_active_ports uint32; ports @virtio-port.1 *nr_active_ports" },
+      "ports_map uint32 *max_nr_ports/32; nr_active_ports uint32; ports @virtio-port.1 *nr_active_ports" },
     { "virtio-port", 1, "id uint32; guest_connected uint8; host_connected uint8; "
                         "elem_popped uint32" },
     { "virtio/device_endian", 1, "device_endian uint8" },

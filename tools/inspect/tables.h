@@ -9,7 +9,8 @@
  * type: an integer kind, bool, timer; buffer:N and unused_buffer:N bytes;
  * @layout.version for a struct; virtio:layout for what virtio devices have in
  * common around that layout. count: a number, an earlier field, or kH for k
- * per hart. ?field&mask: only there if that bit is set in an earlier field.
+ * per hart, or field/32 for a bit each. ?field&mask: only there if that bit is
+ * set in an earlier field.
  */
 #ifndef INSPECT_TABLES_H
 #define INSPECT_TABLES_H

@@ -22,6 +22,8 @@ typedef struct Walker {
     int footers;                    /* -1: not known yet */
     struct json_object *json;       /* the description, once it was found */
     bool looked_for_json, postcopy;
+    bool advised, listening;        /* postcopy's commands so far */
+    bool partial;                   /* libvirt began to save and never said that it was done */
     size_t next_device;
     uint64_t package_end;           /* offset; 0: not in a package */
 } Walker;
