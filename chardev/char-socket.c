@@ -19,10 +19,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "chardev/char-private.h"
+#include "chardev/passed-fds.h"
 #include "chardev/socket-addr.h"
+#include "chardev/telnet.h"
 #include "util/error.h"
 
-#define MAX_FDS_PER_MESSAGE 16
 #define CONNECT_TIMEOUT_MS 30000
 
 typedef struct Socket {
@@ -43,9 +44,8 @@ typedef struct Socket {
     bool peer_gone;             /* hung up while we could not read: the next client may take over */
     GSource *connect_source, *reconnect_timer;
 
-    int fds[MAX_FDS_PER_MESSAGE];
-    unsigned fds_count;
-    enum { TELNET_TEXT, TELNET_IAC, TELNET_OPTION, TELNET_SUB, TELNET_SUB_IAC } telnet_state;
+    PassedFds passed;
+    Telnet telnet_state;
 } Socket;
 
 static void drop(GSource **source)
@@ -68,39 +68,6 @@ static GSource *watch(Socket *s, int fd, GIOCondition cond, GUnixFDSourceFunc fn
 
 /* ---- receiving ---- */
 
-static void fds_close(Socket *s)
-{
-    for (unsigned i = 0; i < s->fds_count; i++) {
-        close(s->fds[i]);
-    }
-    s->fds_count = 0;
-}
-
-static void fds_keep(Socket *s, struct msghdr *msg)
-{
-    bool first = true;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        if (first) {
-            fds_close(s);
-            first = false;
-        }
-        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (s->fds_count < MAX_FDS_PER_MESSAGE) {
-                s->fds[s->fds_count++] = fd;
-            } else {
-                close(fd);
-            }
-        }
-    }
-}
-
 int chardev_take_fd(Chardev *chr)
 {
     if (chr->ops == &chardev_mux_ops) {
@@ -109,72 +76,16 @@ int chardev_take_fd(Chardev *chr)
     if (chr->ops != &chardev_socket_ops) {
         return -1;
     }
-    Socket *s = chr->priv;
-    if (s->fds_count == 0) {
-        return -1;
-    }
-    int fd = s->fds[0];
-    s->fds_count--;
-    memmove(s->fds, s->fds + 1, s->fds_count * sizeof(int));
-    return fd;
-}
-
-/* Takes the commands out of what a telnet client sent; returns what is left. */
-static size_t telnet_filter(Socket *s, uint8_t *buf, size_t len)
-{
-    size_t out = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = buf[i];
-        switch (s->telnet_state) {
-        case TELNET_TEXT:
-            if (c == 255) {
-                s->telnet_state = TELNET_IAC;
-            } else {
-                buf[out++] = c;
-            }
-            break;
-        case TELNET_IAC:
-            s->telnet_state = c >= 251 && c <= 254 ? TELNET_OPTION /* WILL, WONT, DO, DONT */
-                              : c == 250           ? TELNET_SUB
-                                                   : TELNET_TEXT;
-            if (c == 255) {
-                buf[out++] = c;
-            }
-            break;
-        case TELNET_OPTION:
-            s->telnet_state = TELNET_TEXT;
-            break;
-        case TELNET_SUB:
-            s->telnet_state = c == 255 ? TELNET_SUB_IAC : TELNET_SUB;
-            break;
-        case TELNET_SUB_IAC:
-            s->telnet_state = c == 240 ? TELNET_TEXT : TELNET_SUB;
-            break;
-        }
-    }
-    return out;
+    return passed_fds_take(&((Socket *)chr->priv)->passed);
 }
 
 static ssize_t socket_read(Chardev *chr, uint8_t *buf, size_t len)
 {
     Socket *s = chr->priv;
-    union {
-        char space[CMSG_SPACE(sizeof(int) * MAX_FDS_PER_MESSAGE)];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = { buf, len };
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = control.space, .msg_controllen = sizeof(control.space),
-    };
-    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
+    ssize_t n = passed_fds_receive(&s->passed, s->fd, buf, len);
 
-    if (n > 0) {
-        fds_keep(s, &msg);
-    }
     if (n > 0 && s->telnet) {
-        n = telnet_filter(s, buf, n);
+        n = telnet_filter(&s->telnet_state, buf, n);
         if (n == 0) {
             errno = EAGAIN;
             return -1;
@@ -212,12 +123,11 @@ static void connection_begin(Socket *s, int fd)
     }
     s->fd = fd;
     s->peer_gone = false;
-    s->telnet_state = TELNET_TEXT;
+    s->telnet_state = (Telnet){ TELNET_TEXT };
     s->io = fdio_new(s->chr, fd, fd, &socket_io_ops);
     s->hup_source = watch(s, fd, G_IO_HUP, peer_hung_up);
     if (s->telnet) {
-        static const uint8_t hello[] = { 255, 251, 1, 255, 251, 3, 255, 251, 0, 255, 253, 0 };
-        fdio_write(s->io, hello, sizeof(hello)); /* WILL ECHO, SGA, BINARY; DO BINARY */
+        fdio_write(s->io, telnet_hello, sizeof(telnet_hello));
     }
     chardev_set_connected(s->chr, true);
 }
@@ -228,7 +138,7 @@ static void connection_close(Socket *s)
     fdio_free(s->io);
     s->io = NULL;
     s->fd = -1;
-    fds_close(s);
+    passed_fds_clear(&s->passed);
     chardev_set_connected(s->chr, false);
 }
 
