@@ -70,28 +70,10 @@ static bool add_defaults(CommandLine *cl, GError **errp)
 
 /* ---- building ---- */
 
-/* The dirty log exists before the vCPUs do. */
-static void write_barrier(void *opaque)
-{
-    Machine *machine = opaque;
-
-    if (machine->cpus) {
-        cpus_write_barrier(machine->cpus);
-    }
-}
-
 static void build_core(Machine *m, MachineConfig *config)
 {
-    m->config = config;
-    m->loop = main_loop_new();
+    machine_core_init(m, config);
     bql_lock(m->loop);
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, write_barrier, m);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->vmstate = vmstate_registry_new();
-    vmstate_set_dialect(m->vmstate, config->dialect);
-    m->runstate = runstate_new(m);
     m->fds = fdsets_new();
     m->chardevs = chardevs_new(m);
     m->monitors = monitors_new(m);
@@ -333,14 +315,8 @@ static void take_down(Vl *vl)
     cpus_free(m->cpus);
     chardevs_free(m->chardevs);
     fdsets_free(m->fds);
-    runstate_free(m->runstate);
-    vmstate_registry_free(m->vmstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
     bql_unlock(m->loop);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
 }
 
 static void print_warnings(const Vl *vl)

@@ -41,6 +41,15 @@ typedef struct Machine {
 } Machine;
 
 /**
+ * Main loop, clock, RAM list, dirty log, address space, vmstate registry and
+ * run state of a zeroed Machine. config may be NULL, in tests. Main thread,
+ * BQL not held.
+ */
+void machine_core_init(Machine *machine, struct MachineConfig *config);
+/** The reverse; everything else is gone already. Main thread, BQL not held. */
+void machine_core_clear(Machine *machine);
+
+/**
  * One line on stderr: "[TIMESTAMP ][GUEST ]PROGRAM: MESSAGE", as -msg asks.
  * For what has no caller to return to: signals, a failed incoming migration,
  * device warnings. Any thread.

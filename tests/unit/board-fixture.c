@@ -73,10 +73,6 @@ static void make_disk(BoardFixture *f)
     close(fd);
 }
 
-static void no_barrier(void *opaque)
-{
-}
-
 BoardFixture *board_fixture_new(const BoardOptions *o)
 {
     BoardFixture *f = g_new0(BoardFixture, 1);
@@ -85,16 +81,8 @@ BoardFixture *board_fixture_new(const BoardOptions *o)
 
     make_disk(f);
     config_init(f, o);
-    m->config = &f->config;
-    m->loop = main_loop_new();
+    machine_core_init(m, &f->config);
     bql_lock(m->loop);
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, no_barrier, NULL);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->vmstate = vmstate_registry_new();
-    vmstate_set_dialect(m->vmstate, o->dialect);
-    m->runstate = runstate_new(m);
     m->chardevs = chardevs_new(m);
     board_init_ram(m, &err);
     g_assert_no_error(err);
@@ -113,14 +101,8 @@ void board_fixture_free(BoardFixture *f)
     board_free(f->board);
     cpus_free(m->cpus);
     chardevs_free(m->chardevs);
-    runstate_free(m->runstate);
-    vmstate_registry_free(m->vmstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
     bql_unlock(m->loop);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
     g_ptr_array_unref(f->config.devices);
     g_ptr_array_unref(f->config.drives);
     g_ptr_array_unref(f->config.netdevs);

@@ -18,11 +18,6 @@ typedef struct Fixture {
     char *dir;
 } Fixture;
 
-static inline void no_vcpus(void *opaque)
-{
-    (void)opaque;
-}
-
 static inline void monitor_machine_setup(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -31,18 +26,11 @@ static inline void monitor_machine_setup(Fixture *f, gconstpointer data)
     f->config.name = (char *)"guest,1";
     f->config.objects = g_ptr_array_new();
     Machine *m = &f->m;
-    m->config = &f->config;
-    m->loop = main_loop_new();
+    machine_core_init(m, &f->config);
     bql_lock(m->loop);
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, no_vcpus, NULL);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->vmstate = vmstate_registry_new();
     m->fds = fdsets_new();
     m->chardevs = chardevs_new(m);
     m->monitors = monitors_new(m);
-    m->runstate = runstate_new(m);
     m->migration = migration_new(m);
 }
 
@@ -55,14 +43,8 @@ static inline void monitor_machine_teardown(Fixture *f, gconstpointer data)
     m->monitors = NULL;
     chardevs_free(m->chardevs);
     fdsets_free(m->fds);
-    runstate_free(m->runstate);
-    vmstate_registry_free(m->vmstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
     bql_unlock(m->loop);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
     g_ptr_array_free(f->config.objects, TRUE);
     g_rmdir(f->dir);
     g_free(f->dir);

@@ -9,21 +9,12 @@
     "rv64,h=off,debug=off,zba=off,zbb=off,zbc=off,zbs=off,zicbom=off,zicbop=off,zicboz=off,"       \
     "zawrs=off,zfa=off,zihintntl=off,svadu=off,svvptc=off,sv57=off,pmu-mask=0"
 
-static void no_barrier(void *opaque)
-{
-}
-
 static Machine *rig_new(const char *model, StreamDialect dialect)
 {
     Machine *m = g_new0(Machine, 1);
     GError *err = NULL;
 
-    m->loop = main_loop_new();
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, no_barrier, NULL);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->vmstate = vmstate_registry_new();
+    machine_core_init(m, NULL);
     vmstate_set_dialect(m->vmstate, dialect);
     m->cpus = cpus_new(m, model, 1, &err);
     g_assert_no_error(err);
@@ -33,12 +24,7 @@ static Machine *rig_new(const char *model, StreamDialect dialect)
 static void rig_free(Machine *m)
 {
     cpus_free(m->cpus);
-    vmstate_registry_free(m->vmstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
     g_free(m);
 }
 

@@ -37,29 +37,16 @@ static MemTxResult done_write(void *opaque, uint64_t offset, unsigned size, uint
 
 static const MemoryRegionOps done_ops = {done_read, done_write};
 
-static void barrier(void *opaque)
-{
-    Rig *rig = opaque;
-
-    if (rig->machine.cpus) {
-        cpus_write_barrier(rig->machine.cpus);
-    }
-}
-
 static Rig *rig_new(unsigned harts)
 {
     Rig *rig = g_new0(Rig, 1);
     Machine *m = &rig->machine;
     GError *err = NULL;
 
-    m->loop = main_loop_new();
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
+    machine_core_init(m, NULL);
     RAMBlock *block = ram_list_add(m->ram, "ram", RAM_BYTES, NULL, &err);
     g_assert_no_error(err);
     block->guest_addr = RAM_BASE;
-    m->dirty = dirty_log_new(m->ram, barrier, rig);
-    m->as = address_space_new(m->loop, m->dirty);
     g_assert_true(address_space_add_ram(m->as, "ram", RAM_BASE, block, &err));
     g_assert_true(address_space_add_io(m->as, "done", DONE_BASE, 0x1000, &done_ops, rig, &err));
     rig->ram = block->host;
@@ -75,11 +62,7 @@ static void rig_free(Rig *rig)
     cpus_pause_all(m->cpus);
     cpus_free(m->cpus);
     m->cpus = NULL;
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
     g_free(rig);
 }
 

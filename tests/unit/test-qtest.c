@@ -14,13 +14,8 @@ static void fixture_init(Fixture *f)
 {
     memset(f, 0, sizeof(*f));
     Machine *m = &f->machine;
-    m->loop = main_loop_new();
+    machine_core_init(m, NULL);
     bql_lock(m->loop);
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
-    m->dirty = dirty_log_new(m->ram, NULL, NULL);
-    m->as = address_space_new(m->loop, m->dirty);
-    m->runstate = runstate_new(m);
     f->ram = ram_list_add(m->ram, "ram", 1 << 20, NULL, NULL);
     g_assert_true(address_space_add_ram(m->as, "ram", 0x80000000, f->ram, NULL));
     f->qtest = qtest_new(m, NULL, NULL, NULL);
@@ -31,13 +26,8 @@ static void fixture_clear(Fixture *f)
     Machine *m = &f->machine;
 
     qtest_free(f->qtest);
-    runstate_free(m->runstate);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
     bql_unlock(m->loop);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
 }
 
 static void expect(Fixture *f, const char *line, const char *want)

@@ -16,26 +16,15 @@ typedef struct Rig {
     RAMBlock *block;
 } Rig;
 
-static void barrier(void *opaque)
-{
-    Rig *rig = opaque;
-
-    cpus_write_barrier(rig->m.cpus);
-}
-
 static Rig *rig_new(const char *model)
 {
     Rig *rig = g_new0(Rig, 1);
     Machine *m = &rig->m;
     GError *err = NULL;
 
-    m->loop = main_loop_new();
-    m->clock = virtual_clock_new(m->loop);
-    m->ram = ram_list_new();
+    machine_core_init(m, NULL);
     rig->block = ram_list_add(m->ram, "ram", 1 << 20, NULL, &err);
     rig->ram = rig->block->host;
-    m->dirty = dirty_log_new(m->ram, barrier, rig);
-    m->as = address_space_new(m->loop, m->dirty);
     g_assert_true(address_space_add_ram(m->as, "ram", RAM, rig->block, &err));
     m->cpus = cpus_new(m, model, 1, &err);
     g_assert_no_error(err);
@@ -50,11 +39,7 @@ static void rig_free(Rig *rig)
     Machine *m = &rig->m;
 
     cpus_free(m->cpus);
-    address_space_free(m->as);
-    dirty_log_free(m->dirty);
-    ram_list_free(m->ram);
-    virtual_clock_free(m->clock);
-    main_loop_free(m->loop);
+    machine_core_clear(m);
     g_free(rig);
 }
 
