@@ -171,17 +171,30 @@ static MemTxResult io_access_locked(AddressSpace *as, const MemoryRegion *region
 
 /* ---- copying ---- */
 
+/* The region at addr, where in it that is, and how many of len bytes it holds from there. */
+static const MemoryRegion *find_part(AddressSpace *as, uint64_t addr, size_t len, uint64_t *offset,
+                                     size_t *part)
+{
+    const MemoryRegion *region = address_space_lookup(as, addr);
+
+    if (region) {
+        *offset = addr - region->base;
+        *part = MIN(len, region->size - *offset);
+    }
+    return region;
+}
+
 MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_t len)
 {
     uint8_t *to = buf;
 
     while (len > 0) {
-        const MemoryRegion *region = address_space_lookup(as, addr);
+        uint64_t offset;
+        size_t n;
+        const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
         if (!region) {
             return MEMTX_ERROR;
         }
-        uint64_t offset = addr - region->base;
-        size_t n = MIN(len, region->size - offset);
         if (region->block) {
             guest_ram_copy_from(to, region->block->host + offset, n);
         } else if (io_access_locked(as, region, offset, to, n, false) != MEMTX_OK) {
@@ -209,12 +222,12 @@ static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *
                                 bool rom_too)
 {
     while (len > 0) {
-        const MemoryRegion *region = address_space_lookup(as, addr);
+        uint64_t offset;
+        size_t n;
+        const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
         if (!region) {
             return MEMTX_ERROR;
         }
-        uint64_t offset = addr - region->base;
-        size_t n = MIN(len, region->size - offset);
         if (!region->block) {
             if (io_access_locked(as, region, offset, (uint8_t *)from, n, true) != MEMTX_OK) {
                 return MEMTX_ERROR;

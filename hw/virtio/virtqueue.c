@@ -371,40 +371,51 @@ void virtqueue_notify(VirtQueue *vq)
 
 /* ---- scatter lists ---- */
 
+/* How far a walk over a scatter list has come. */
+typedef struct IovWalk {
+    const struct iovec *iov;
+    unsigned left;
+    uint64_t skip;      /* bytes of the list before the next part */
+} IovWalk;
+
+/* The next contiguous part of at most want bytes; 0 at the end of the list. */
+static size_t iov_next(IovWalk *walk, size_t want, uint8_t **at)
+{
+    for (; walk->left; walk->iov++, walk->left--) {
+        if (walk->skip < walk->iov->iov_len) {
+            size_t part = MIN(want, walk->iov->iov_len - walk->skip);
+
+            *at = (uint8_t *)walk->iov->iov_base + walk->skip;
+            walk->skip += part;
+            return part;
+        }
+        walk->skip -= walk->iov->iov_len;
+    }
+    return 0;
+}
+
 size_t iov_read(const struct iovec *iov, unsigned n, uint64_t offset, void *buf, size_t len)
 {
-    size_t done = 0;
+    IovWalk walk = { iov, n, offset };
+    size_t done = 0, part;
+    uint8_t *at;
 
-    for (unsigned i = 0; i < n && done < len; i++) {
-        size_t part;
-
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        part = MIN(len - done, iov[i].iov_len - offset);
-        guest_ram_copy_from((uint8_t *)buf + done, (const uint8_t *)iov[i].iov_base + offset, part);
+    while (done < len && (part = iov_next(&walk, len - done, &at)) > 0) {
+        guest_ram_copy_from((uint8_t *)buf + done, at, part);
         done += part;
-        offset = 0;
     }
     return done;
 }
 
 size_t iov_write(const struct iovec *iov, unsigned n, uint64_t offset, const void *buf, size_t len)
 {
-    size_t done = 0;
+    IovWalk walk = { iov, n, offset };
+    size_t done = 0, part;
+    uint8_t *at;
 
-    for (unsigned i = 0; i < n && done < len; i++) {
-        size_t part;
-
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        part = MIN(len - done, iov[i].iov_len - offset);
-        guest_ram_copy_to((uint8_t *)iov[i].iov_base + offset, (const uint8_t *)buf + done, part);
+    while (done < len && (part = iov_next(&walk, len - done, &at)) > 0) {
+        guest_ram_copy_to(at, (const uint8_t *)buf + done, part);
         done += part;
-        offset = 0;
     }
     return done;
 }

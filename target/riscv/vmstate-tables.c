@@ -61,14 +61,17 @@ const VMStateDescription *const riscv_cpu_common_vmsds[] = { &common, NULL };
 
 /* ---- parts of cpu ---- */
 
+#define PMU_COUNTER_VALUES                                                                        \
+    VMSTATE_UINT64(mhpmcounter_val, WirePmuCounter),                                              \
+    VMSTATE_UINT64(mhpmcounterh_val, WirePmuCounter),                                             \
+    VMSTATE_UINT64(mhpmcounter_prev, WirePmuCounter),                                             \
+    VMSTATE_UINT64(mhpmcounterh_prev, WirePmuCounter)
+
 static const VMStateDescription pmu_counter_v5 = {
     .name = "cpu/pmu",
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]){ VMSTATE_UINT64(mhpmcounter_val, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounterh_val, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounter_prev, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounterh_prev, WirePmuCounter),
+    .fields = (const VMStateField[]){ PMU_COUNTER_VALUES,
                                       VMSTATE_BOOL(started, WirePmuCounter),
                                       VMSTATE_END_OF_LIST() },
 };
@@ -77,10 +80,7 @@ static const VMStateDescription pmu_counter_v10 = {
     .name = "cpu/pmu",
     .version_id = 2,
     .minimum_version_id = 2,
-    .fields = (const VMStateField[]){ VMSTATE_UINT64(mhpmcounter_val, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounterh_val, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounter_prev, WirePmuCounter),
-                                      VMSTATE_UINT64(mhpmcounterh_prev, WirePmuCounter),
+    .fields = (const VMStateField[]){ PMU_COUNTER_VALUES,
                                       VMSTATE_END_OF_LIST() },
 };
 
