@@ -2,66 +2,121 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whole migrations, timed: Ferry to Ferry and, in the same run, QEMU 10.0 to QEMU 10.0.
 
-The same Linux guest of 1 GiB, on the same CPU, idle and under load, over the loopback:
+The same guest, on the same CPU, over the loopback:
 
-    idle    nothing but its timer; half of its memory filled; no bandwidth limit
-    loaded  the load generator at a fixed rate, XBZRLE, 64 MiB cache, 32 MiB/s, 300 ms
+    idle      Linux, 1 GiB, half of it filled; no bandwidth limit
+    idle-rp   the same with a return path: the source waits for the destination's word
+    loaded    the load generator at a fixed rate, XBZRLE, 64 MiB cache, 32 MiB/s, 300 ms
+    beat      a bare guest of 64 MiB that prints a line each millisecond: its own view
 
-Printed for each: total time, downtime, bytes and their rate, passes, pages, and the CPU seconds of
-source and destination during the migration, whole and per GiB of pages sent in whatever form; then
-the ratios. All threads count, so under load the source's seconds are its software CPU's as well.
+The two programs take turns (A B A B), each with its guest moving on from process to process; the
+other's guest is stopped meanwhile. Printed for each is the median of all moves and, in brackets,
+the least and the most; then the ratios of the medians, and the host's load before and after.
 
-    migration.py [--memory MIB] [--fill MIB] [--runs N] [--peer qemu-7.2] [--only NAME]
+    down    what query-migrate says: until all is sent or, with a return path, confirmed
+    gap     what can be seen from outside, for both alike: from the source's STOP event to the
+            destination's RESUME event; for beat, from the last byte that the guest printed here
+            to the first that it printed there
+    s/GiB   CPU seconds of all threads during the migration, per GiB of pages sent in any form;
+            under load the source's are its software CPU's as well
+
+    migration.py [--memory MIB] [--fill MIB] [--runs N] [--cases A,B] [--peer qemu-7.2] [--only NAME]
 """
 import argparse
 import os
+import select
+import statistics
 import sys
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'migration'))
 from ferrytest import emulators  # noqa: E402
 from ferrytest.channels import TCP4  # noqa: E402
-from ferrytest.guest import Linux  # noqa: E402
+from ferrytest.guest import Bare, Linux  # noqa: E402
 from ferrytest.move import wait_loaded, wait_migration  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Bench, Failed  # noqa: E402
+from ferrytest.tap import Bench, Failed, wait_until  # noqa: E402
 
 BOOT = 300  # seconds
 MIB = 1 << 20
 PAGE = 4096
+SETTLE = 1.0  # seconds that a guest runs before it is moved
+
+
+class Case:
+    """What is moved, and how."""
+
+    def __init__(self, guest, caps=None, params=None, beat=False):
+        self.guest = guest
+        self.caps = caps or {}
+        self.params = params or {}
+        self.beat = beat
+
+
+def cases(options):
+    fill = '%dM' % options.fill
+    idle = Linux('loadgen', memory=options.memory, size='4K', rate=10, fill=fill)
+    loaded = Linux('loadgen', memory=options.memory, rate=options.rate, fill=fill)
+    return {
+        'idle': Case(idle, params={'max-bandwidth': 0}),
+        'idle-rp': Case(idle, {'return-path': True}, {'max-bandwidth': 0}),
+        'loaded': Case(loaded, {'xbzrle': True},
+                       {'max-bandwidth': 32 * MIB, 'downtime-limit': 300,
+                        'xbzrle-cache-size': 64 * MIB}),
+        'beat': Case(Bare('idle', memory=64, tick=1, print=1), params={'max-bandwidth': 0},
+                     beat=True),
+    }
+
+
+# ---- what is measured ----
+
+COLUMNS = (  # attribute, heading, unit's divisor, format
+    ('total_ms', 'total ms', 1, '%.0f'), ('down_ms', 'down ms', 1, '%.0f'),
+    ('gap_ms', 'gap ms', 1, '%.2f'), ('bytes', 'MiB', MIB, '%.1f'), ('passes', 'passes', 1, '%.0f'),
+    ('down_bytes', 'down KiB', 1024, '%.0f'), ('source_cpu', 'src s/GiB', 1, '%.2f'),
+    ('destination_cpu', 'dst s/GiB', 1, '%.2f'))
 
 
 class Result:
     """One migration's numbers."""
 
-    def __init__(self, info, source_cpu, destination_cpu):
+    def __init__(self, info, gap_ms, source_cpu, destination_cpu):
         ram = info['ram']
-        delta = info.get('xbzrle-cache', {})
+        pages = ram['normal'] + ram['duplicate'] + info.get('xbzrle-cache', {}).get('pages', 0)
+        gib = max(pages, 1) * PAGE / (1 << 30)
         self.total_ms = info['total-time']
         self.down_ms = info['downtime']
+        self.gap_ms = gap_ms
         self.bytes = ram['transferred']
         self.passes = ram['dirty-sync-count']
-        self.whole = ram['normal']
-        self.zero = ram['duplicate']
-        self.deltas = delta.get('pages', 0)
-        self.source_cpu = source_cpu
-        self.destination_cpu = destination_cpu
-
-    def per_gib(self, seconds):
-        return seconds * (1 << 30) / (max(self.whole + self.zero + self.deltas, 1) * PAGE)
-
-    def line(self, name):
-        return '%-22s %8d %9d %9.1f %9.1f %7d %9d %9d %8d %7.2f %7.2f %9.2f %9.2f' % (
-            name, self.total_ms, self.down_ms, self.bytes / MIB,
-            self.bytes / MIB / max(self.total_ms, 1) * 1000, self.passes, self.whole, self.zero,
-            self.deltas, self.source_cpu, self.destination_cpu, self.per_gib(self.source_cpu),
-            self.per_gib(self.destination_cpu))
+        self.down_bytes = ram.get('downtime-bytes', 0)
+        self.source_cpu = source_cpu / gib
+        self.destination_cpu = destination_cpu / gib
 
 
-HEAD = '%-22s %8s %9s %9s %9s %7s %9s %9s %8s %7s %7s %9s %9s' % (
-    '', 'total ms', 'down ms', 'MiB', 'MiB/s', 'passes', 'whole', 'zero', 'delta', 'src s', 'dst s',
-    'src s/GiB', 'dst s/GiB')
+def median(results, attribute):
+    return statistics.median(getattr(r, attribute) for r in results)
+
+
+def print_results(name, results):
+    print('%s (%d moves)' % (name, len(results)))
+    for attribute, heading, divisor, form in COLUMNS:
+        values = [getattr(r, attribute) / divisor for r in results]
+        print(('    %-10s ' + form + '  [' + form + ' .. ' + form + ']') % (
+            heading, statistics.median(values), min(values), max(values)), flush=True)
+
+
+def print_ratios(name, ferry, peer, peer_name):
+    def ratio(attribute):
+        a, b = median(ferry, attribute), median(peer, attribute)
+        return '%.2f' % (a / b) if b else '%g to %g' % (a, b)
+    print('%-9s ' % (name + ':') + ', '.join(
+        '%s %s' % (text, ratio(attribute)) for text, attribute in (
+            ('total', 'total_ms'), ('reported downtime', 'down_ms'), ('gap', 'gap_ms'),
+            ('bytes', 'bytes'), ('source CPU', 'source_cpu'),
+            ('destination CPU', 'destination_cpu'))) + " of %s's" % peer_name)
 
 
 def cpu_seconds(vm):
@@ -71,82 +126,139 @@ def cpu_seconds(vm):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def guests(options):
-    """name -> (guest, capabilities, parameters)."""
-    fill = '%dM' % options.fill
-    return {
-        'idle': (Linux('loadgen', memory=options.memory, size='4K', rate=10, fill=fill),
-                 {}, {'max-bandwidth': 0}),
-        'loaded': (Linux('loadgen', memory=options.memory, rate=options.rate, fill=fill),
-                   {'xbzrle': True},
-                   {'max-bandwidth': 32 * MIB, 'downtime-limit': 300,
-                    'xbzrle-cache-size': 64 * MIB}),
-    }
+def stamp_ms(event):
+    return event['timestamp']['seconds'] * 1e3 + event['timestamp']['microseconds'] / 1e3
 
 
-def destination(bench, emulator, guest, name, uri):
-    vm = VM(bench, name, emulator, guest, paused=True, incoming='defer')
-    vm.command('migrate-incoming', uri=uri)
-    return vm
+def event_gap(source, there):
+    """STOP to RESUME: both are stamped by the same host's clock."""
+    def last(vm, name):
+        return stamp_ms([e for e in vm.qmp.poll_events() if e['event'] == name][-1])
+    return last(there, 'RESUME') - last(source, 'STOP')
 
 
-def move(bench, source, guest, caps, params, number):
-    """Moves the guest on to a new process, which it returns with the numbers."""
-    name = 'hop%d' % number
-    uri = TCP4(bench).outgoing
-    there = destination(bench, source.emulator, guest, name, uri)
-    for capability, state in caps.items():
-        source.set_capabilities(**{capability: state})
-    source.command('migrate-set-parameters', **params)
-    before = cpu_seconds(source), cpu_seconds(there)
-    source.command('migrate', uri=uri)
-    wait_migration(source, timeout=120)
-    source_cpu = cpu_seconds(source) - before[0]
-    wait_loaded(there)
-    destination_cpu = cpu_seconds(there) - before[1]
-    time.sleep(0.2)         # QEMU 7.2 says "completed" before it has written the times down
-    info = source.migration()
-    for capability in caps:     # the destination of the next hop is a source again
-        there.set_capabilities(**{capability: False})
-    source.quit()
-    there.command('cont')
-    there.console.wait_for('loadgen: gen=', 30)     # a dead guest would make the next hop cheap
-    return there, Result(info, source_cpu, destination_cpu)
+class Beats:
+    """Console output with the time of each piece.
+
+    One thread, which reads pipes that take the place of the consoles' files; ends with close().
+    """
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.times = {}
+        self._files = {}
+        self._ended = False
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self._thread.start()
+        bench.at_end(self.close)
+
+    def listen(self, name):
+        """Before the process of this name starts."""
+        path = self.bench.path(name + '.console')
+        os.mkfifo(path)
+        self.times[name] = []
+        self._files[os.open(path, os.O_RDWR | os.O_NONBLOCK)] = name
+
+    def _loop(self):
+        while not self._ended:
+            files = list(self._files)
+            for fd in select.select(files, [], [], 0.05)[0]:
+                os.read(fd, 65536)
+                self.times[self._files[fd]].append(time.monotonic() * 1e3)
+
+    def gap(self, here, there):
+        wait_until(lambda: len(self.times[there]) > 3, 10, 'the guest to print in %s' % there)
+        return self.times[there][0] - self.times[here][-1]
+
+    def close(self):
+        self._ended = True
+        self._thread.join(5)
+        for fd in self._files:
+            os.close(fd)
 
 
-def measure(emulator, name, guest, caps, params, runs):
-    """Boots once, moves `runs` times; the best by total time."""
-    bench = Bench('%s-%s' % (emulator.name, name))
-    results = []
+# ---- moving ----
+
+class Mover:
+    """One program's guest, moving from process to process."""
+
+    def __init__(self, bench, emulator, case):
+        self.bench = bench
+        self.emulator = emulator
+        self.case = case
+        self.beats = Beats(bench) if case.beat else None
+        self.number = 0
+        self.results = []
+        self.vm = self._start(paused=False)
+
+    def _start(self, **how):
+        name = '%s-%d' % (self.emulator.name.replace('.', ''), self.number)
+        self.number += 1
+        if self.beats:
+            self.beats.listen(name)
+        return VM(self.bench, name, self.emulator, self.case.guest, **how)
+
+    def wait_booted(self):
+        if self.beats:
+            wait_until(lambda: len(self.beats.times[self.vm.name]) > 20, BOOT, 'the guest')
+        else:
+            self.vm.console.wait_for('loadgen: gen=', BOOT)
+
+    def rest(self):
+        self.vm.command('stop')
+
+    def move(self):
+        """Moves the guest on and notes the numbers; it is stopped afterwards."""
+        case, source = self.case, self.vm
+        there = self._start(paused=False, incoming='defer')
+        states = {name.replace('-', '_'): state for name, state in case.caps.items()}
+        source.set_capabilities(**states)
+        there.set_capabilities(**{n: s for n, s in states.items() if n == 'return_path'})
+        source.command('migrate-set-parameters', **case.params)
+        uri = TCP4(self.bench).outgoing
+        there.command('migrate-incoming', uri=uri)
+        source.command('cont')
+        time.sleep(SETTLE)
+        before = cpu_seconds(source), cpu_seconds(there)
+        source.command('migrate', uri=uri)
+        wait_migration(source, timeout=120)
+        source_cpu = cpu_seconds(source) - before[0]
+        wait_loaded(there)
+        destination_cpu = cpu_seconds(there) - before[1]
+        time.sleep(0.2)     # QEMU 7.2 says "completed" before it has written the times down
+        gap = (self.beats.gap(source.name, there.name) if self.beats
+               else event_gap(source, there))
+        self.results.append(Result(source.migration(), gap, source_cpu, destination_cpu))
+        source.quit()
+        if not self.beats:  # a dead guest would make the next move cheap
+            there.console.wait_for('loadgen: gen=', 30)
+        there.command('stop')
+        there.set_capabilities(**{n: False for n in states})
+        self.vm = there
+
+
+def measure(name, case, subjects, runs):
+    """name of the emulator -> results."""
+    bench = Bench(name)
+    movers = []
     try:
-        vm = VM(bench, 'boot', emulator, guest)
-        vm.console.wait_for('loadgen: gen=', BOOT)
+        movers = [Mover(bench, e, case) for e in subjects]
+        for mover in movers:
+            mover.wait_booted()
+        time.sleep(SETTLE)
+        for mover in movers:
+            mover.rest()
         for number in range(runs):
-            if number and not emulator.restores_sstc:
-                break           # a guest that QEMU 7.2 has moved once is deaf to its timer
-            vm, result = move(bench, vm, guest, caps, params, number)
-            results.append(result)
+            for mover in movers:
+                if number == 0 or mover.emulator.restores_sstc:
+                    mover.move()    # a guest that QEMU 7.2 has moved once is deaf to its timer
     except Failed as error:
-        print('%s: %s' % (bench.name, error))
+        print('%s: %s' % (name, error))
         for line in bench.explain():
             print('    ' + line)
     finally:
         bench.close()
-    return min(results, key=lambda r: r.total_ms) if results else None
-
-
-def ratios(name, ferry, qemu, peer):
-    def ratio(a, b):
-        return '%.2f' % (a / b) if b else '-'
-    print('%-22s total time %s, downtime %s, bytes %s, passes %s, CPU s/GiB: source %s, '
-          'destination %s, both %s of %s\'s' % (
-              name + ':', ratio(ferry.total_ms, qemu.total_ms),
-              ratio(ferry.down_ms, qemu.down_ms), ratio(ferry.bytes, qemu.bytes),
-              ratio(ferry.passes, qemu.passes),
-              ratio(ferry.per_gib(ferry.source_cpu), qemu.per_gib(qemu.source_cpu)),
-              ratio(ferry.per_gib(ferry.destination_cpu), qemu.per_gib(qemu.destination_cpu)),
-              ratio(ferry.per_gib(ferry.source_cpu + ferry.destination_cpu),
-                    qemu.per_gib(qemu.source_cpu + qemu.destination_cpu)), peer))
+    return {m.emulator.name: m.results for m in movers if m.results}
 
 
 def main():
@@ -154,7 +266,8 @@ def main():
     parser.add_argument('--memory', type=int, default=1024, help='MiB of the guest')
     parser.add_argument('--fill', type=int, default=400, help='MiB that hold something')
     parser.add_argument('--rate', type=int, default=50000, help='increments per second, loaded')
-    parser.add_argument('--runs', type=int, default=3, help='moves of which the best is shown')
+    parser.add_argument('--runs', type=int, default=5, help='moves of each program and case')
+    parser.add_argument('--cases', default='idle,idle-rp,loaded,beat')
     parser.add_argument('--only', choices=['ferry', 'qemu-10.0', 'qemu-7.2'])
     parser.add_argument('--peer', choices=['qemu-10.0', 'qemu-7.2'], default='qemu-10.0')
     options = parser.parse_args()
@@ -169,17 +282,17 @@ def main():
             print('%s: skipped: %s' % (emulator.name, emulator.missing()))
     subjects = [e for e in subjects if not e.missing()]
     found = {}
-    print(HEAD, flush=True)
-    for name, (guest, caps, params) in guests(options).items():
-        for emulator in subjects:
-            result = measure(emulator, name, guest, caps, params, options.runs)
-            if result:
-                found[name, emulator.name] = result
-                print(result.line('%s, %s' % (name, emulator.name)), flush=True)
-    for name in ('idle', 'loaded'):
-        if (name, 'ferry') in found and (name, peer.name) in found:
-            ratios(name, found[name, 'ferry'], found[name, peer.name], peer.name)
-    return 0 if any(key[1] == 'ferry' for key in found) or options.only == peer.name else 1
+    print('load before: %.1f %.1f %.1f' % os.getloadavg())
+    for name in options.cases.split(','):
+        found[name] = measure(name, cases(options)[name], subjects, options.runs)
+        for emulator, results in found[name].items():
+            print_results('%s, %s' % (name, emulator), results)
+    for name, by_emulator in found.items():
+        if 'ferry' in by_emulator and peer.name in by_emulator:
+            print_ratios(name, by_emulator['ferry'], by_emulator[peer.name], peer.name)
+    print('load after: %.1f %.1f %.1f' % os.getloadavg())
+    complete = all('ferry' in f or options.only == peer.name for f in found.values())
+    return 0 if complete else 1
 
 
 if __name__ == '__main__':

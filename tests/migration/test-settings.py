@@ -241,6 +241,45 @@ def info_migrate(bench):
     check_equal(ram['total'], (32 << 20) + (64 << 20) + (60 << 10), 'total')
 
 
+def switchover_steps(bench):
+    """`info migrate -a`: when each step was reached, in order, and the downtime is that time."""
+    only_ferry('the steps are our own')
+    move = Move(bench, EMULATOR, Bare('loadgen', size='4M'), channels.Unix(bench),
+                caps={'return_path': True})
+    move.run()
+
+    def steps(vm):
+        found = re.findall(r'^switchover (.+): ([\d.]+) ms$', vm.hmp('info migrate -a'), re.M)
+        check('\nswitchover ' not in vm.hmp('info migrate'), 'steps that nobody asked for')
+        return [name for name, _ in found], [float(ms) for _, ms in found]
+
+    names, times = steps(move.source)
+    check_equal(names, ['asked', 'stopped', 'devices taken', 'synced', 'ram sent', 'all sent',
+                        'confirmed'], 'steps of the source')
+    check_equal(times, sorted(times), 'their order')
+    check_equal(int(times[-1]), move.source.migration()['downtime'], 'downtime')
+    names, times = steps(move.destination)
+    check_equal(names, ['first device', 'loaded', 'source told', 'started'],
+                'steps of the destination')
+    check_equal(times, sorted(times), 'their order')
+
+
+def extra_pass_before_stop(bench):
+    """
+    All of memory would fit into the limit, and yet an idle guest is not stopped before it is sent:
+    what remains for the standstill is device state and a few pages.
+    """
+    only_ferry('QEMU stops the guest as soon as the rest fits')
+    move = Move(bench, EMULATOR, Bare('idle'), channels.Unix(bench), caps={'return_path': True},
+                params={'max_bandwidth': 128 << 20, 'downtime_limit': 100000,
+                        'zero_page_detection': 'none'})
+    move.run()
+    ram = move.source.migration()['ram']
+    check(ram['downtime-bytes'] < 100 << 10, '%d bytes while the guest stood still',
+          ram['downtime-bytes'])
+    check(4 <= ram['dirty-sync-count'] <= 12, 'passes: %d', ram['dirty-sync-count'])
+
+
 def advice_helps(bench):
     """`info migrate` says that it will not finish and what to do; done, it finishes."""
     only_ferry('QEMU gives no advice')
@@ -480,6 +519,8 @@ CASES = [
     Case('migrate -d -x', historic_migrate),
     Case('only-migratable', only_migratable),
     Case('info migrate', info_migrate),
+    Case('steps of the switchover', switchover_steps),
+    Case('extra pass before the stop', extra_pass_before_stop),
     Case('info migrate, the advice helps', advice_helps),
     Case('wrong values in QMP', wrong_values),
     Case('wrong lines in the human monitor', wrong_lines),
