@@ -48,7 +48,9 @@ static bool vcpu_wait(RISCVCPU *cpu)
             cpu->stopped = true;
             g_cond_broadcast(&cpu->stopped_cond);
         }
+        cpu->waiting = true;
         g_cond_wait(&cpu->wake, &cpu->lock);
+        cpu->waiting = false;
     }
     go_on = !cpu->quit;
     g_mutex_unlock(&cpu->lock);
@@ -239,17 +241,29 @@ void cpus_resume_all(CPUList *list)
     }
 }
 
+/*
+ * A vCPU that waits in vcpu_wait is as good as stopped: whatever wakes it, it
+ * looks at stop before it goes on. On a busy host, to be woken up only to say
+ * so takes milliseconds, and the guest's downtime has begun.
+ */
+static void vcpu_ask_to_stop(RISCVCPU *cpu)
+{
+    g_mutex_lock(&cpu->lock);
+    cpu->stop = true;
+    cpu->stopped = cpu->stopped || cpu->waiting;
+    bool stopped = cpu->stopped;
+    g_mutex_unlock(&cpu->lock);
+    if (!stopped) {
+        riscv_cpu_kick(cpu);
+    }
+}
+
 void cpus_pause_all(CPUList *list)
 {
     bool held = bql_locked(list->machine->loop);
 
     for (unsigned i = 0; i < list->count; i++) {
-        RISCVCPU *cpu = list->cpus[i];
-
-        g_mutex_lock(&cpu->lock);
-        cpu->stop = true;
-        g_mutex_unlock(&cpu->lock);
-        riscv_cpu_kick(cpu);
+        vcpu_ask_to_stop(list->cpus[i]);
     }
     if (held) {
         bql_unlock(list->machine->loop);    /* a vCPU may need it to finish its MMIO access */

@@ -109,7 +109,8 @@ struct RISCVCPU {
     GCond wake;                 /* the thread waits here: paused or in WFI */
     GCond stopped_cond;         /* cpus_pause_all waits here */
     GThread *thread;
-    bool stop, stopped, quit;   /* stopped: the thread has said so */
+    bool stop, stopped, quit;   /* stopped: the thread has said so, or was waiting when asked */
+    bool waiting;               /* in vcpu_wait */
     _Atomic bool halted;        /* in WFI */
     _Atomic bool throttle_due;
     _Atomic int tid;

@@ -294,6 +294,57 @@ static void test_throttle(void)
     rig_free(rig);
 }
 
+/* Waits until the vCPU's thread sleeps; how often it has gone to sleep by itself. */
+static unsigned sleeps_of(RISCVCPU *cpu)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/task/%d/status", atomic_load(&cpu->tid));
+    g_autofree char *text = NULL;
+
+    do {
+        g_free(text);
+        g_usleep(1000);
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    } while (!strstr(text, "State:\tS"));
+    const char *line = strstr(text, "\nvoluntary_ctxt_switches:");
+    g_assert_nonnull(line);
+    return (unsigned)strtoul(line + strlen("\nvoluntary_ctxt_switches:"), NULL, 10);
+}
+
+/* A vCPU in WFI is stopped without being woken up to say so, and goes on when it is to. */
+static void test_pause_in_wfi(void)
+{
+    static const uint32_t code[] = {
+        0x10500073,     /* wfi: nothing is enabled, it waits for ever */
+        0x0000006f,     /* j . */
+    };
+    Rig *rig = rig_new(1);
+    RISCVCPU *cpu = cpus_get(rig->machine.cpus, 0);
+
+    memcpy(rig->ram, code, sizeof(code));
+    cpus_resume_all(rig->machine.cpus);
+    while (!cpu_halted(rig->machine.cpus, 0)) {
+        g_usleep(1000);
+    }
+    unsigned sleeps = sleeps_of(cpu);
+    cpus_pause_all(rig->machine.cpus);
+    g_usleep(20000);
+    g_assert_cmpuint(sleeps_of(cpu), ==, sleeps);
+    g_assert_cmpuint(cpu->pc - cpu->start_pc, ==, 4);
+
+    /* Work while paused changes nothing; once it may, it runs. */
+    cpu->mie = 1 << 3;
+    riscv_cpu_set_line(cpu, 3, true);
+    g_usleep(20000);
+    g_assert_true(cpu_halted(rig->machine.cpus, 0));
+    cpus_resume_all(rig->machine.cpus);
+    while (cpu_halted(rig->machine.cpus, 0)) {
+        g_usleep(1000);
+    }
+    cpus_pause_all(rig->machine.cpus);
+    g_assert_cmpuint(cpu->instret, >, 1);
+    rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -304,5 +355,6 @@ int main(int argc, char **argv)
     g_test_add_func("/interp/dirty-log", test_dirty_log);
     g_test_add_func("/interp/dirty-log-copies", test_dirty_log_copies);
     g_test_add_func("/interp/throttle", test_throttle);
+    g_test_add_func("/interp/pause-in-wfi", test_pause_in_wfi);
     return g_test_run();
 }
