@@ -12,6 +12,7 @@
 #define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
 #define CATCH_UP_MS 100                         /* how long to wait for the destination */
 #define CATCH_UP_PING 2                         /* setup has had 1 */
+#define CATCH_UP_BLIND_US 20000                 /* the most when it cannot tell us */
 
 void outgoing_set_throttle(Outgoing *o, int percent)
 {
@@ -56,6 +57,7 @@ static void sync_dirty(Outgoing *o)
     uint64_t pages = after.remaining_pages - before.remaining_pages;    /* a sync only adds */
     o->throttle_dirtied += pages * TARGET_PAGE_SIZE;
     o->dirtied_per_ms = pages * 1000.0 / MAX(now - o->last_sync_us, 1);
+    o->pass_us = now - o->last_sync_us;
     o->last_sync_us = now;
     outgoing_announce_passes(o);
     if (outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
@@ -110,17 +112,24 @@ static PolicyAction look_again(Outgoing *o, PolicyInput *in)
 /*
  * The destination may be far behind, with megabytes in the buffers between
  * us, and would have to work them off while the guest stands still. It can
- * do that while the guest runs. Once only, and only where it costs nothing:
- * a guest that dirties a lot is not waited for. True if time has passed.
+ * do that while the guest runs. Without a return path we do not hear that it
+ * has; it is given as long as we took for the last pass, as unpacking takes
+ * about as long as packing. Once only, and only where it costs nothing: with
+ * a guest that dirties a lot nobody waits. True if time has passed.
  */
 static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
 {
     uint32_t ping = GUINT32_TO_BE(CATCH_UP_PING);
 
-    if (o->caught_up || !o->rp || !policy_wait_pays(in, CATCH_UP_MS)) {
+    if (o->caught_up || !channel_has_return_path(o->channel) ||
+        !policy_wait_pays(in, CATCH_UP_MS)) {
         return false;
     }
     o->caught_up = true;
+    if (!o->rp) {
+        g_usleep(MIN(o->pass_us, CATCH_UP_BLIND_US));
+        return true;
+    }
     outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
     /* An error is found by whoever writes next, and the destination's silence has no meaning here. */
     if (stream_flush(o->w, NULL)) {

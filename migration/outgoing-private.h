@@ -47,6 +47,7 @@ struct Outgoing {
     uint64_t part_limit;        /* max-bandwidth when the part began */
     ThrottleState throttle;
     int64_t throttle_since_us, last_sync_us;
+    int64_t pass_us;            /* between the last two syncs */
     double dirtied_per_ms;      /* pages, by the last sync */
     unsigned extra_passes;
     bool extra_pass;            /* one is going on */
