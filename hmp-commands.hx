@@ -147,6 +147,7 @@ EDOC
         .params     = "addr size file",
         .help       = "save to disk virtual memory dump starting at 'addr' of size 'size'",
         .cmd        = hmp_memsave,
+        .complete   = hmp_complete_memsave,
     },
 SDOC
 Writes a piece of memory at a virtual address to a file.
@@ -158,6 +159,7 @@ EDOC
         .params     = "addr size file",
         .help       = "save to disk physical memory dump starting at 'addr' of size 'size'",
         .cmd        = hmp_pmemsave,
+        .complete   = hmp_complete_memsave,
     },
 SDOC
 Writes a piece of memory at a physical address to a file.
@@ -192,6 +194,7 @@ EDOC
         .params     = "[-d] [-b] [-i] [-r] [-x] uri",
         .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)",
         .cmd        = hmp_migrate,
+        .complete   = hmp_complete_uri,
     },
 SDOC
 Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:COMMAND` or
@@ -230,6 +233,7 @@ EDOC
         .params     = "uri",
         .help       = "Continue an incoming migration from an -incoming defer",
         .cmd        = hmp_migrate_incoming,
+        .complete   = hmp_complete_uri,
     },
 SDOC
 Begins to listen on *uri*, in a process started with `-incoming defer`.
@@ -241,6 +245,7 @@ EDOC
         .params     = "uri",
         .help       = "Continue a paused incoming postcopy migration",
         .cmd        = hmp_migrate_recover,
+        .complete   = hmp_complete_uri,
     },
 SDOC
 Gives a paused incoming postcopy migration a new address. There is no postcopy yet: always an
@@ -402,6 +407,7 @@ EDOC
         .params     = "device data",
         .help       = "Write to a ring buffer character device",
         .cmd        = hmp_ringbuf_write,
+        .complete   = hmp_complete_chardev,
     },
 SDOC
 Writes text to a character device of type ringbuf, as if the guest had written it.
@@ -413,6 +419,7 @@ EDOC
         .params     = "device size",
         .help       = "Read from a ring buffer character device",
         .cmd        = hmp_ringbuf_read,
+        .complete   = hmp_complete_chardev,
     },
 SDOC
 Takes up to *size* bytes out of a character device of type ringbuf and prints them.

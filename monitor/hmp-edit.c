@@ -27,7 +27,9 @@ struct LineEditor {
     wchar_t *prompt;
     locale_t locale;        /* keys and screen are UTF-8 whatever LANG is */
     GString *screen;        /* for ops->write, when libedit is through: the callee may reset us */
-    HistoryW *history;
+    GPtrArray *history;     /* wchar_t*, oldest first */
+    guint history_pos;      /* == history->len: the line being typed */
+    wchar_t *typed;         /* that line, while the arrows are in the history */
     LineTerminal *terminal; /* NULL: no prompt shown yet, or plain is used */
     GString *plain;         /* the line where there are no pseudo terminals */
     bool prompting;         /* a prompt is on the screen */
@@ -41,7 +43,7 @@ struct LineEditor {
     wchar_t *unsearched;        /* the line as it was before */
     wchar_t pattern[PATTERN_MAX + 1], search_prompt[PATTERN_MAX + 32];
     size_t pattern_len;
-    unsigned found;             /* place in the history, 0 is the newest */
+    int found;                  /* place in the history */
 };
 
 /* ---- text ---- */
@@ -90,54 +92,68 @@ static wchar_t *copy_line(LineEditor *e)
 /* A line is kept once, where it was entered last. */
 static void history_add(LineEditor *e, const char *line)
 {
-    HistEventW ev;
-    g_autofree wchar_t *wide = to_wide(line);
+    wchar_t *wide = to_wide(line);
     if (!wide || !*wide) {
+        g_free(wide);
         return;
     }
-    for (int r = history_w(e->history, &ev, H_FIRST); r >= 0;
-         r = history_w(e->history, &ev, H_NEXT)) {
-        if (!wcscmp(ev.str, wide)) {
-            if (history_w(e->history, &ev, H_DEL, ev.num) >= 0) {
-                free((void *)ev.str);   /* H_DEL hands out a copy */
-            }
+    for (guint i = 0; i < e->history->len; i++) {
+        if (!wcscmp(g_ptr_array_index(e->history, i), wide)) {
+            g_ptr_array_remove_index(e->history, i);
             break;
         }
     }
-    history_w(e->history, &ev, H_ENTER, wide);
+    if (e->history->len == HISTORY_MAX) {
+        g_ptr_array_remove_index(e->history, 0);
+    }
+    g_ptr_array_add(e->history, wide);
 }
 
 GPtrArray *line_editor_history(LineEditor *e)
 {
     GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
-    HistEventW ev;
-    for (int r = history_w(e->history, &ev, H_LAST); r >= 0;
-         r = history_w(e->history, &ev, H_PREV)) {
-        g_ptr_array_add(lines, to_utf8(ev.str, wcslen(ev.str)));
+    for (guint i = 0; i < e->history->len; i++) {
+        const wchar_t *line = g_ptr_array_index(e->history, i);
+        g_ptr_array_add(lines, to_utf8(line, wcslen(line)));
     }
     return lines;
 }
 
+/* libedit's own keeps no more than 1024 characters of the line being typed. */
+static void history_go(LineEditor *e, int step)
+{
+    guint pos = e->history_pos + (guint)step;
+    if ((step < 0 && e->history_pos == 0) || pos > e->history->len) {
+        put_text(e, "\a");
+        return;
+    }
+    if (e->history_pos == e->history->len) {
+        g_free(e->typed);
+        e->typed = copy_line(e);
+    }
+    e->history_pos = pos;
+    line_terminal_replace(e->terminal, e->prompt,
+                          pos == e->history->len ? e->typed : g_ptr_array_index(e->history, pos));
+}
+
 /* ---- search: libedit's own waits for keys inside and reads outside of its buffer ---- */
 
-/* The newest line with the pattern that is at least first lines back, or NULL. */
-static const wchar_t *search_history(LineEditor *e, unsigned first)
+/* The newest line with the pattern, not after place from; NULL: none. */
+static const wchar_t *search_history(LineEditor *e, int from)
 {
-    HistEventW ev;
-    unsigned at = 0;
-    for (int r = history_w(e->history, &ev, H_FIRST); r >= 0;
-         r = history_w(e->history, &ev, H_NEXT), at++) {
-        if (at >= first && wcsstr(ev.str, e->pattern)) {
-            e->found = at;
-            return ev.str;
+    for (int i = from; i >= 0; i--) {
+        const wchar_t *line = g_ptr_array_index(e->history, i);
+        if (wcsstr(line, e->pattern)) {
+            e->found = i;
+            return line;
         }
     }
     return NULL;
 }
 
-static void search_show(LineEditor *e, unsigned first)
+static void search_show(LineEditor *e, int from)
 {
-    const wchar_t *line = e->pattern_len ? search_history(e, first) : NULL;
+    const wchar_t *line = e->pattern_len ? search_history(e, from) : NULL;
     bool failed = e->pattern_len && !line;
     swprintf(e->search_prompt, G_N_ELEMENTS(e->search_prompt), L"(%lsreverse-i-search)'%ls': ",
              failed ? L"failed " : L"", e->pattern);
@@ -152,7 +168,7 @@ static void search_begin(LineEditor *e)
     e->searching = true;
     e->unsearched = copy_line(e);
     e->pattern[e->pattern_len = 0] = 0;
-    search_show(e, e->found = 0);
+    search_show(e, e->found = (int)e->history->len - 1);
 }
 
 static void search_end(LineEditor *e, bool cancelled)
@@ -166,11 +182,11 @@ static void search_end(LineEditor *e, bool cancelled)
 static bool search_key(LineEditor *e, wchar_t key)
 {
     if (key == KEY('R')) {
-        search_show(e, e->found + 1);
+        search_show(e, e->found - 1);
     } else if (key == KEY('H') || key == DELETE) {
         e->pattern_len -= e->pattern_len > 0;
         e->pattern[e->pattern_len] = 0;
-        search_show(e, e->found = 0);
+        search_show(e, e->found = (int)e->history->len - 1);
     } else if (key >= 32) {
         if (e->pattern_len < PATTERN_MAX) {
             e->pattern[e->pattern_len++] = key;
@@ -186,62 +202,14 @@ static bool search_key(LineEditor *e, wchar_t key)
 
 /* ---- completion ---- */
 
-static bool is_printable(const char *text)
-{
-    bool ok = g_utf8_validate(text, -1, NULL);
-    for (const char *p = text; ok && *p; p = g_utf8_next_char(p)) {
-        ok = iswprint((wint_t)g_utf8_get_char(p));
-    }
-    return ok;
-}
-
-static gint compare_text(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Bytes that all have at the beginning, in whole characters. */
-static size_t common_prefix(GPtrArray *list)
-{
-    const char *first = g_ptr_array_index(list, 0);
-    size_t len = strlen(first);
-    for (guint i = 1; i < list->len; i++) {
-        const char *other = g_ptr_array_index(list, i);
-        size_t n = 0;
-        while (n < len && other[n] == first[n]) {
-            n++;
-        }
-        len = n;
-    }
-    while (len && ((unsigned char)first[len] & 0xc0) == 0x80) {
-        len--;
-    }
-    return len;
-}
-
-/* In columns, from top to bottom, as ls does. */
 static void show_candidates(LineEditor *e, GPtrArray *list)
 {
-    size_t width = 0, columns = line_terminal_columns(e->terminal);
     const LineInfoW *info = line_terminal_line(e->terminal);
     int back = (int)(info->lastchar - info->cursor);
-    for (guint i = 0; i < list->len; i++) {
-        width = MAX(width, (size_t)g_utf8_strlen(g_ptr_array_index(list, i), -1) + 2);
-    }
-    size_t per_row = MAX((columns == UNKNOWN_COLUMNS ? 80 : columns) / width, 1);
-    size_t rows = (list->len + per_row - 1) / per_row;
+    g_autofree char *text = candidates_in_columns(list, line_terminal_columns(e->terminal));
     line_terminal_key(e->terminal, KEY('E'));
-    for (size_t row = 0; row < rows; row++) {
-        put_text(e, "\n");
-        for (size_t i = row; i < list->len; i += rows) {
-            const char *text = g_ptr_array_index(list, i);
-            size_t used = (size_t)g_utf8_strlen(text, -1);
-            g_autofree char *gap = g_strnfill(i + rows < list->len ? width - used : 0, ' ');
-            put_text(e, text);
-            put_text(e, gap);
-        }
-    }
     put_text(e, "\n");
+    put_text(e, text);
     line_terminal_move(e->terminal, -back);
     line_terminal_begin(e->terminal, e->prompt);
 }
@@ -265,23 +233,18 @@ static void complete(LineEditor *e)
     g_autofree char *before = to_utf8(info->buffer, (size_t)(info->cursor - info->buffer));
     size_t end = strlen(before), start = end;
     g_autoptr(GPtrArray) list = e->ops->complete(e->opaque, before, &start);
-    for (guint i = list->len; i-- > 0;) {
-        if (!is_printable(g_ptr_array_index(list, i))) {    /* a file's name must not press keys */
-            g_ptr_array_remove_index(list, i);
-        }
-    }
+    candidates_tidy(list);
     if (!list->len) {
         put_text(e, "\a");
         return;
     }
-    g_ptr_array_sort(list, compare_text);
     const char *first = g_ptr_array_index(list, 0);
-    size_t typed = end - start, common = common_prefix(list);
+    size_t typed = end - start, common = candidates_common(list);
     if (list->len > 1 && common <= typed) {
         show_candidates(e, list);
         return;
     }
-    bool whole = list->len == 1 && common && first[common - 1] != '/';
+    bool whole = list->len == 1 && common && !strchr("/:", first[common - 1]);    /* more follows */
     g_autofree char *text = g_strdup_printf("%.*s%s", (int)(common - typed), first + typed,
                                             whole ? " " : "");
     type_text(e, text);
@@ -289,8 +252,12 @@ static void complete(LineEditor *e)
 
 /* ---- keys ---- */
 
-/* Ctrl-W takes what is between blanks; a word of libedit's ends at ':' and '/' as well. */
-static void kill_word(LineEditor *e)
+/*
+ * The kills are libedit's from the mark to a cursor behind it. Its others delete
+ * after the cursor, and there it reads past the end of its buffer.
+ * Ctrl-W takes what is between blanks; a word of libedit's ends at ':' and '/' as well.
+ */
+static void kill_word_before(LineEditor *e)
 {
     const LineInfoW *info = line_terminal_line(e->terminal);
     const wchar_t *p = info->cursor;
@@ -302,9 +269,20 @@ static void kill_word(LineEditor *e)
     }
     int len = (int)(info->cursor - p);
     if (len) {
-        line_terminal_key(e->terminal, KEY('V'));      /* mark */
         line_terminal_move(e->terminal, -len);
-        line_terminal_key(e->terminal, KEY('W'));      /* to the mark */
+        line_terminal_key(e->terminal, KEY('V'));   /* mark */
+        line_terminal_move(e->terminal, len);
+        line_terminal_key(e->terminal, KEY('W'));
+    }
+}
+
+static void kill_word_after(LineEditor *e)
+{
+    const LineInfoW *info = line_terminal_line(e->terminal);
+    if (info->cursor < info->lastchar) {
+        line_terminal_key(e->terminal, KEY('V'));
+        line_terminal_feed(e->terminal, L"\033f", 2);
+        line_terminal_key(e->terminal, KEY('W'));
     }
 }
 
@@ -340,10 +318,14 @@ static void edit_key(LineEditor *e, wchar_t key)
         return cancel_line(e);
     case KEY('I'):
         return complete(e);
+    case KEY('N'):
+        return history_go(e, 1);
+    case KEY('P'):
+        return history_go(e, -1);
     case KEY('R'):
         return search_begin(e);
     case KEY('W'):
-        return kill_word(e);
+        return kill_word_before(e);
     case KEY('Y'):
         return yank(e);
     case KEY('A'):
@@ -354,8 +336,6 @@ static void edit_key(LineEditor *e, wchar_t key)
     case KEY('H'):
     case KEY('K'):
     case KEY('L'):
-    case KEY('N'):
-    case KEY('P'):
     case KEY('T'):
     case KEY('U'):
     case DELETE:
@@ -368,26 +348,35 @@ static void edit_key(LineEditor *e, wchar_t key)
     }
 }
 
-static void escape_key(LineEditor *e, uint8_t c)
+/* A key with Alt. */
+static void edit_alt_key(LineEditor *e, wchar_t key)
 {
-    const wchar_t keys[] = { ESCAPE, c };
+    const wchar_t keys[] = { ESCAPE, key };
+    if (key == 'd') {
+        kill_word_after(e);
+    } else if (key && wcschr(L"bfulc\b\177", key)) {
+        line_terminal_feed(e->terminal, keys, 2);
+    }
+}
+
+static void escape_byte(LineEditor *e, uint8_t c)
+{
     e->state = c == '[' || c == 'O' ? KEY_CSI : KEY_NORMAL;
     e->csi_len = 0;
-    if (c && strchr("bfdulc\b\177", c)) {
-        line_terminal_feed(e->terminal, keys, 2);
+    if (e->state == KEY_NORMAL) {
+        edit_alt_key(e, c);
     }
 }
 
 /* One more byte of an arrow, Home...: what a terminal sends after ESC [ or ESC O. */
 static void csi_byte(LineEditor *e, uint8_t c)
 {
-    static const struct { const char *csi; wchar_t keys[3]; } keys[] = {
-        { "A", { KEY('P') } }, { "B", { KEY('N') } }, { "C", { KEY('F') } }, { "D", { KEY('B') } },
-        { "H", { KEY('A') } }, { "1~", { KEY('A') } }, { "7~", { KEY('A') } },
-        { "F", { KEY('E') } }, { "4~", { KEY('E') } }, { "8~", { KEY('E') } },
-        { "3~", { KEY('D') } }, { "3;5~", { ESCAPE, 'd' } },
-        { "1;5C", { ESCAPE, 'f' } }, { "1;5D", { ESCAPE, 'b' } },
-        { "1;3C", { ESCAPE, 'f' } }, { "1;3D", { ESCAPE, 'b' } },
+    static const struct { const char *csi; wchar_t key, alt_key; } keys[] = {
+        { "A", KEY('P'), 0 }, { "B", KEY('N'), 0 }, { "C", KEY('F'), 0 }, { "D", KEY('B'), 0 },
+        { "H", KEY('A'), 0 }, { "1~", KEY('A'), 0 }, { "7~", KEY('A'), 0 },
+        { "F", KEY('E'), 0 }, { "4~", KEY('E'), 0 }, { "8~", KEY('E'), 0 },
+        { "3~", KEY('D'), 0 }, { "3;5~", 0, 'd' }, { "1;5C", 0, 'f' }, { "1;5D", 0, 'b' },
+        { "1;3C", 0, 'f' }, { "1;3D", 0, 'b' },
     };
     if (e->csi_len < sizeof(e->csi)) {
         e->csi[e->csi_len++] = (char)c;
@@ -397,13 +386,18 @@ static void csi_byte(LineEditor *e, uint8_t c)
     }
     e->state = KEY_NORMAL;
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
-        if (strlen(keys[i].csi) == e->csi_len && !memcmp(keys[i].csi, e->csi, e->csi_len)) {
-            line_terminal_feed(e->terminal, keys[i].keys, wcslen(keys[i].keys));
+        if (strlen(keys[i].csi) != e->csi_len || memcmp(keys[i].csi, e->csi, e->csi_len)) {
+            continue;
+        }
+        if (keys[i].key) {
+            edit_key(e, keys[i].key);
+        } else {
+            edit_alt_key(e, keys[i].alt_key);
         }
     }
 }
 
-/* One byte of a character that is not ASCII. What is not printable is dropped: libedit may abort. */
+/* One byte of a character beyond ASCII. What is not printable is dropped: libedit may abort. */
 static void character_byte(LineEditor *e, uint8_t c)
 {
     if ((c & 0xc0) == 0xc0 || e->character_len == sizeof(e->character)) {
@@ -428,7 +422,7 @@ static void edit_byte(LineEditor *e, uint8_t c)
         }
         e->state = KEY_ESCAPE;
     } else if (e->state == KEY_ESCAPE) {
-        escape_key(e, c);
+        escape_byte(e, c);
     } else if (e->state == KEY_CSI) {
         csi_byte(e, c);
     } else if (c >= 128) {
@@ -489,7 +483,7 @@ static void follow_size(LineEditor *e)
 static void show_prompt(LineEditor *e)
 {
     if (!e->terminal && !e->plain) {
-        e->terminal = line_terminal_new(e->screen, e->history);
+        e->terminal = line_terminal_new(e->screen);
         e->plain = e->terminal ? NULL : g_string_new(NULL);
     }
     if (e->terminal) {
@@ -547,6 +541,7 @@ void line_editor_reset(LineEditor *e)
     e->state = KEY_NORMAL;
     e->character_len = 0;
     e->searching = false;
+    e->history_pos = e->history->len;
     g_clear_pointer(&e->unsearched, g_free);
     if (e->plain) {
         g_string_truncate(e->plain, 0);
@@ -560,14 +555,12 @@ void line_editor_reset(LineEditor *e)
 LineEditor *line_editor_new(const LineEditorOps *ops, void *opaque, const char *prompt)
 {
     LineEditor *e = g_new0(LineEditor, 1);
-    HistEventW ev;
     e->ops = ops;
     e->opaque = opaque;
     e->prompt = to_wide(prompt);
     e->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);   /* 0: only ASCII is printable */
     e->screen = g_string_new(NULL);
-    e->history = history_winit();
-    history_w(e->history, &ev, H_SETSIZE, HISTORY_MAX);
+    e->history = g_ptr_array_new_with_free_func(g_free);
     return e;
 }
 
@@ -577,7 +570,7 @@ void line_editor_free(LineEditor *e)
         return;
     }
     line_terminal_free(e->terminal);
-    history_wend(e->history);
+    g_ptr_array_free(e->history, TRUE);
     if (e->locale) {
         freelocale(e->locale);
     }
@@ -586,6 +579,7 @@ void line_editor_free(LineEditor *e)
     }
     g_string_free(e->screen, TRUE);
     g_free(e->unsearched);
+    g_free(e->typed);
     g_free(e->prompt);
     g_free(e);
 }

@@ -79,6 +79,15 @@ void line_editor_reset(LineEditor *e);
 /** Lines entered, oldest first: char*; caller frees. */
 GPtrArray *line_editor_history(LineEditor *e);
 
+/* ---- hmp-candidates.c ---- */
+
+/** Sorts them, and takes out what is not printable: a file's name must not press keys. */
+void candidates_tidy(GPtrArray *list);
+/** Bytes that all have at the beginning, in whole characters. The list is not empty. */
+size_t candidates_common(GPtrArray *list);
+/** Lines to print, from top to bottom as ls does; columns above 1024: not known. Caller frees. */
+char *candidates_in_columns(GPtrArray *list, unsigned columns);
+
 /* ---- hmp.c ---- */
 
 struct HMPMonitor {

@@ -13,6 +13,8 @@
 
 #include "monitor/hmp-terminal.h"
 
+/* Where the width is not known: wider than any line, the far terminal wraps as it likes. */
+#define UNKNOWN_COLUMNS (LINE_MAX_CHARS * 2)
 #define UNKNOWN_ROWS 2
 
 struct LineTerminal {
@@ -217,7 +219,7 @@ static void bind_keys(EditLine *el)
     }
 }
 
-static bool libedit_open(LineTerminal *t, HistoryW *history)
+static bool libedit_open(LineTerminal *t)
 {
     cookie_io_functions_t io = { .write = write_screen };
     t->in = fopen("/dev/null", "r+e");
@@ -233,19 +235,18 @@ static bool libedit_open(LineTerminal *t, HistoryW *history)
     el_wset(t->el, EL_EDITOR, L"emacs");
     el_wset(t->el, EL_EDITMODE, 1);     /* off where TERM is "emacs" */
     el_wset(t->el, EL_SIGNAL, 0);
-    el_wset(t->el, EL_HIST, history_w, history);
     el_wset(t->el, EL_GETCFN, read_key);
     forget_insertion(t->el);
     bind_keys(t->el);
     return true;
 }
 
-LineTerminal *line_terminal_new(GString *screen, HistoryW *history)
+LineTerminal *line_terminal_new(GString *screen)
 {
     LineTerminal *t = g_new0(LineTerminal, 1);
     t->screen = screen;
     t->master = t->slave = -1;
-    if (!pty_open(t) || !libedit_open(t, history)) {
+    if (!pty_open(t) || !libedit_open(t)) {
         line_terminal_free(t);
         return NULL;
     }

@@ -9,13 +9,11 @@
 #include <wchar.h>
 
 #define LINE_MAX_CHARS 4096
-/* Where the width is not known: wider than any line, the far terminal wraps as it likes. */
-#define UNKNOWN_COLUMNS (LINE_MAX_CHARS * 2)
 
 typedef struct LineTerminal LineTerminal;
 
 /** What is to be shown is appended to screen. NULL where there are no pseudo terminals. */
-LineTerminal *line_terminal_new(GString *screen, HistoryW *history);
+LineTerminal *line_terminal_new(GString *screen);
 void line_terminal_free(LineTerminal *t);
 /** Shows the prompt (which stays the caller's) with an empty line; while editing: both again. */
 void line_terminal_begin(LineTerminal *t, const wchar_t *prompt);
@@ -23,6 +21,7 @@ void line_terminal_begin(LineTerminal *t, const wchar_t *prompt);
 void line_terminal_end(LineTerminal *t);
 /** Size of the far terminal; out of reason or 0: not known. */
 void line_terminal_resize(LineTerminal *t, unsigned columns, unsigned rows);
+/** Its width, or more than 1024: not known. */
 unsigned line_terminal_columns(const LineTerminal *t);
 /** One key as libedit binds it: a character or a whole escape sequence. */
 void line_terminal_feed(LineTerminal *t, const wchar_t *keys, size_t len);

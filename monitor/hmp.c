@@ -297,6 +297,47 @@ static void add_files(const char *prefix, GPtrArray *out)
     }
 }
 
+/* "memsave": address, size, file. */
+void hmp_complete_memsave(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    (void)machine;
+    if (nb == 3) {
+        add_files(text, out);
+    }
+}
+
+/* What a migration's address begins with, and the path in one that has a path. */
+void hmp_complete_uri(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    static const char *const schemes[] = { "exec:", "fd:", "file:", "tcp:", "unix:" };
+    (void)machine;
+    for (size_t i = 0; nb == 1 && i < G_N_ELEMENTS(schemes); i++) {
+        if (!strchr(text, ':') && g_str_has_prefix(schemes[i], text)) {
+            g_ptr_array_add(out, g_strdup(schemes[i]));
+        }
+    }
+    if (nb != 1 || (!g_str_has_prefix(text, "file:") && !g_str_has_prefix(text, "unix:"))) {
+        return;
+    }
+    add_files(text + 5, out);
+    for (guint i = 0; i < out->len; i++) {
+        char *path = g_ptr_array_index(out, i);
+        out->pdata[i] = g_strdup_printf("%.5s%s", text, path);
+        g_free(path);
+    }
+}
+
+void hmp_complete_chardev(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    size_t n = nb == 1 && machine->chardevs ? chardevs_count(machine->chardevs) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *id = chardev_id(chardevs_get(machine->chardevs, i));
+        if (id && g_str_has_prefix(id, text)) {
+            g_ptr_array_add(out, g_strdup(id));
+        }
+    }
+}
+
 /* Type letter of positional argument nb (1 is the first), flags not counted. */
 static char arg_type(const HMPCommand *c, unsigned nb)
 {

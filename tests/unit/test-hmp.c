@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The human monitor's argument parser and line editor; messages are QEMU 7.2's. */
+#include <locale.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -206,6 +207,7 @@ static void check_all_keys(void)
     check_keys("stop\r\022s\003x\r", "stop\nx\n");
     check_keys("st\t\r", "stop \n");                        /* one candidate */
     check_keys("mi\t_c\t\r", "migrate_cancel \n");          /* common prefix, then one */
+    check_keys("one two three\001\033d\005\031\r", " two threeone\n");
     check_keys("zz\t\r", "zz\n");
     check_keys("x\033[D\033[Dst\t\r", "stop x\n");
     check_keys("\303\251\033[D\303\240\033[C\b\r", "\303\240\n");   /* UTF-8 is deleted whole */
@@ -266,6 +268,26 @@ static void test_editor_two(void)
     g_string_free(sa.lines, TRUE);
     g_string_free(sb.out, TRUE);
     g_string_free(sb.lines, TRUE);
+}
+
+static void test_candidates(void)
+{
+    static const char *const words[] = { "caf\303\251", "caf\303\250s", "caf\303\250", "x\033[A", "caf\377" };
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_ptr_array_add(list, (gpointer)words[i]);
+    }
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), outer = uselocale(utf8);
+    candidates_tidy(list);
+    uselocale(outer);
+    freelocale(utf8);
+    g_assert_cmpuint(list->len, ==, 3);
+    g_assert_cmpuint(candidates_common(list), ==, 3);   /* not half an e */
+    g_autofree char *one = candidates_in_columns(list, 13), *two = candidates_in_columns(list, 14);
+    g_autofree char *wide = candidates_in_columns(list, 9999);
+    g_assert_cmpstr(one, ==, "caf\303\250\ncaf\303\250s\ncaf\303\251\n");
+    g_assert_cmpstr(two, ==, "caf\303\250   caf\303\251\ncaf\303\250s\n");
+    g_assert_cmpstr(wide, ==, "caf\303\250   caf\303\250s  caf\303\251\n");
 }
 
 /* ---- what is on the screen ---- */
@@ -410,6 +432,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hmp/editor/keys", test_editor);
     g_test_add_func("/hmp/editor/plain", test_editor_plain);
     g_test_add_func("/hmp/editor/two", test_editor_two);
+    g_test_add_func("/hmp/editor/candidates", test_candidates);
     g_test_add_func("/hmp/editor/screen", test_editor_screen);
     g_test_add_func("/hmp/editor/limits", test_editor_limits);
     return g_test_run();

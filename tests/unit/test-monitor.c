@@ -15,6 +15,7 @@
 
 #include "chardev/char.h"
 #include "migration/migration.h"
+#include "monitor/hmp-internal.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-events.h"
 #include "softmmu/config.h"
@@ -411,6 +412,53 @@ static void test_hmp(Fixture *f, gconstpointer data)
     close(fd);
 }
 
+static gint compare_words(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Words that Tab offers for the end of a line. */
+static void test_completion(Fixture *f, gconstpointer data)
+{
+    static const struct { const char *text, *want; } rows[] = {
+        { "sto", "stop" },
+        { "info stat", "status" },
+        { "help info stat", "status" },
+        { "zzz ", "" },
+        { "migrate -d t", "tcp:" },
+        { "migrate_incoming f", "fd: file:" },
+        { "migrate unix:DIR/", "unix:DIR/a unix:DIR/sub/" },
+        { "migrate file:DIR/a", "file:DIR/a" },
+        { "migrate tcp:DIR/a", "" },
+        { "migrate tcp:x DIR/a", "" },
+        { "memsave 0 1 DIR/s", "DIR/sub/" },
+        { "memsave DIR/s", "" },
+        { "dump-guest-memory -p DIR/s", "DIR/sub/" },
+        { "migrate_set_capability xbz", "xbzrle" },
+        { "migrate_set_capability xbzrle o", "off on" },
+        { "migrate_set_parameter xbzrle-c", "xbzrle-cache-size" },
+        { "ringbuf_read r", "ring0" },
+        { "ringbuf_read ring0 r", "" },
+    };
+    (void)data;
+    g_autofree char *a = g_strconcat(f->dir, "/a", NULL), *sub = g_strconcat(f->dir, "/sub", NULL);
+    g_assert_true(g_file_set_contents(a, "", 0, NULL) && g_mkdir(sub, 0700) == 0);
+    g_assert_nonnull(chardev_from_text(f->m.chardevs, "ring0", "ringbuf", NULL));
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_auto(GStrv) text = g_strsplit(rows[i].text, "DIR", -1), want = g_strsplit(rows[i].want, "DIR", -1);
+        g_autofree char *line = g_strjoinv(f->dir, text), *words = g_strjoinv(f->dir, want);
+        size_t start;
+        g_autoptr(GPtrArray) list = hmp_complete_line(&f->m, line, &start);
+        g_ptr_array_sort(list, compare_words);
+        g_ptr_array_add(list, NULL);
+        g_autofree char *got = g_strjoinv(" ", (char **)list->pdata);
+        g_assert_cmpstr(got, ==, words);
+        g_assert_true(start == 0 || line[start - 1] == ' ');
+    }
+    g_remove(a);
+    g_rmdir(sub);
+}
+
 static void test_dump(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -533,6 +581,7 @@ int main(int argc, char **argv)
     ADD("events", test_events);
     ADD("fds", test_fds);
     ADD("hmp", test_hmp);
+    ADD("completion", test_completion);
     ADD("dump", test_dump);
     ADD("ringbuf", test_ringbuf);
     ADD("backpressure", test_backpressure);
