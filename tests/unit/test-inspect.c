@@ -1,212 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tools/inspect: what is right is read right, what is wrong is found and
- * placed, nothing crashes it. The streams are written here, byte by byte,
- * with a class for every byte: part of the structure, or a value that can be
- * anything.
+ * placed, nothing crashes it. The streams come from inspect-maker.c.
  */
 #include <json-c/json.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 #include "commands.h"
+#include "inspect-maker.h"
 #include "source.h"
 #include "stream.h"
-
-/* ---- a stream under construction ---- */
-
-typedef struct Maker {
-    GByteArray *bytes, *structure;      /* structure[i]: a change of byte i has to be found */
-} Maker;
-
-static Maker maker_new(void)
-{
-    return (Maker){ g_byte_array_new(), g_byte_array_new() };
-}
-
-static void maker_free(Maker *k)
-{
-    g_byte_array_unref(k->bytes);
-    g_byte_array_unref(k->structure);
-}
-
-static void put(Maker *k, bool structure, const void *p, size_t len)
-{
-    guint8 flag = structure;
-    g_byte_array_append(k->bytes, p, len);
-    for (size_t i = 0; i < len; i++) {
-        g_byte_array_append(k->structure, &flag, 1);
-    }
-}
-
-static void put_be(Maker *k, bool structure, uint64_t v, int bytes)
-{
-    for (int i = bytes - 1; i >= 0; i--) {
-        guint8 b = v >> (8 * i);
-        put(k, structure, &b, 1);
-    }
-}
-
-static void put_name(Maker *k, const char *s)
-{
-    put_be(k, true, strlen(s), 1);
-    put(k, true, s, strlen(s));
-}
-
-static void put_header(Maker *k)
-{
-    put(k, true, "QEVM\0\0\0\3", 8);
-    put_be(k, true, 7, 1);
-    put_be(k, true, 4, 4);
-    put(k, false, "none", 4);
-}
-
-static void put_start(Maker *k)
-{
-    put_be(k, true, 1, 1);
-    put_be(k, true, 2, 4);
-    put_name(k, "ram");
-    put_be(k, true, 0, 4);
-    put_be(k, true, 4, 4);
-}
-
-static void put_footer(Maker *k, uint32_t id)
-{
-    put_be(k, true, 0x7e, 1);
-    put_be(k, true, id, 4);
-}
-
-static void put_part(Maker *k, uint8_t type)
-{
-    put_be(k, true, type, 1);
-    put_be(k, true, 2, 4);
-}
-
-/* The word of a page record: the page can be another one, the flags cannot. */
-static void put_word(Maker *k, uint64_t page, uint32_t flags)
-{
-    uint64_t word = page * PAGE | flags;
-    put_be(k, false, word >> 16, 6);
-    put_be(k, false, word >> 8 & 0xff, 1);      /* four bits of each */
-    put_be(k, true, word & 0xff, 1);
-}
-
-static void put_eos(Maker *k, uint32_t id)
-{
-    put_be(k, true, 0x10, 8);
-    put_footer(k, id);
-}
-
-static void put_page(Maker *k, uint64_t page, uint32_t more, int seed)
-{
-    put_word(k, page, 0x08 | more);
-    if (!more) {
-        put_name(k, "ram");
-    }
-    for (int i = 0; i < (int)PAGE; i++) {
-        put_be(k, false, i * 7 + seed, 1);
-    }
-}
-
-static void put_zero(Maker *k, uint64_t page)
-{
-    put_word(k, page, 0x22);
-    put_be(k, true, 0, 1);
-}
-
-static void put_delta(Maker *k, uint64_t page, const void *p, size_t len)
-{
-    put_word(k, page, 0x60);
-    put_be(k, true, 1, 1);
-    put_be(k, true, len, 2);
-    put(k, false, p, len);
-}
-
-static void put_full(Maker *k, uint32_t id, const char *idstr, uint32_t version)
-{
-    put_be(k, true, 4, 1);
-    put_be(k, true, id, 4);
-    put_name(k, idstr);
-    put_be(k, true, 0, 4);
-    put_be(k, true, version, 4);
-}
-
-#define FIELD(n, t, s) "{\"name\": \"" n "\", \"type\": \"" t "\", \"size\": " s "}"
-static const char description[] =
-    "{\"page_size\": 4096, \"devices\": [{\"name\": \"timer\", \"instance_id\": 0, "
-    "\"vmsd_name\": \"timer\", \"version\": 2, \"fields\": ["
-    FIELD("cpu_ticks_offset", "int64", "8") ", " FIELD("unused", "unused_buffer", "8") ", "
-    FIELD("cpu_clock_offset", "int64", "8") "]}, {\"name\": \"fw_cfg\", \"instance_id\": 0, "
-    "\"vmsd_name\": \"fw_cfg\", \"version\": 2, \"fields\": [" FIELD("cur_entry", "uint16", "2")
-    ", " FIELD("cur_offset[1]", "uint32", "4") "], \"subsections\": [{\"vmsd_name\": "
-    "\"fw_cfg/dma\", \"version\": 0, \"fields\": [" FIELD("dma_addr", "uint64", "8") "]}]}]}";
-
-static void put_devices(Maker *k)
-{
-    put_full(k, 0, "timer", 2);
-    put_be(k, false, 5, 8);
-    put_be(k, false, 0, 8);
-    put_be(k, false, (uint64_t)-6, 8);
-    put_footer(k, 0);
-    put_full(k, 4, "fw_cfg", 2);
-    put_be(k, false, 25, 2);
-    put_be(k, false, 0x01020304, 4);
-    put_be(k, true, 5, 1);
-    put_name(k, "fw_cfg/dma");
-    put_be(k, true, 0, 4);
-    put_be(k, false, 0x1122334455667788, 8);
-    put_footer(k, 4);
-}
-
-enum { BLOCK_PAGES = 40, ROM_PAGES = 2 };
-
-static void put_ram(Maker *k)
-{
-    put_start(k);
-    put_be(k, true, (BLOCK_PAGES + ROM_PAGES) * PAGE | 4, 8);
-    put_name(k, "ram");
-    put_be(k, true, BLOCK_PAGES * PAGE, 8);
-    put_name(k, "rom");
-    put_be(k, true, ROM_PAGES * PAGE, 8);
-    put_eos(k, 2);
-    put_part(k, 2);
-    for (int i = 0; i < BLOCK_PAGES; i++) {
-        if (i % 4) {
-            put_zero(k, i);
-        } else {
-            put_page(k, i, i ? 0x20 : 0, i);
-        }
-    }
-    put_word(k, 0, 0x02);
-    put_name(k, "rom");
-    put_be(k, true, 0, 1);
-    put_zero(k, 1);
-    put_eos(k, 2);
-    put_part(k, 2);
-    put_word(k, 4, 0x40);       /* names its block: "rom" was the latest */
-    put_name(k, "ram");
-    put_be(k, true, 1, 1);
-    put_be(k, true, 5, 2);
-    put(k, false, "\x02\x03" "abc", 5);
-    put_delta(k, 1, "\xff\x1f\x01Z", 4);
-    put_eos(k, 2);
-    put_part(k, 3);
-    put_eos(k, 2);
-}
-
-static Maker make_stream(void)
-{
-    Maker k = maker_new();
-
-    put_header(&k);
-    put_ram(&k);
-    put_devices(&k);
-    put_be(&k, true, 0, 1);
-    put_be(&k, true, 6, 1);
-    put_be(&k, true, strlen(description), 4);
-    put(&k, false, description, strlen(description));
-    return k;
-}
 
 static Model *read_bytes(const void *p, size_t len, bool keep)
 {
@@ -224,7 +28,7 @@ static Model *read_bytes(const void *p, size_t len, bool keep)
 
 static void test_good(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
     Model *m = read_bytes(k.bytes->data, k.bytes->len, true);
     g_assert_cmpstr(m->problem.text, ==, NULL);
     g_assert_cmpuint(m->blocks->len, ==, 2);
@@ -251,13 +55,13 @@ static void test_good(void)
 
 static void strip_description(Maker *k)
 {
-    g_byte_array_set_size(k->bytes, k->bytes->len - strlen(description) - 5);
+    g_byte_array_set_size(k->bytes, k->bytes->len - strlen(maker_description) - 5);
 }
 
 /* Our own tables give the same fields as the description. */
 static void test_without_description(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
     Model *a = read_bytes(k.bytes->data, k.bytes->len, true);
     strip_description(&k);
     Model *b = read_bytes(k.bytes->data, k.bytes->len, true);
@@ -273,7 +77,7 @@ static void test_without_description(void)
 
 static void test_diff(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
     Model *a = read_bytes(k.bytes->data, k.bytes->len, true);
     uint8_t *p = memmem(k.bytes->data, k.bytes->len, "abc", 3);
     p[0] = 'X';
@@ -292,12 +96,12 @@ static void test_diff(void)
 
 static void test_padding(void)
 {
-    Maker k = make_stream();
-    put(&k, false, "\0\0\0\0", 4);
+    Maker k = maker_stream();
+    maker_put(&k, false, "\0\0\0\0", 4);
     Model *m = read_bytes(k.bytes->data, k.bytes->len, false);
     g_assert_cmpstr(m->problem.text, ==, NULL);
     model_free(m);
-    put(&k, false, "x", 1);
+    maker_put(&k, false, "x", 1);
     m = read_bytes(k.bytes->data, k.bytes->len, false);
     g_assert_cmpstr(m->problem.text, ==, "byte 0x78 after the end of the stream");
     g_assert_cmpuint(m->problem.offset, ==, k.bytes->len - 1);
@@ -313,16 +117,16 @@ static void put_libvirt(Maker *k, uint32_t compression, const char *magic)
     uint8_t area[1000] = { 0 };
 
     memcpy(area, xml, sizeof(xml));
-    put(k, false, magic, 16);
-    put(k, false, head, sizeof(head));
-    put(k, false, area, sizeof(area));
+    maker_put(k, false, magic, 16);
+    maker_put(k, false, head, sizeof(head));
+    maker_put(k, false, area, sizeof(area));
 }
 
 static void test_libvirt(void)
 {
-    Maker stream = make_stream(), k = maker_new(), z = maker_new(), x = maker_new();
+    Maker stream = maker_stream(), k = maker_new(), z = maker_new(), x = maker_new();
     put_libvirt(&k, 0, "LibvirtQemudSave");
-    put(&k, false, stream.bytes->data, stream.bytes->len);
+    maker_put(&k, false, stream.bytes->data, stream.bytes->len);
     Model *m = read_bytes(k.bytes->data, k.bytes->len, true);
     g_assert_cmpstr(m->problem.text, ==, NULL);
     const Section *s = g_ptr_array_index(m->sections, 0);
@@ -349,7 +153,7 @@ static void test_libvirt(void)
     d.next_out = packed;
     d.avail_out = stream.bytes->len + 1000;
     g_assert_cmpint(deflate(&d, Z_FINISH), ==, Z_STREAM_END);
-    put(&z, false, packed, d.total_out);
+    maker_put(&z, false, packed, d.total_out);
     deflateEnd(&d);
     m = read_bytes(z.bytes->data, z.bytes->len, true);
     g_assert_cmpstr(m->problem.text, ==, NULL);
@@ -378,45 +182,45 @@ static Maker make_mapped(bool fixed)
     uint64_t bitmap = 1 << 0 | 1 << 5;
     const char *cap = fixed ? "fixed-ram" : "mapped-ram";
 
-    put_header(&k);
-    put_be(&k, true, 5, 1);
-    put_name(&k, "configuration/capabilities");
-    put_be(&k, true, 1, 4);
-    put_be(&k, true, 1, 4);
-    put_name(&k, cap);
-    put_start(&k);
-    put_be(&k, true, BLOCK_PAGES * PAGE | 4, 8);
-    put_name(&k, "ram");
-    put_be(&k, true, BLOCK_PAGES * PAGE, 8);
+    maker_put_header(&k);
+    maker_put_be(&k, true, 5, 1);
+    maker_put_name(&k, "configuration/capabilities");
+    maker_put_be(&k, true, 1, 4);
+    maker_put_be(&k, true, 1, 4);
+    maker_put_name(&k, cap);
+    maker_put_start(&k);
+    maker_put_be(&k, true, BLOCK_PAGES * PAGE | 4, 8);
+    maker_put_name(&k, "ram");
+    maker_put_be(&k, true, BLOCK_PAGES * PAGE, 8);
     uint64_t header = k.bytes->len;
     if (fixed) {
-        put_be(&k, true, 8, 4);
-        put_be(&k, true, 0x100000, 8);
+        maker_put_be(&k, true, 8, 4);
+        maker_put_be(&k, true, 0x100000, 8);
     } else {
-        put_be(&k, true, 1, 4);
-        put_be(&k, true, PAGE, 8);
-        put_be(&k, true, header + 28, 8);
-        put_be(&k, true, 0x100000, 8);
+        maker_put_be(&k, true, 1, 4);
+        maker_put_be(&k, true, PAGE, 8);
+        maker_put_be(&k, true, header + 28, 8);
+        maker_put_be(&k, true, 0x100000, 8);
     }
     bitmap = GUINT64_TO_LE(bitmap);
-    put(&k, false, &bitmap, 8);
+    maker_put(&k, false, &bitmap, 8);
     g_autofree uint8_t *area = g_malloc0(0x100000);
-    put(&k, false, area, 0x100000 - k.bytes->len);
+    maker_put(&k, false, area, 0x100000 - k.bytes->len);
     memset(area, 'A', PAGE);
     memset(area + 5 * PAGE, 'B', PAGE);
     memset(area + 6 * PAGE, 'x', PAGE);     /* stale: its bit is clear */
-    put(&k, false, area, BLOCK_PAGES * PAGE);
-    put_eos(&k, 2);
+    maker_put(&k, false, area, BLOCK_PAGES * PAGE);
+    maker_put_eos(&k, 2);
     for (int type = 2; type <= 3; type++) {
-        put_part(&k, type);
+        maker_put_part(&k, type);
         if (fixed) {
-            put_footer(&k, 2);
+            maker_put_footer(&k, 2);
         } else {
-            put_eos(&k, 2);
+            maker_put_eos(&k, 2);
         }
     }
-    put_devices(&k);
-    put_be(&k, true, 0, 1);
+    maker_put_devices(&k);
+    maker_put_be(&k, true, 0, 1);
     return k;
 }
 
@@ -502,7 +306,7 @@ static void test_bad(void)
           "'cpu_ticks_offset' says int64 of 9 bytes" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-        Maker k = make_stream();
+        Maker k = maker_stream();
         uint8_t *p = memmem(k.bytes->data, k.bytes->len, bad[i].find, bad[i].len);
         g_assert_nonnull(p);
         p[bad[i].plus] = bad[i].value;
@@ -517,8 +321,8 @@ static void test_bad(void)
 
 static void test_truncated(void)
 {
-    Maker k = make_stream();
-    guint whole = k.bytes->len - strlen(description) - 5;
+    Maker k = maker_stream();
+    guint whole = k.bytes->len - strlen(maker_description) - 5;
 
     for (guint len = 0; len < k.bytes->len; len += len > 500 && len < 41000 ? 37 : 1) {
         Model *m = read_bytes(k.bytes->data, len, true);
@@ -569,7 +373,7 @@ static void corrupt_and_check(GRand *rand, const Maker *k, guint at)
 
 static void test_corruptions(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
     guint32 seed = g_test_rand_int();
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     g_autoptr(GArray) structure = g_array_new(false, false, sizeof(guint));
@@ -592,7 +396,7 @@ static void test_corruptions(void)
 /* Every structural byte once, each of its bits. */
 static void test_every_structure_bit(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
 
     for (guint at = 0; at < k.bytes->len; at++) {
         for (int bit = 0; bit < 8 && k.structure->data[at]; bit++) {
@@ -612,7 +416,7 @@ static void test_every_structure_bit(void)
 
 static void test_extract(void)
 {
-    Maker k = make_stream();
+    Maker k = maker_stream();
     Model *m = read_bytes(k.bytes->data, k.bytes->len, true);
     g_autofree char *error = NULL, *page = extract_page(m, "ram+0x4002", &error);
     g_assert_true(g_str_has_prefix(page, "block 'ram' page 4 (0x4000)\n"

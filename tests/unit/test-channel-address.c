@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/channel/address: URIs there and back, and why some are none. */
+#include <glib.h>
+#include "migration/channel.h"
+
+static void test_good(void)
+{
+    static const struct { const char *uri, *text; } good[] = {
+        { "tcp:127.0.0.1:4444", "tcp:127.0.0.1:4444" },
+        { "tcp::4444", "tcp::4444" },
+        { "tcp:0:0", "tcp:0:0" },
+        { "tcp:host.example:svc", "tcp:host.example:svc" },
+        { "tcp:[::1]:4444", "tcp:[::1]:4444" },
+        { "tcp:h:1,ipv4", "tcp:h:1,ipv4=on" },
+        { "tcp:h:1,ipv4=off", "tcp:h:1,ipv6=on" },
+        { "tcp:[::]:1,ipv6=on", "tcp:[::]:1,ipv6=on" },
+        { "unix:/a b,c", "unix:/a b,c" },
+        { "fd:migrate", "fd:migrate" },
+        { "exec:cat > x, y", "exec:cat > x, y" },
+        { "exec:", "exec:" },
+        { "file:/a", "file:/a" },
+        { "file:/a,offset=4k", "file:/a,offset=0x1000" },
+        { "file:/a,b,offset=0x10", "file:/a,b,offset=0x10" },
+        { "file:/a,offset=7", "file:/a,offset=0x7" },
+        { "file:/a,offset=1G", "file:/a,offset=0x40000000" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_autoptr(GError) err = NULL;
+        ChannelAddress *a = channel_address_parse(good[i].uri, &err);
+        g_assert_no_error(err);
+        g_autofree char *text = channel_address_to_string(a);
+        g_assert_cmpstr(text, ==, good[i].text);
+        channel_address_free(a);
+    }
+}
+
+static void test_bad(void)
+{
+    static const struct { const char *uri, *message; } bad[] = {
+        { "", "unknown migration protocol: " },
+        { "foo", "unknown migration protocol: foo" },
+        { "foo:bar", "unknown migration protocol: foo:bar" },
+        { "tcp", "unknown migration protocol: tcp" },
+        { "tcp:", "error parsing address ''" },
+        { "tcp:foo", "error parsing address 'foo'" },
+        { "tcp::", "error parsing port in address ':'" },
+        { "tcp:h:", "error parsing address 'h:'" },
+        { "tcp:[::1:1", "error parsing IPv6 address '[::1:1'" },
+        { "tcp:[::1]", "error parsing IPv6 address '[::1]'" },
+        { "tcp:a:1:2", "error parsing address 'a:1:2'" },
+        { "tcp:a:65536", "Port number 65536 in address 'a:65536' is not in the range 0..65535" },
+        { "tcp:a:1,foo", "Invalid option 'foo' in address: expected ipv4 or ipv6" },
+        { "tcp:a:1,ipv4=x", "Invalid option 'ipv4=x' in address: expected ipv4 or ipv6" },
+        { "unix:", "invalid Unix socket address" },
+        { "fd:", "invalid file descriptor address" },
+        { "file:/a,offset=", "file URI has bad offset : Invalid argument" },
+        { "file:/a,offset=zz", "file URI has bad offset zz: Invalid argument" },
+        { "file:/a,offset=1kk", "file URI has bad offset 1kk: Invalid argument" },
+        { "file:/a,offset=-1", "file URI has bad offset -1: Numerical result out of range" },
+        { "file:/a,offset=99999999999999999999",
+          "file URI has bad offset 99999999999999999999: Numerical result out of range" },
+        { "file:/a,offset=16E", "file URI has bad offset 16E: Numerical result out of range" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        g_assert_null(channel_address_parse(bad[i].uri, &err));
+        g_assert_cmpstr(err->message, ==, bad[i].message);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/channel-address/good", test_good);
+    g_test_add_func("/channel-address/bad", test_bad);
+    return g_test_run();
+}
