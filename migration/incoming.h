@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Loading one stream, apart from listening, threads and starting the guest:
- * what incoming.c does between accept and the end, and what the fuzz target
- * and the in-process tests call with a stream in memory.
+ * what incoming-load.c does for incoming.c between accept and the end, and
+ * what the fuzz target and the in-process tests call with a stream in memory.
  */
 #ifndef MIGRATION_INCOMING_H
 #define MIGRATION_INCOMING_H
