@@ -13,13 +13,13 @@ import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
-from ferrytest import channels, emulators  # noqa: E402
+from ferrytest import emulators  # noqa: E402
 from ferrytest.crossing import (BEAT, BOOT, BRIDGE, CPU_T10_SV57, F10, F72, PAIRS, Q10, Q72, READY,
-                                Cross, TappedUnix, beats, boot, cpu_fields, cross,
+                                Cross, TappedUnix, beats, boot, check_events, cpu_fields, cross,
                                 need)  # noqa: E402
 from ferrytest.devices import Busy  # noqa: E402
 from ferrytest.guest import Bare, BareNone, Linux  # noqa: E402
-from ferrytest.move import (Journey, compare_ram, force_passes, wait_alive, wait_loaded,
+from ferrytest.move import (Journey, compare_ram, force_passes, wait_loaded,
                             wait_migration)  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
 from ferrytest.tap import Case, check, check_equal, main  # noqa: E402
@@ -41,12 +41,15 @@ def plain(pair, channel, harts, memory, mode):
     return run
 
 
-def with_options(pair, caps, mode='checker', harts=2):
+def with_options(pair, caps, mode='checker', harts=2, channel='unix', memory=128):
     def run(bench):
-        passes = 4 if caps.get('xbzrle') else 0
-        move = cross(bench, *PAIRS[pair], linux(mode, harts, 128), caps=caps, passes=passes)
-        if passes:
+        xbzrle = caps.get('xbzrle')
+        # Deltas may fit where pages need throttling.
+        move = cross(bench, *PAIRS[pair], linux(mode, harts, memory), channel, caps=caps,
+                     passes=4 * bool(xbzrle), throttle=caps.get('auto_converge') and not xbzrle)
+        if xbzrle:
             check(move.info['xbzrle-cache']['pages'] > 0, 'no page went as a delta: %s', move.info)
+        check_events(move, caps.get('events', True))
     return run
 
 
@@ -272,12 +275,12 @@ def cases():
         yield Case('plain rv64, %s, %d hart%s' %
                    ('Ferry to %s and back' % version if born else '%s to Ferry and back' % version,
                     harts, 's' * (harts > 1)),
-                   plain_cpu(version, born, harts), rotate=4, timeout=400)
-    yield Case('plain rv64, bridge from 7.2 to 10.0', plain_bridge, rotate=4, timeout=300)
+                   plain_cpu(version, born, harts), rotate=9, timeout=400)
+    yield Case('plain rv64, bridge from 7.2 to 10.0', plain_bridge, rotate=9, timeout=300)
     for path, names in (((F72, Q72), 'Ferry to 7.2'), ((F10, Q10), 'Ferry to 10.0'),
                         ((Q10, F10, Q10), '10.0 to Ferry and back'),
                         ((Q72, F72), '7.2 to Ferry')):
-        yield Case('rebooted, ' + names, rebooted(*path, jump=path[0] is Q72), rotate=4, timeout=300)
+        yield Case('rebooted, ' + names, rebooted(*path, jump=path[0] is Q72), rotate=8, timeout=300)
     # The rest takes turns.
     for pair, channel, harts, memory, mode in itertools.product(
             PAIRS, ('tcp', 'unix'), (1, 2), (128, 1024), ('idle', 'loadgen', 'checker')):
@@ -285,12 +288,18 @@ def cases():
                    (pair, channel, harts, 's' * (harts > 1), memory, mode),
                    plain(pair, channel, harts, memory, mode), rotate=24, timeout=300)
     for pair in PAIRS:
-        for name, caps in (('return path', {'return_path': True}),
-                           ('auto-converge', {'auto_converge': True}),
-                           ('delta, loadgen', {'xbzrle': True})):
-            yield Case('%s, %s' % (pair, name),
-                       with_options(pair, caps, 'loadgen' if 'load' in name else 'checker', 1),
-                       rotate=6, timeout=300)
+        for name, caps, more in (
+                ('return path', {'return_path': True}, {}),
+                ('auto-converge', {'auto_converge': True}, {'harts': 1}),
+                ('delta, loadgen', {'xbzrle': True}, {'mode': 'loadgen', 'harts': 1}),
+                ('no events', {'events': False}, {'harts': 1}),
+                ('everything', {'xbzrle': True, 'return_path': True, 'auto_converge': True},
+                 {'mode': 'loadgen', 'channel': 'tcp'}),
+                ('everything, 1024 MiB',
+                 {'xbzrle': True, 'return_path': True, 'auto_converge': True},
+                 {'memory': 1024})):
+            yield Case('%s, %s' % (pair, name), with_options(pair, caps, **more), rotate=12,
+                       timeout=300)
         for legacy, harts, xbzrle in itertools.product((True, False), (1, 2), (False, True)):
             yield Case('%s, devices, %s, %d hart%s%s' %
                        (pair, 'legacy' if legacy else 'modern', harts, 's' * (harts > 1),
@@ -301,10 +310,10 @@ def cases():
                                     ('checker', 2, True)):
             yield Case('bridge from %s to %s, %s, delta %s' %
                        (names + (mode, 'on' if xbzrle else 'off')),
-                       bridge(names, mode, harts, xbzrle), rotate=4, timeout=400)
+                       bridge(names, mode, harts, xbzrle), rotate=6, timeout=400)
     for one, other in itertools.product(('virt-7.2', 'virt-10.0', 'virt'), repeat=2):
         yield Case('within Ferry, Linux, %s and %s' % (one, other),
-                   versions(one, other, linux('checker', 2, 128)), rotate=6, timeout=300)
+                   versions(one, other, linux('checker', 2, 128)), rotate=9, timeout=300)
 
 
 if __name__ == '__main__':

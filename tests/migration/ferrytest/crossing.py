@@ -13,7 +13,8 @@ import re
 import subprocess
 
 from . import channels, emulators, move as moving
-from .move import Move, compare_ram, force_passes, wait_alive, wait_loaded, wait_migration
+from .move import (Move, compare_ram, force_passes, force_throttle, statuses, wait_alive,
+                   wait_loaded, wait_migration)
 from .process import VM
 from .proxy import Proxy
 from .tap import Failed, Skip, check, check_equal, wait_until
@@ -132,7 +133,7 @@ def boot(bench, name, emulator, guest, extra=()):
 
 def cross(bench, source_emulator, destination_emulator, guest, channel='unix', passes=0,
           source=None, journey=None, extra=(), names=('source', 'destination'), tap=False,
-          **options):
+          throttle=False, **options):
     need(source_emulator, destination_emulator)
     if source_emulator.version == '7.2' and channel in TAPPED or tap:
         wire = TAPPED[channel](bench)
@@ -149,9 +150,27 @@ def cross(bench, source_emulator, destination_emulator, guest, channel='unix', p
         else:
             move.source.console.wait_for('^beat 2 ', BOOT)
             move.journey.prove = beats(move)
-    if passes:
+    if throttle:
+        force_throttle(move)
+    elif passes:
         force_passes(move, passes, bandwidth=32 << 20)
     return move.run()
+
+
+def check_events(move, wanted):
+    """Both sides have told the states they went through, and the source its passes; or nothing."""
+    for vm in (move.source, move.destination):
+        vm.qmp.poll_events()
+    told, heard = statuses(move.source.qmp.events), statuses(move.destination.qmp.events)
+    passes = [e['data']['pass'] for e in move.source.qmp.events if e['event'] == 'MIGRATION_PASS']
+    if not wanted:
+        # An incoming 7.2 says "setup" whether it was asked to or not.
+        heard = heard[1:] if move.destination.emulator.version == '7.2' else heard
+        check_equal((told, heard, passes), ([], [], []), 'events of a migration without events')
+        return
+    check_equal((told[:2], told[-1]), (['setup', 'active'], 'completed'), 'events of the source')
+    check_equal(heard[-2:], ['active', 'completed'], 'events of the destination')
+    check(passes == list(range(1, len(passes) + 1)) and passes, 'passes told: %s', passes)
 
 
 READY = 'ferry-guest: ready'

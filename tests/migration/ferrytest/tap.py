@@ -4,10 +4,11 @@
 A case is a name and a function; the function raises Failed (or anything else) to fail, Skip to be
 left out. Each case has its own folder, removed unless it failed and FERRYTEST_KEEP is set.
 
-    test-x.py [--list] [--full] [PATTERN...]
+    test-x.py [--list] [--full] [--part=I/N] [PATTERN...]
 
 Cases marked full run only with --full or FERRYTEST_FULL=1. Of the cases marked with a `rotate`
-number N, one in N runs each time unless full; FERRYTEST_SEED chooses which (printed).
+number N, one in N runs each time unless full; FERRYTEST_SEED chooses which (printed). --part takes
+every N-th of what would run, from the I-th on.
 """
 import fnmatch
 import os
@@ -186,6 +187,10 @@ def main(cases):
             print(case.name + (' (full)' if case.full else ''))
         sys.exit(0)
     chosen = _choose(cases, full, patterns, seed)
+    for arg in args:
+        if arg.startswith('--part='):
+            part, parts = (int(n) for n in arg[7:].split('/'))
+            chosen = chosen[part - 1::parts]
     # Meson stops a test with SIGTERM: leave through the clean-up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print('TAP version 13')
