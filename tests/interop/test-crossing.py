@@ -286,7 +286,7 @@ def cases():
             PAIRS, ('tcp', 'unix'), (1, 2), (128, 1024), ('idle', 'loadgen', 'checker')):
         yield Case('%s, %s, %d hart%s, %d MiB, %s' %
                    (pair, channel, harts, 's' * (harts > 1), memory, mode),
-                   plain(pair, channel, harts, memory, mode), rotate=24, timeout=300)
+                   plain(pair, channel, harts, memory, mode), rotate=32, timeout=300)
     for pair in PAIRS:
         for name, caps, more in (
                 ('return path', {'return_path': True}, {}),
@@ -304,7 +304,7 @@ def cases():
             yield Case('%s, devices, %s, %d hart%s%s' %
                        (pair, 'legacy' if legacy else 'modern', harts, 's' * (harts > 1),
                         ', delta' * xbzrle),
-                       devices(pair, legacy, harts, xbzrle), rotate=16, timeout=300)
+                       devices(pair, legacy, harts, xbzrle), rotate=32, timeout=300)
     for names in (('7.2', '10.0'), ('10.0', '7.2')):
         for mode, harts, xbzrle in (('idle', 1, False), ('loadgen', 1, True),
                                     ('checker', 2, True)):
