@@ -357,19 +357,15 @@ bool chardev_is_tty(const Chardev *chr)
     return chr->ops == &chardev_stdio_ops && isatty(STDIN_FILENO);
 }
 
-void chardev_terminal_size(const Chardev *chr, unsigned *columns, unsigned *rows)
+unsigned chardev_columns(const Chardev *chr)
 {
     struct winsize size;
     if (chr->ops == &chardev_mux_ops) {
-        chardev_terminal_size(chardev_mux_base(chr), columns, rows);
-        return;
+        return chardev_columns(chardev_mux_base(chr));
     }
     int fd = chr->ops == &chardev_stdio_ops ? STDOUT_FILENO
              : chr->ops == &chardev_pty_ops ? chardev_pty_fd(chr) : -1;
-    if (fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0) {
-        *columns = size.ws_col;
-        *rows = size.ws_row;
-    }
+    return fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 /* ---- output ---- */

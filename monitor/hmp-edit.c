@@ -44,6 +44,7 @@ struct LineEditor {
     wchar_t pattern[PATTERN_MAX + 1], search_prompt[PATTERN_MAX + 32];
     size_t pattern_len;
     int found;                  /* place in the history */
+    size_t cut_len;             /* what Ctrl-Y would put in */
 };
 
 /* ---- text ---- */
@@ -252,6 +253,16 @@ static void complete(LineEditor *e)
 
 /* ---- keys ---- */
 
+/* A key that keeps for Ctrl-Y what it takes away. */
+static void cut(LineEditor *e, const wchar_t *keys, size_t len)
+{
+    size_t before = line_terminal_len(e->terminal);
+    line_terminal_feed(e->terminal, keys, len);
+    if (line_terminal_len(e->terminal) < before) {
+        e->cut_len = before - line_terminal_len(e->terminal);
+    }
+}
+
 /*
  * The kills are libedit's from the mark to a cursor behind it. Its others delete
  * after the cursor, and there it reads past the end of its buffer.
@@ -259,6 +270,7 @@ static void complete(LineEditor *e)
  */
 static void kill_word_before(LineEditor *e)
 {
+    const wchar_t to_mark = KEY('W');
     const LineInfoW *info = line_terminal_line(e->terminal);
     const wchar_t *p = info->cursor;
     while (p > info->buffer && p[-1] == ' ') {
@@ -272,28 +284,27 @@ static void kill_word_before(LineEditor *e)
         line_terminal_move(e->terminal, -len);
         line_terminal_key(e->terminal, KEY('V'));   /* mark */
         line_terminal_move(e->terminal, len);
-        line_terminal_key(e->terminal, KEY('W'));
+        cut(e, &to_mark, 1);
     }
 }
 
 static void kill_word_after(LineEditor *e)
 {
+    const wchar_t to_mark = KEY('W');
     const LineInfoW *info = line_terminal_line(e->terminal);
     if (info->cursor < info->lastchar) {
         line_terminal_key(e->terminal, KEY('V'));
         line_terminal_feed(e->terminal, L"\033f", 2);
-        line_terminal_key(e->terminal, KEY('W'));
+        cut(e, &to_mark, 1);
     }
 }
 
 static void yank(LineEditor *e)
 {
-    line_terminal_key(e->terminal, KEY('Y'));
-    if (line_terminal_len(e->terminal) > LINE_MAX_CHARS) {
-        g_autofree wchar_t *cut = copy_line(e);
-        cut[LINE_MAX_CHARS] = 0;
-        line_terminal_replace(e->terminal, e->prompt, cut);
+    if (line_terminal_len(e->terminal) + e->cut_len > LINE_MAX_CHARS) {
         put_text(e, "\a");
+    } else {
+        line_terminal_key(e->terminal, KEY('Y'));
     }
 }
 
@@ -328,16 +339,17 @@ static void edit_key(LineEditor *e, wchar_t key)
         return kill_word_before(e);
     case KEY('Y'):
         return yank(e);
+    case KEY('K'):
+    case KEY('U'):
+        return cut(e, &key, 1);
     case KEY('A'):
     case KEY('B'):
     case KEY('D'):
     case KEY('E'):
     case KEY('F'):
     case KEY('H'):
-    case KEY('K'):
     case KEY('L'):
     case KEY('T'):
-    case KEY('U'):
     case DELETE:
         return line_terminal_key(e->terminal, key);
     }
@@ -354,7 +366,9 @@ static void edit_alt_key(LineEditor *e, wchar_t key)
     const wchar_t keys[] = { ESCAPE, key };
     if (key == 'd') {
         kill_word_after(e);
-    } else if (key && wcschr(L"bfulc\b\177", key)) {
+    } else if (key == KEY('H') || key == DELETE) {
+        cut(e, keys, 2);
+    } else if (key && wcschr(L"bfulc", key)) {
         line_terminal_feed(e->terminal, keys, 2);
     }
 }
@@ -473,11 +487,9 @@ static char *take_line(LineEditor *e)
 
 /* ---- for the caller ---- */
 
-static void follow_size(LineEditor *e)
+static void follow_width(LineEditor *e)
 {
-    unsigned columns = 0, rows = 0;
-    e->ops->size(e->opaque, &columns, &rows);
-    line_terminal_resize(e->terminal, columns, rows);
+    line_terminal_resize(e->terminal, e->ops->columns(e->opaque));
 }
 
 static void show_prompt(LineEditor *e)
@@ -488,7 +500,7 @@ static void show_prompt(LineEditor *e)
     }
     if (e->terminal) {
         if (!e->prompting) {
-            follow_size(e);
+            follow_width(e);
         }
         line_terminal_begin(e->terminal, e->searching ? e->search_prompt : e->prompt);
     } else {
@@ -520,7 +532,7 @@ void line_editor_byte(LineEditor *e, uint8_t c)
         show_prompt(e);
     }
     if (e->terminal) {
-        follow_size(e);
+        follow_width(e);
     }
     if (c == '\r' || c == '\n') {
         line = take_line(e);

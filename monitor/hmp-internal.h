@@ -65,7 +65,7 @@ typedef struct LineEditorOps {
     void (*line)(void *opaque, const char *line);               /* a line was entered */
     /** Candidates for the word that ends the text before the cursor; *word_start is its offset. */
     GPtrArray *(*complete)(void *opaque, const char *text, size_t *word_start);
-    void (*size)(void *opaque, unsigned *columns, unsigned *rows);  /* of the terminal; leaves 0 if unknown */
+    unsigned (*columns)(void *opaque);      /* of the terminal; 0: not known */
 } LineEditorOps;
 
 LineEditor *line_editor_new(const LineEditorOps *ops, void *opaque, const char *prompt);

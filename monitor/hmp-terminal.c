@@ -14,15 +14,15 @@
 #include "monitor/hmp-terminal.h"
 
 /* Where the width is not known: wider than any line, the far terminal wraps as it likes. */
-#define UNKNOWN_COLUMNS (LINE_MAX_CHARS * 2)
-#define UNKNOWN_ROWS 2
+#define UNKNOWN_COLUMNS (LINE_MAX_CHARS * 2 + PROMPT_MAX_CHARS)
+#define PROMPT_MAX_CHARS 256
 
 struct LineTerminal {
     EditLine *el;
     GString *screen;
     FILE *in, *out;
     int master, slave;      /* libedit wants a terminal to ask for modes and size; no byte passes */
-    unsigned columns, rows;
+    unsigned columns;
     bool editing;
     const wchar_t *prompt;
     const wchar_t *keys;    /* what el_wgets() gets */
@@ -154,18 +154,22 @@ void line_terminal_end(LineTerminal *t)
     }
 }
 
-void line_terminal_resize(LineTerminal *t, unsigned columns, unsigned rows)
+/*
+ * libedit gets as many rows as the longest line of wide characters needs, one
+ * column of each row left over, whatever the height: where a line is longer
+ * than its screen, it writes through a pointer behind its last row.
+ */
+void line_terminal_resize(LineTerminal *t, unsigned columns)
 {
-    if (columns < 20 || columns > 1024 || rows < 2 || rows > 256) {
+    if (columns < 20 || columns > 1024) {
         columns = UNKNOWN_COLUMNS;
-        rows = UNKNOWN_ROWS;
     }
-    if (columns == t->columns && rows == t->rows) {
+    if (columns == t->columns) {
         return;
     }
+    unsigned rows = (LINE_MAX_CHARS * 2 + PROMPT_MAX_CHARS) / (columns - 1) + 2;
     struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
     t->columns = columns;
-    t->rows = rows;
     ioctl(t->slave, TIOCSWINSZ, &size);
     if (t->editing) {
         g_string_append_c(t->screen, '\r');
@@ -250,7 +254,7 @@ LineTerminal *line_terminal_new(GString *screen)
         line_terminal_free(t);
         return NULL;
     }
-    line_terminal_resize(t, 0, 0);
+    line_terminal_resize(t, 0);
     return t;
 }
 

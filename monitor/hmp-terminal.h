@@ -19,8 +19,8 @@ void line_terminal_free(LineTerminal *t);
 void line_terminal_begin(LineTerminal *t, const wchar_t *prompt);
 /** The line is done with, the cursor stays where it is. */
 void line_terminal_end(LineTerminal *t);
-/** Size of the far terminal; out of reason or 0: not known. */
-void line_terminal_resize(LineTerminal *t, unsigned columns, unsigned rows);
+/** Width of the far terminal; out of reason or 0: not known. */
+void line_terminal_resize(LineTerminal *t, unsigned columns);
 /** Its width, or more than 1024: not known. */
 unsigned line_terminal_columns(const LineTerminal *t);
 /** One key as libedit binds it: a character or a whole escape sequence. */

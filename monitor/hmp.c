@@ -97,9 +97,8 @@ void hmp_progress(HMPMonitor *mon, const char *text)
         monitor_printf(mon, "%s\n", text);
         return;
     }
-    unsigned columns = 0, rows;
+    unsigned columns = chardev_columns(mon->base.chr);
     size_t len = strlen(text);
-    chardev_terminal_size(mon->base.chr, &columns, &rows);
     raw_output(mon, "\r", 1);
     raw_output(mon, text, columns ? MIN(len, columns - 1) : len);   /* a second row would stay */
     raw_output(mon, "\033[K", 3);
@@ -425,14 +424,13 @@ static GPtrArray *editor_complete(void *opaque, const char *text, size_t *word_s
     return hmp_complete_line(hmp_machine(opaque), text, word_start);
 }
 
-static void editor_size(void *opaque, unsigned *columns, unsigned *rows)
+static unsigned editor_columns(void *opaque)
 {
-    HMPMonitor *mon = opaque;
-    chardev_terminal_size(mon->base.chr, columns, rows);
+    return chardev_columns(((HMPMonitor *)opaque)->base.chr);
 }
 
 static const LineEditorOps editor_ops = {
-    .write = editor_write, .line = editor_line, .complete = editor_complete, .size = editor_size,
+    .write = editor_write, .line = editor_line, .complete = editor_complete, .columns = editor_columns,
 };
 
 static size_t hmp_can_read(Session *s)

@@ -69,7 +69,7 @@ bool chardev_frontend_open(const Chardev *chr);
 bool chardev_is_connected(const Chardev *chr);
 /** True for stdio on a terminal: progress is one line that is drawn again and again. */
 bool chardev_is_tty(const Chardev *chr);
-/** Characters per row and rows of the terminal behind stdio or a pty; else, and if it does not say, untouched. */
-void chardev_terminal_size(const Chardev *chr, unsigned *columns, unsigned *rows);
+/** Width of the terminal behind stdio or a pty; else, and if it does not say, 0. */
+unsigned chardev_columns(const Chardev *chr);
 
 #endif

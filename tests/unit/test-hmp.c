@@ -151,13 +151,12 @@ static GPtrArray *on_complete(void *opaque, const char *text, size_t *word_start
     return out;
 }
 
-static void on_size(void *opaque, unsigned *columns, unsigned *rows)
+static unsigned on_columns(void *opaque)
 {
-    *columns = ((Screen *)opaque)->columns;
-    *rows = 60;
+    return ((Screen *)opaque)->columns;
 }
 
-static const LineEditorOps ops = { on_write, on_line, on_complete, on_size };
+static const LineEditorOps ops = { on_write, on_line, on_complete, on_columns };
 
 static void type(LineEditor *e, const char *keys)
 {
@@ -398,15 +397,26 @@ static void test_editor_screen(void)
     }
 }
 
-static void test_editor_limits(void)
+/* Lines longer than any screen, cut and pasted, and any bytes. */
+static void check_limits(unsigned columns)
 {
-    Screen s = { g_string_new(NULL), g_string_new(NULL), 0 };
+    static const char *const keys[] = {
+        "\001", "\005", "\031", "\025", "\013", "\033d", "\033b", "\027", "\033[A", "\b", "x y",
+        "\342\202\254", "\346\274\242",
+    };
+    Screen s = { g_string_new(NULL), g_string_new(NULL), columns };
     LineEditor *e = line_editor_new(&ops, &s, "> ");
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 10000; i++) {
         line_editor_byte(e, 'x');
     }
     line_editor_byte(e, '\r');
     g_assert_cmpuint(s.lines->len, ==, 4097);
+    type(e, "\033[A\025\031\031\r");
+    g_assert_cmpuint(s.lines->len, ==, 2 * 4097);
+    for (int i = 0; i < 1000; i++) {
+        type(e, keys[g_test_rand_int_range(0, G_N_ELEMENTS(keys))]);
+    }
+    line_editor_byte(e, 3);
     for (int i = 0; i < 500; i++) {
         g_autofree char *line = g_strdup_printf("line %d\r", i);
         type(e, line);
@@ -414,12 +424,20 @@ static void test_editor_limits(void)
     g_autoptr(GPtrArray) history = line_editor_history(e);
     g_assert_cmpuint(history->len, ==, 100);
     g_assert_cmpstr(g_ptr_array_index(history, 99), ==, "line 499");
-    for (int i = 0; i < 200000; i++) {      /* anything goes */
+    for (int i = 0; i < 50000; i++) {      /* anything goes */
         line_editor_byte(e, (uint8_t)g_test_rand_int());
     }
     line_editor_free(e);
     g_string_free(s.out, TRUE);
     g_string_free(s.lines, TRUE);
+}
+
+static void test_editor_limits(void)
+{
+    g_setenv("TERM", "xterm", TRUE);
+    check_limits(0);
+    check_limits(20);
+    check_limits(80);
 }
 
 int main(int argc, char **argv)
