@@ -304,13 +304,13 @@ def by_cancel(_bench, source, proxy):
 
 def by_garbage(_bench, _source, proxy):
     with socket.socket(socket.AF_UNIX) as s:
-        s.connect(proxy.path)
+        s.connect(proxy.uri[5:])
         s.sendall(b'GET / HTTP/1.1\r\n\r\n')
 
 
 def by_another_guest(bench, _source, proxy):
     with socket.socket(socket.AF_UNIX) as s, open(other_guest(bench), 'rb') as f:
-        s.connect(proxy.path)
+        s.connect(proxy.uri[5:])
         s.sendfile(f)
 
 
