@@ -288,3 +288,16 @@ EDOC
 SDOC
 Shows the TPM device: there is none.
 EDOC
+
+    {
+        .name       = "trace-events",
+        .args_type  = "name:s?,vcpu:i?",
+        .params     = "[name] [vcpu]",
+        .help       = "show available trace-events & their state "
+                      "(name: event name pattern; vcpu: vCPU to query, default is any)",
+        .cmd        = hmp_info_trace_events,
+        .complete   = hmp_trace_event_complete,
+    },
+SDOC
+Lists the trace events and whether they are on; NAME may hold `*`.
+EDOC

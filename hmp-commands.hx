@@ -424,3 +424,40 @@ EDOC
 SDOC
 Takes up to *size* bytes out of a character device of type ringbuf and prints them.
 EDOC
+
+    {
+        .name       = "trace-event",
+        .args_type  = "name:s,option:b,vcpu:i?",
+        .params     = "name on|off [vcpu]",
+        .help       = "changes status of a specific trace event "
+                      "(vcpu: vCPU to set, default is all)",
+        .cmd        = hmp_trace_event,
+        .complete   = hmp_trace_event_complete,
+    },
+SDOC
+Switches a trace event, or with `*` in the name all that match, on or off. `info trace-events`
+lists them. No event has a state for each vCPU.
+EDOC
+
+    {
+        .name       = "log",
+        .args_type  = "items:s",
+        .params     = "item1[,...]",
+        .help       = "activate logging of the specified items",
+        .cmd        = hmp_log,
+    },
+SDOC
+Logs these items and no others from now on; `log help` lists them, `log none` ends it.
+`log trace:PATTERN` switches trace events on.
+EDOC
+
+    {
+        .name       = "logfile",
+        .args_type  = "filename:F",
+        .params     = "filename",
+        .help       = "output logs to 'filename'",
+        .cmd        = hmp_logfile,
+    },
+SDOC
+What is logged goes to the end of this file from now on.
+EDOC

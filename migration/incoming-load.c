@@ -13,6 +13,7 @@
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #define SECTIONS_MAX 4096       /* bindings of section ids; a real machine has dozens */
 
@@ -71,13 +72,17 @@ static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
 {
     if (!l->first_device_us) {
         l->first_device_us = g_get_monotonic_time();
+        switchover_trace(SWITCHOVER_FIRST_DEVICE);
     }
+    int64_t start = g_get_monotonic_time();
     bql_lock(l->m->machine->loop);
     l->bql_wanted = true;
     bool ok = vmstate_load_section(l->m->machine->vmstate, l->r, b->idstr, b->instance_id,
                                    b->version_id, errp);
     l->bql_wanted = false;
     bql_unlock(l->m->machine->loop);
+    trace_vmstate_downtime_load("non-iterable", b->idstr, b->instance_id,
+                                g_get_monotonic_time() - start);
     return ok;
 }
 
@@ -87,8 +92,12 @@ static bool load_payload(IncomingLoad *l, uint32_t id, const SectionBinding *b, 
 
     g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
                b->version_id);
-    return (ram ? ram_load_payload(l->ram, l->r, b->version_id, errp) : load_device(l, b, errp)) &&
-           check_footer(l, id, b->idstr, errp);
+    uint64_t start = stream_reader_offset(l->r);
+    bool ok = (ram ? ram_load_payload(l->ram, l->r, b->version_id, errp) : load_device(l, b, errp)) &&
+              check_footer(l, id, b->idstr, errp);
+    trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(l->r) - start,
+                                        ok ? 0 : -1);
+    return ok;
 }
 
 /* START and FULL: the header binds the id. */
@@ -109,6 +118,7 @@ static bool load_start(IncomingLoad *l, GError **errp)
         g_free(b);
         return false;
     }
+    trace_qemu_loadvm_state_section_startfull(id, b->idstr, b->instance_id, b->version_id);
     g_hash_table_replace(l->sections, GUINT_TO_POINTER(id), b);
     return load_payload(l, id, b, errp);
 }
@@ -126,6 +136,7 @@ static bool load_part(IncomingLoad *l, GError **errp)
         error_setg(errp, "Unknown savevm section %u", id);
         return false;
     }
+    trace_qemu_loadvm_state_section_partend(id);
     return load_payload(l, id, b, errp);
 }
 
@@ -160,6 +171,7 @@ static bool load_ping(IncomingLoad *l, GError **errp)
         error_setg(errp, "CMD_PING (0x%x) received with no return path", value);
         return false;
     }
+    trace_loadvm_process_command_ping(value);
     return return_path_send_pong(l->return_path, value, errp);
 }
 
@@ -195,6 +207,7 @@ static bool load_command(IncomingLoad *l, GError **errp)
                    commands[cmd].missing);
         return false;
     }
+    trace_loadvm_process_command(commands[cmd].name, len);
     switch (cmd) {
     case MIG_CMD_OPEN_RETURN_PATH:
         return l->return_path || open_return_path(l, errp); /* a second one is ignored */
@@ -217,6 +230,7 @@ static bool load_elements(IncomingLoad *l, GError **errp)
             load_name(l, "section type");
             return false;
         }
+        trace_qemu_loadvm_state_section(type);
         switch (type) {
         case SECTION_EOF:
             return true;
@@ -365,8 +379,11 @@ bool incoming_load_stream(IncomingLoad *l, GError **errp)
     bql_lock(l->m->machine->loop);
     migration_sections_prepare_load(l->m);
     bql_unlock(l->m->machine->loop);
-    if (check_layout(l, errp) && migration_get_header(l->m, l->r, l->caps, errp) &&
-        load_elements(l, errp) && load_description(l, errp)) {
+    trace_loadvm_state_setup();
+    bool ok = check_layout(l, errp) && migration_get_header(l->m, l->r, l->caps, errp) &&
+              load_elements(l, errp) && load_description(l, errp);
+    trace_qemu_loadvm_state_post_main(ok ? 0 : -1);
+    if (ok) {
         return true;
     }
     explain(l, errp);

@@ -12,6 +12,7 @@
 #include "migration/migration-private.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 struct Incoming {
     /* set once */
@@ -41,6 +42,7 @@ static void note_step(Incoming *in, SwitchoverStep step)
     g_mutex_lock(&in->lock);
     in->times.us[step] = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
+    switchover_trace(step);
 }
 
 /* The guest is ours now: start it or leave it as it was (migration-stream 2.7). BQL. */
@@ -130,6 +132,9 @@ static bool accept_peer(Incoming *in, GError **errp)
     }
     g_mutex_unlock(&in->lock);
     channel_listener_free(l);
+    if (c) {
+        trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
+    }
     return c && migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
 }
 
@@ -145,6 +150,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
     g_mutex_unlock(&in->lock);
     incoming_load_clear(&in->load);
     stream_reader_free(r);
+    trace_loadvm_state_cleanup();
     return ok;
 }
 
@@ -163,7 +169,9 @@ static gpointer incoming_thread(gpointer opaque)
     g_mutex_lock(&in->lock);
     in->tid = syscall(SYS_gettid);
     g_mutex_unlock(&in->lock);
-    if (accept_peer(in, &err) && load_from_channel(in, &err) && finish(in, &err)) {
+    bool ok = accept_peer(in, &err) && load_from_channel(in, &err) && finish(in, &err);
+    trace_process_incoming_migration_co_end(ok ? 0 : -1);
+    if (ok) {
         let_go_of_channel(in);
     } else {
         fail(in, err);

@@ -10,6 +10,7 @@
 #include "migration/outgoing-private.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
 {
@@ -50,6 +51,7 @@ void outgoing_cancel(Outgoing *o)
     if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_CANCEL, NULL)) {
         return; /* nothing runs, or it is being cancelled already */
     }
+    trace_migrate_cancel();
     g_mutex_lock(&o->lock);
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
     if (o->channel) {

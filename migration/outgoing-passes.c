@@ -7,6 +7,7 @@
  */
 #include "migration/outgoing-private.h"
 #include "migration/stream/format.h"
+#include "util/trace-migration.h"
 
 #define THROTTLE_PERIOD_US G_USEC_PER_SEC
 #define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
@@ -38,6 +39,7 @@ static void consider_throttle(Outgoing *o, int64_t now)
         return;
     }
     if (policy_throttle(&o->throttle, &tp, o->throttle_dirtied, sent - o->throttle_sent)) {
+        trace_migration_throttle(o->throttle.percent);
         outgoing_set_throttle(o, o->throttle.percent);
     }
     o->throttle_since_us = now;
@@ -89,6 +91,12 @@ static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction actio
 {
     char *reason = policy_reason(in, action);
 
+    trace_migration_switchover_decision(action == POLICY_SWITCH_OVER ? "switch over"
+                                        : action == POLICY_SYNC      ? "look again"
+                                                                     : "go on", reason);
+    if (action == POLICY_SWITCH_OVER) {
+        trace_migration_thread_low_pending(in->pending_wire_bytes);
+    }
     g_mutex_lock(&o->lock);
     g_free(o->reason);
     o->reason = reason;
@@ -130,6 +138,7 @@ static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
         g_usleep(MIN(o->pass_us, CATCH_UP_BLIND_US));
         return true;
     }
+    trace_savevm_send_ping(CATCH_UP_PING);
     outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
     /* An error is found by whoever writes next, and the destination's silence has no meaning here. */
     if (stream_flush(o->w, NULL)) {
@@ -138,10 +147,22 @@ static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
     return true;
 }
 
+static void trace_pending(Outgoing *o, const PolicyInput *in)
+{
+    if (trace_migrate_pending_on()) {
+        uint64_t dirty;
+
+        ram_save_pending(o->saver, &dirty);
+        trace_migrate_pending(in->pending_wire_bytes, in->bandwidth * in->downtime_limit_ms,
+                              dirty);
+    }
+}
+
 /* The policy's question; true if it is time to switch over. */
 static bool time_to_switch_over(Outgoing *o)
 {
     PolicyInput in = policy_input(o);
+    trace_pending(o, &in);
     PolicyAction action = policy_decide(&in);
 
     if (action == POLICY_ITERATE && outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE)) &&
@@ -171,6 +192,7 @@ static bool send_part(Outgoing *o, GError **errp)
 {
     bool done;
 
+    trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
     return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && outgoing_put_footer(o, errp);
 }
@@ -200,13 +222,20 @@ static void keep_rate(Outgoing *o)
     int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
     RateWindow window;
 
+    if (wait > 0) {
+        trace_migration_rate_limit_pre(wait);
+    }
     g_mutex_lock(&o->lock);
     while (wait > 0 && !o->cancelled && !o->kicked &&
            g_cond_wait_until(&o->wake, &o->lock, now + wait)) {
         /* woken for something else */
     }
+    bool kicked = o->kicked;
     o->kicked = false;
     g_mutex_unlock(&o->lock);
+    if (wait > 0) {
+        trace_migration_rate_limit_post(kicked);
+    }
     if (rate_roll(&o->rate, g_get_monotonic_time(), sent, limit, &window)) {
         learn_rate(o, &window);
     }

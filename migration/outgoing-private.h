@@ -54,6 +54,7 @@ struct Outgoing {
     bool caught_up;             /* the destination was waited for */
     uint64_t throttle_dirtied, throttle_sent;
     uint64_t pass;              /* last one announced */
+    uint64_t section_at;        /* stream offset where the section being written began */
     RunState run_state_before;
     bool stopped;               /* by us; run_state_before is to be restored */
     bool committed;

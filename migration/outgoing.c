@@ -27,6 +27,7 @@
 #include "migration/stream/format.h"
 #include "qapi/qapi-visit.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
 
@@ -54,6 +55,7 @@ static void note_step(Outgoing *o, SwitchoverStep step)
     g_mutex_lock(&o->lock);
     o->times.us[step] = g_get_monotonic_time();
     g_mutex_unlock(&o->lock);
+    switchover_trace(step);
 }
 
 static bool layout_is_mapped(const Outgoing *o)
@@ -76,6 +78,7 @@ uint64_t outgoing_bytes_sent(Outgoing *o)
 
 void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len)
 {
+    trace_savevm_command_send(command, len);
     stream_put_u8(o->w, SECTION_COMMAND);
     stream_put_be16(o->w, command);
     stream_put_be16(o->w, len);
@@ -84,6 +87,8 @@ void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint1
 
 void outgoing_put_section(Outgoing *o, uint8_t type)
 {
+    trace_savevm_section_start(RAM_SECTION_IDSTR, o->ram_id);
+    o->section_at = stream_writer_bytes(o->w);
     stream_put_u8(o->w, type);
     stream_put_be32(o->w, o->ram_id);
     if (type == SECTION_START) {
@@ -99,7 +104,10 @@ bool outgoing_put_footer(Outgoing *o, GError **errp)
         stream_put_u8(o->w, SECTION_FOOTER);
         stream_put_be32(o->w, o->ram_id);
     }
-    return stream_flush(o->w, errp);
+    bool ok = stream_flush(o->w, errp);
+    trace_savevm_section_end(RAM_SECTION_IDSTR, o->ram_id,
+                             stream_writer_bytes(o->w) - o->section_at, ok ? 0 : -1);
+    return ok;
 }
 
 /* The saver counts, monitors hear of it here. */
@@ -143,6 +151,7 @@ static bool outgoing_connect(Outgoing *o, GError **errp)
         o->channel = c;
         g_mutex_unlock(&o->lock);
     }
+    trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);
     return outgoing_check_cancelled(o, errp) && check_channel(o, o->channel, errp);
 }
@@ -179,13 +188,17 @@ static void open_return_path(Outgoing *o)
 {
     uint32_t ping = GUINT32_TO_BE(1);
 
+    trace_open_return_path_on_source();
     o->rp = return_path_new(o->channel);
+    trace_savevm_send_open_return_path();
     outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
+    trace_savevm_send_ping(1);
     outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
 }
 
 static bool outgoing_setup(Outgoing *o, GError **errp)
 {
+    trace_savevm_state_header();
     migration_put_header(o->m, o->w, o->caps);
     if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
         open_return_path(o);
@@ -193,6 +206,7 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     if (!make_saver(o, errp)) {
         return false;
     }
+    trace_savevm_state_setup();
     outgoing_put_section(o, SECTION_START);
     if (!ram_save_setup(o->saver, o->w, errp)) {
         return false;
@@ -204,7 +218,11 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     g_mutex_lock(&o->lock);
     o->setup_us = g_get_monotonic_time();
     g_mutex_unlock(&o->lock);
-    return migration_state_move(&o->m->out_state, MIGRATION_EVENT_BEGIN, errp);
+    if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_BEGIN, errp)) {
+        return false;
+    }
+    trace_migration_thread_setup_complete();
+    return true;
 }
 
 /* ---- switchover ---- */
@@ -219,7 +237,10 @@ static bool stop_guest(Outgoing *o, GError **errp)
     o->times.us[SWITCHOVER_ASKED] = g_get_monotonic_time();
     o->bytes_at_stop = o->bytes_now;
     g_mutex_unlock(&o->lock);
-    if (!vm_stop(rs, RUN_STATE_FINISH_MIGRATE, errp)) {
+    switchover_trace(SWITCHOVER_ASKED);
+    bool ok = vm_stop(rs, RUN_STATE_FINISH_MIGRATE, errp);
+    trace_migration_completion_vm_stop(ok ? 0 : -1);
+    if (!ok) {
         return false;
     }
     note_step(o, SWITCHOVER_STOPPED);
@@ -302,6 +323,7 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
     ram_save_last_sync(o->saver);
     note_step(o, SWITCHOVER_SYNCED);
     outgoing_announce_passes(o);
+    trace_savevm_state_complete_precopy();
     outgoing_put_section(o, SECTION_END);
     ok = ram_save_complete(o->saver, o->w, errp);
     ok = ok && outgoing_put_footer(o, errp);
@@ -461,9 +483,11 @@ static void outgoing_end(Outgoing *o, GError *err)
 
     if (!o->committed) {
         find_cause(o, &err);
+        trace_migration_completion_file_err(err->message);
     }
     let_go_of_channel(o);
     let_go_of_ram(o);
+    trace_savevm_state_cleanup();
     settle_guest(o);
     g_mutex_lock(&o->lock);
     o->end_us = g_get_monotonic_time();
@@ -495,6 +519,7 @@ gpointer outgoing_thread(gpointer opaque)
         outgoing_switch_over(o, &err)) {
         outgoing_complete(o, &err);
     }
+    trace_migration_thread_after_loop();
     outgoing_end(o, err);
     return NULL;
 }

@@ -15,6 +15,7 @@
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-commands-info.h"
 #include "monitor/hmp-commands.h"
+#include "util/trace-monitor.h"
 
 const HMPCommand *const hmp_commands = hmp_main_table;
 const HMPCommand *const hmp_info_commands = hmp_info_table;
@@ -218,6 +219,7 @@ static void run_line(HMPMonitor *mon, const char *line)
     if (!*start || *start == '#') {
         return;
     }
+    trace_handle_hmp_command(mon, line);
     const HMPCommand *c = find_in_line(line, &rest, &len);
     if (!c) {
         monitor_printf(mon, "unknown command: '%.*s'\n", (int)len, start);

@@ -12,6 +12,7 @@
 #include "config-host.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
+#include "util/trace-monitor.h"
 
 const char *monitor_package(void)
 {
@@ -114,6 +115,9 @@ void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *da
     json_object_object_add(event, "event", json_object_new_string(name));
     if (data) {
         json_object_object_add(event, "data", data);
+    }
+    if (trace_monitor_protocol_event_emit_on()) {
+        trace_monitor_protocol_event_emit(name, data ? json_object_to_json_string(data) : "{}");
     }
     g_mutex_lock(&monitors->lock);
     g_queue_push_tail(&monitors->events, event);

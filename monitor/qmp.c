@@ -15,6 +15,7 @@
 #include "qapi/qapi-visit.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
+#include "util/trace-monitor.h"
 
 typedef struct QMPSession {
     Session base;
@@ -191,6 +192,9 @@ static void handle_message(void *opaque, struct json_object *value, const GError
     if (parse_error) {
         send_error(q, NULL, parse_error);
         return;
+    }
+    if (trace_handle_qmp_command_on()) {
+        trace_handle_qmp_command(q, json_object_to_json_string(value));
     }
     Session *outer = q->base.monitors->current;
     q->base.monitors->current = &q->base;

@@ -3,6 +3,8 @@
 #include <string.h>
 #include "softmmu/cmdline.h"
 #include "util/error.h"
+#include "util/log.h"
+#include "util/trace.h"
 
 bool handle_accept(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
@@ -111,27 +113,17 @@ bool handle_msg(CommandLine *cl, const char *name, const char *arg, GError **err
     return ok;
 }
 
-static const char *const log_items[] = {
-    "out_asm", "in_asm", "op", "op_opt", "op_ind", "int", "exec", "cpu", "fpu", "mmu", "pcall",
-    "cpu_reset", "unimp", "guest_errors", "page", "nochain", "strace", "tid", "plugin", NULL,
-};
-
 bool handle_d(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
-    g_auto(GStrv) items = g_strsplit(arg, ",", -1);
-
     if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-        g_autofree char *all = g_strjoinv("\n", (char **)log_items);
-        g_string_append_printf(cl->output, "Log items (comma separated):\n%s\n", all);
+        log_help(cl->output, "-d");
         return true;
     }
-    for (char **item = items; *item; item++) {
-        if (!g_strv_contains(log_items, *item) && !g_str_has_prefix(*item, "trace:")) {
-            error_setg(errp, "unknown log item '%s' ('-d help' lists them)", *item);
-            return false;
-        }
+    if (strcmp(arg, "trace:help") == 0) {
+        trace_list(cl->output);
+        return true;
     }
-    return true;
+    return log_set_items(arg, cl->warnings, errp);
 }
 
 bool handle_D(CommandLine *cl, const char *name, const char *arg, GError **errp)
@@ -145,14 +137,25 @@ bool handle_trace(CommandLine *cl, const char *name, const char *arg, GError **e
 {
     static const char *const keys[] = { "enable", "events", "file", NULL };
     Opts *opts = opts_parse(arg, "enable", errp);
-    bool ok = opts && (opts_ask_help(opts, "enable") || opts_only_keys(opts, keys, errp));
-    const char *pattern = ok ? opts_get(opts, "enable") : NULL;
 
-    if (ok && opts_ask_help(opts, "enable")) {
-        g_string_append(cl->output, "There are no trace points in this build.\n");
-    } else if (pattern && !strchr(pattern, '*')) {
-        g_string_append_printf(cl->warnings, "-trace %s: warning: trace event '%s' does not exist\n",
-                               arg, pattern);
+    if (opts && opts_ask_help(opts, "enable")) {
+        trace_list(cl->output);
+        opts_free(opts);
+        return true;
+    }
+    bool ok = opts && opts_only_keys(opts, keys, errp);
+    if (ok && opts_get(opts, "events")) {
+        ok = trace_enable_file(opts_get(opts, "events"), cl->warnings, errp);
+    }
+    if (ok && opts_get(opts, "enable")) {
+        g_autoptr(GString) warnings = g_string_new(NULL);
+        trace_enable(opts_get(opts, "enable"), warnings);
+        if (warnings->len) {
+            g_string_append_printf(cl->warnings, "-trace %s: %s", arg, warnings->str);
+        }
+    }
+    if (ok && opts_get(opts, "file")) {
+        handle_D(cl, name, opts_get(opts, "file"), errp);
     }
     opts_free(opts);
     return ok;

@@ -13,6 +13,8 @@
 #include "softmmu/config.h"
 #include "target/riscv/cpu.h"
 #include "util/error.h"
+#include "util/log.h"
+#include "util/trace-softmmu.h"
 
 #define CPUS_MAX 8
 #define THROTTLE_SLICE_MS 10
@@ -285,6 +287,10 @@ void cpus_pause_all(CPUList *list)
 void cpus_reset_all(CPUList *list)
 {
     for (unsigned i = 0; i < list->count; i++) {
+        if (log_wanted(LOG_CPU_RESET)) {
+            g_autofree char *state = riscv_cpu_dump(list->cpus[i]);
+            log_printf("CPU Reset (CPU %u)\n%s", i, state);
+        }
         riscv_cpu_reset(list->cpus[i]);
         list->accel->flush(list->cpus[i]);
     }
@@ -379,6 +385,7 @@ void cpus_throttle_set(CPUList *list, int pct)
     pct = CLAMP(pct, 0, 99);
     g_mutex_lock(&list->throttle_lock);
     if (pct != atomic_load(&list->throttle_pct)) {
+        trace_cpus_throttle(pct);
         atomic_store(&list->throttle_pct, pct);
         if (list->throttle_source) {
             g_source_destroy(list->throttle_source);

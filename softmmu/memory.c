@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
+#include "util/log.h"
 
 /* From this size on a write has its pages made in one go: a kernel image would cost 8,000 faults. */
 #define POPULATE_MIN_BYTES (1u << 20)
@@ -130,6 +131,13 @@ static unsigned access_size(uint64_t offset, size_t len)
     return size;
 }
 
+void memory_log_invalid(const MemoryRegion *region, uint64_t addr, unsigned size, bool is_write)
+{
+    log_mask(LOG_GUEST_ERROR, "Invalid %s at addr 0x%" PRIX64 ", size %u, region '%s', "
+             "reason: rejected\n", is_write ? "write" : "read",
+             region ? addr - region->base : addr, size, region ? region->name : "(null)");
+}
+
 static MemTxResult io_access(const MemoryRegion *region, uint64_t offset, uint8_t *buf, size_t len,
                              bool is_write)
 {
@@ -145,6 +153,7 @@ static MemTxResult io_access(const MemoryRegion *region, uint64_t offset, uint8_
             memcpy(buf, &value, size);
         }
         if (res != MEMTX_OK) {
+            memory_log_invalid(region, region->base + offset, size, is_write);
             return res;
         }
         offset += size;
@@ -193,6 +202,7 @@ MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_
         size_t n;
         const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
         if (!region) {
+            memory_log_invalid(NULL, addr, MIN(len, UINT32_MAX), false);
             return MEMTX_ERROR;
         }
         if (region->block) {
@@ -226,6 +236,7 @@ static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *
         size_t n;
         const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
         if (!region) {
+            memory_log_invalid(NULL, addr, MIN(len, UINT32_MAX), true);
             return MEMTX_ERROR;
         }
         if (!region->block) {

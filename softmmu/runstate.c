@@ -22,6 +22,7 @@
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
+#include "util/trace-softmmu.h"
 
 #define TO(name) (1u << RUN_STATE_##name)
 
@@ -157,6 +158,8 @@ bool runstate_set(RunStateCtl *rs, RunState to, GError **errp)
     if (!move_is_legal(rs, to, errp)) {
         return false;
     }
+    RunState from = runstate_get(rs);
+    trace_runstate_set(from, RunState_str(from), to, RunState_str(to));
     __atomic_store_n(&rs->state, to, __ATOMIC_RELEASE);
     main_loop_post(rs->machine->loop, requests_process, rs); /* what waited for another state */
     return true;
@@ -171,6 +174,7 @@ void runstate_add_notifier(RunStateCtl *rs, RunStateNotify *fn, void *opaque)
 
 static void notify_all(RunStateCtl *rs, bool running, RunState state)
 {
+    trace_vm_state_notify(running, state, RunState_str(state));
     for (guint i = 0; i < rs->notifiers->len; i++) {
         Notifier *n = &g_array_index(rs->notifiers, Notifier, i);
         n->fn(n->opaque, running, state);

@@ -28,6 +28,7 @@
 #include "softmmu/runstate.h"
 #include "softmmu/sandbox.h"
 #include "util/error.h"
+#include "util/log.h"
 
 typedef struct Vl {
     CommandLine *cl;
@@ -328,19 +329,10 @@ static void print_warnings(const Vl *vl)
     }
 }
 
-/* -D: there is nothing to log yet, but a path that cannot be written is an error. */
-static bool check_log_file(const CommandLine *cl, GError **errp)
+static bool open_log(const CommandLine *cl, GError **errp)
 {
-    if (!cl->log_file) {
-        return true;
-    }
-    int fd = open(cl->log_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        error_setg_errno(errp, errno, "Error opening logfile %s", cl->log_file);
-        return false;
-    }
-    close(fd);
-    return true;
+    log_set_timestamps(cl->config.msg_timestamp);
+    return !cl->log_file || log_open(cl->log_file, false, errp);
 }
 
 static bool go_to_background(Vl *vl, GError **errp)
@@ -368,7 +360,7 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
     }
     print_warnings(vl);
     return cmdline_complete(vl->cl, errp) && add_defaults(vl->cl, errp) &&
-           check_log_file(vl->cl, errp) && go_to_background(vl, errp) && build(vl, errp) &&
+           go_to_background(vl, errp) && open_log(vl->cl, errp) && build(vl, errp) &&
            start(vl, errp) && settle(vl, errp);
 }
 

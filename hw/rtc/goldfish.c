@@ -5,6 +5,8 @@
  * hosts know the time. Never fires while the VM is stopped.
  */
 #include "hw/rtc/goldfish.h"
+#include <inttypes.h>
+#include "util/log.h"
 
 enum {
     RTC_TIME_LOW = 0x00, RTC_TIME_HIGH = 0x04, RTC_ALARM_LOW = 0x08, RTC_ALARM_HIGH = 0x0c,
@@ -91,6 +93,7 @@ static MemTxResult rtc_read(void *opaque, uint64_t offset, unsigned size, uint64
         *value = rtc->alarm_running;
         break;
     default:
+        log_mask(LOG_UNIMP, "goldfish_rtc: read of register 0x%" PRIx64 " is not implemented\n", offset);
         break;
     }
     return MEMTX_OK;
@@ -131,6 +134,8 @@ static MemTxResult rtc_write(void *opaque, uint64_t offset, unsigned size, uint6
         rtc_update_irq(rtc);
         break;
     default:
+        log_mask(LOG_UNIMP, "goldfish_rtc: write to register 0x%" PRIx64 " is not implemented\n",
+                 offset);
         break;
     }
     return MEMTX_OK;

@@ -37,6 +37,8 @@ bool channel_peer_gone(const Channel *c);
 int channel_fd(const Channel *c);           /* for pread/pwrite of seekable channels; -1 otherwise */
 /** Human name for messages: "tcp:host:port", "fd:migrate", ... */
 const char *channel_name(const Channel *c);
+/** The kind: "tcp", "unix", "fd", "exec", "file". */
+const char *channel_type(const Channel *c);
 
 ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);

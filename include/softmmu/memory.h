@@ -29,6 +29,9 @@ typedef struct MemoryRegion {
 
 typedef struct AddressSpace AddressSpace;
 
+/** For -d guest_errors: nothing is there (region NULL), or the device refuses the access. Any thread. */
+void memory_log_invalid(const MemoryRegion *region, uint64_t addr, unsigned size, bool is_write);
+
 AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log);
 void address_space_free(AddressSpace *as);
 /** Both: false with errp naming both regions if they overlap. */

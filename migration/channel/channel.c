@@ -20,6 +20,7 @@
 #include "migration/channel/channel-private.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #ifndef IOV_MAX
 #define IOV_MAX 1024
@@ -303,12 +304,22 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
     return true;
 }
 
+const char *channel_type(const Channel *c)
+{
+    return c->ops->kind;
+}
+
 void channel_shutdown(Channel *c)
 {
+    trace_migration_channel_shutdown(c->name);
     c->ops->shutdown(c);
 }
 
 bool channel_close(Channel *c, GError **errp)
 {
-    return !c || c->ops->close(c, errp);
+    if (!c) {
+        return true;
+    }
+    trace_qemu_file_fclose(c->name);
+    return c->ops->close(c, errp);
 }

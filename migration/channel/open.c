@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #define LISTENER_SOCKETS 8
 
@@ -78,10 +79,28 @@ static Channel *channel_fd_open(const ChannelAddress *a, const FdResolver *fds, 
     return c;
 }
 
+static void trace_open(const ChannelAddress *a, bool outgoing)
+{
+    switch (a->kind) {
+    case CHANNEL_FD:
+        outgoing ? trace_migration_fd_outgoing(a->path) : trace_migration_fd_incoming(a->path);
+        break;
+    case CHANNEL_EXEC:
+        outgoing ? trace_migration_exec_outgoing(a->path) : trace_migration_exec_incoming(a->path);
+        break;
+    case CHANNEL_FILE:
+        outgoing ? trace_migration_file_outgoing(a->path) : trace_migration_file_incoming(a->path);
+        break;
+    default:
+        break;
+    }
+}
+
 /* Everything that needs no peer to come. */
 static Channel *channel_open(const ChannelAddress *a, const FdResolver *fds, bool outgoing,
                              GError **errp)
 {
+    trace_open(a, outgoing);
     switch (a->kind) {
     case CHANNEL_FD:
         return channel_fd_open(a, fds, outgoing, errp);
@@ -99,7 +118,15 @@ Channel *channel_connect(const ChannelAddress *a, const FdResolver *fds, int can
                          GError **errp)
 {
     if (a->kind == CHANNEL_TCP || a->kind == CHANNEL_UNIX) {
-        return channel_socket_connect(a, cancel_fd, errp);
+        g_autoptr(GError) err = NULL;
+        Channel *c = channel_socket_connect(a, cancel_fd, &err);
+        if (c) {
+            trace_migration_socket_outgoing_connected(c->name);
+        } else {
+            trace_migration_socket_outgoing_error(err->message);
+            g_propagate_error(errp, g_steal_pointer(&err));
+        }
+        return c;
     }
     return channel_open(a, fds, true, errp);
 }
@@ -169,6 +196,7 @@ Channel *channel_listener_accept(ChannelListener *l, GError **errp)
         }
         int fd = accept4(l->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
+            trace_migration_socket_incoming_accepted(l->bound);
             return channel_socket_new(fd, l->bound, errp);
         }
         if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED) {

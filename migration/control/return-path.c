@@ -7,6 +7,7 @@
 #include "migration/control/return-path.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 /* ---- the destination's side ---- */
 
@@ -110,6 +111,7 @@ static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **er
             return false;
         }
         memcpy(&value, data, sizeof(value));
+        trace_source_return_path_thread_shut(GUINT32_FROM_BE(value));
         *verdict = value ? RETURN_PATH_REFUSED : RETURN_PATH_ACCEPTED;
         return true;
     case MIG_RP_MSG_PONG:
@@ -118,6 +120,8 @@ static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **er
         }
         memcpy(&value, data, sizeof(value));
         note_pong(rp, GUINT32_FROM_BE(value));
+        memcpy(&value, data, sizeof(value));
+        trace_source_return_path_thread_pong(GUINT32_FROM_BE(value));
         *verdict = RETURN_PATH_OPEN;
         return true;
     case MIG_RP_MSG_REQ_PAGES_ID:
@@ -168,6 +172,7 @@ static gpointer return_path_thread(gpointer opaque)
     ReturnPathState verdict = RETURN_PATH_OPEN;
     GError *err = NULL;
 
+    trace_source_return_path_thread_entry();
     while (handle_message(rp, &verdict, &err) && verdict == RETURN_PATH_OPEN) {
         /* the next */
     }
@@ -181,6 +186,7 @@ static gpointer return_path_thread(gpointer opaque)
     rp->err = err;
     g_mutex_unlock(&rp->lock);
     set_state(rp, verdict, true);
+    trace_source_return_path_thread_end();
     return NULL;
 }
 

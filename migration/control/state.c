@@ -39,6 +39,7 @@
  */
 #include "migration/control/state.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #define OUT (1u << MIGRATION_OUTGOING)
 #define IN (1u << MIGRATION_INCOMING)
@@ -130,7 +131,10 @@ bool migration_state_move(MigrationState *s, MigrationEvent event, GError **errp
     g_mutex_lock(&s->lock);
     MigrationStatus from = s->status, to;
     bool ok = migration_state_next(s->side, s->dialect, from, event, &to, errp);
+    trace_migrate_state_event(s->side == MIGRATION_OUTGOING ? "outgoing" : "incoming",
+                              migration_event_name(event), MigrationStatus_str(from));
     if (ok && to != from) {
+        trace_migrate_set_state(MigrationStatus_str(to));
         g_atomic_int_set(&s->status, to);
         if (s->notify) {
             s->notify(s->opaque, from, to);

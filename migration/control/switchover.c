@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names and text of a switchover's moments. Called by the monitor commands. */
 #include "migration/control/switchover.h"
+#include "util/trace-migration.h"
 
 static const char *const step_names[SWITCHOVER__MAX] = {
     [SWITCHOVER_ASKED] = "asked",
@@ -15,6 +16,26 @@ static const char *const step_names[SWITCHOVER__MAX] = {
     [SWITCHOVER_TOLD] = "source told",
     [SWITCHOVER_STARTED] = "started",
 };
+
+/* QEMU's names where it looks at the same moment. */
+static const char *const checkpoints[SWITCHOVER__MAX] = {
+    [SWITCHOVER_ASKED] = "src-downtime-start",
+    [SWITCHOVER_STOPPED] = "src-vm-stopped",
+    [SWITCHOVER_DEVICES_TAKEN] = "src-non-iterable-saved",
+    [SWITCHOVER_SYNCED] = "src-last-sync",
+    [SWITCHOVER_RAM_SENT] = "src-iterable-saved",
+    [SWITCHOVER_ALL_SENT] = "src-all-sent",
+    [SWITCHOVER_CONFIRMED] = "src-downtime-end",
+    [SWITCHOVER_FIRST_DEVICE] = "dst-first-device",
+    [SWITCHOVER_LOADED] = "dst-precopy-loadvm-completed",
+    [SWITCHOVER_TOLD] = "dst-source-told",
+    [SWITCHOVER_STARTED] = "dst-precopy-bh-vm-started",
+};
+
+void switchover_trace(SwitchoverStep step)
+{
+    trace_vmstate_downtime_checkpoint(step < SWITCHOVER__MAX ? checkpoints[step] : "?");
+}
 
 const char *switchover_step_name(SwitchoverStep step)
 {

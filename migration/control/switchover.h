@@ -36,6 +36,9 @@ typedef struct SwitchoverTimes {
 /** "devices taken": for texts. */
 const char *switchover_step_name(SwitchoverStep step);
 
+/** The step is reached now: for those who trace vmstate_downtime_checkpoint. Any thread. */
+void switchover_trace(SwitchoverStep step);
+
 /**
  * One line per step that was reached: "switchover devices taken: 0.215 ms",
  * counted from the side's first one. Caller frees.

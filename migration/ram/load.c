@@ -14,6 +14,7 @@
 #include "migration/ram/xbzrle.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 struct RamLoader {
     /* set once */
@@ -24,6 +25,7 @@ struct RamLoader {
     void *sink_opaque;
     /* incoming thread only */
     RamFresh *fresh;            /* NULL until the block list came */
+    uint64_t parts;                 /* payloads loaded */
     bool *listed;               /* block i was in the block list */
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
     size_t index;
@@ -356,6 +358,7 @@ bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError
         __atomic_store_n(&l->stats.bytes, l->stats.bytes + stream_reader_offset(r) - l->record,
                          __ATOMIC_RELAXED);
     }
+    trace_ram_load_complete(0, ++l->parts);
     return true;
 }
 

@@ -24,6 +24,7 @@
 #include "migration/ram/walk.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 #define ITERATE_MS 50
 #define CLOCK_EVERY_PAGES 64
@@ -86,6 +87,7 @@ static uint64_t put_zero_page(RamSaver *s, StreamWriter *w, const RAMBlock *bloc
 {
     uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_ZERO) + 1;
 
+    trace_ram_save_zero_page(block->idstr, offset);
     stream_put_u8(w, 0);
     ram_counter_add(&s->counters.now.duplicate_pages, 1);
     return bytes;
@@ -96,6 +98,7 @@ static uint64_t put_normal_page(RamSaver *s, StreamWriter *w, const RAMBlock *bl
 {
     uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_PAGE) + page->len;
 
+    trace_ram_save_page(block->idstr, offset, (void *)page->data);
     stream_put_buffer_nocopy(w, page->data, page->len);
     if (page->from_cache) {
         s->cache_referenced = true;
@@ -111,11 +114,23 @@ static uint64_t put_delta_page(RamSaver *s, StreamWriter *w, const RAMBlock *blo
     uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_XBZRLE) +
                      XBZRLE_FRAMING_BYTES + page->len;
 
+    trace_save_xbzrle_page(block->idstr, offset, page->len);
     stream_put_u8(w, XBZRLE_ENCODING_FLAG);
     stream_put_be16(w, (uint16_t)page->len);
     stream_put_buffer(w, page->data, page->len);
     ram_counter_add(&s->counters.now.xbzrle_bytes, bytes - sizeof(uint64_t));
     return bytes;
+}
+
+static void trace_cache_use(const RamPage *page, const RAMBlock *block, uint64_t offset)
+{
+    if (page->cache == RAM_CACHE_MISS) {
+        trace_save_xbzrle_cache_miss(block->idstr, offset);
+    } else if (page->overflow) {
+        trace_save_xbzrle_page_overflow();
+    } else if (page->kind == RAM_PAGE_UNMODIFIED) {
+        trace_save_xbzrle_page_skipping();
+    }
 }
 
 static void count_cache_use(RamSaver *s, const RamPage *page)
@@ -160,6 +175,7 @@ static void put_page(RamSaver *s, StreamWriter *w, const RAMBlock *block, uint64
         break;
     }
     count_cache_use(s, page);
+    trace_cache_use(page, block, offset);
     note_cost(s, page, bytes);
     if (bytes) {
         count_record(s, bytes);
@@ -199,6 +215,7 @@ static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
         return false;
     }
     if (wanted) {
+        trace_migration_pagecache_resize(page_cache_capacity(wanted));
         ram_classifier_set_cache(s->classifier, wanted);
     }
     return true;
@@ -367,7 +384,10 @@ bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp)
 
 void ram_save_sync(RamSaver *s)
 {
+    int64_t start = g_get_monotonic_time();
+    trace_migration_bitmap_sync_start();
     uint64_t added = ram_dirty_sync(s->dirty);
+    trace_migration_bitmap_sync_end(added, s->dirty->count, g_get_monotonic_time() - start);
 
     ram_holes_forget(s->holes);
     ram_counters_sync(&s->counters, added, now_ms());

@@ -8,6 +8,7 @@
 #include "migration/stream/format.h"
 #include "migration/vmstate.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 typedef struct RegisteredSection {
     char *idstr;
@@ -194,8 +195,13 @@ static bool section_save(VMStateRegistry *reg, StreamWriter *w, const Registered
     struct json_object *o = NULL;
 
     if (vmsd->needed && !vmsd->needed(s->opaque)) {
+        trace_savevm_section_skip(s->idstr, id);
         return true;
     }
+    uint64_t start = stream_writer_bytes(w);
+    int64_t start_us = g_get_monotonic_time();
+    trace_savevm_section_start(s->idstr, id);
+    trace_vmstate_save(s->idstr, vmsd->name);
     if (devices) {
         o = json_object_new_object();
         json_object_object_add(o, "name", json_object_new_string(s->idstr));
@@ -216,6 +222,9 @@ static bool section_save(VMStateRegistry *reg, StreamWriter *w, const Registered
         stream_put_u8(w, SECTION_FOOTER);
         stream_put_be32(w, id);
     }
+    trace_savevm_section_end(s->idstr, id, stream_writer_bytes(w) - start, 0);
+    trace_vmstate_downtime_save("non-iterable", s->idstr, s->instance_id,
+                                g_get_monotonic_time() - start_us);
     return stream_writer_ok(w, errp);
 }
 
@@ -284,6 +293,7 @@ bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *ids
         error_setg(errp, "savevm: unsupported version %u for '%s' v%d", version_id, idstr, newest);
         return false;
     }
+    trace_vmstate_load(idstr, vmsd->name);
     if (!vmstate_load_body(r, vmsd, s->opaque, version_id, errp)) {
         error_prepend(errp, "error while loading state for instance 0x%x of device '%s': ",
                       instance_id, idstr);

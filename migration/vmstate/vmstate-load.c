@@ -9,6 +9,7 @@
 #include "migration/stream/format.h"
 #include "migration/vmstate/vmstate-private.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 bool vmstate_field_exists(const VMStateField *f, void *opaque, int version_id)
 {
@@ -66,7 +67,9 @@ static bool load_fields(StreamReader *r, const VMStateDescription *vmsd, void *o
             }
             continue;
         }
-        if (vmstate_field_exists(f, opaque, version_id) && !load_elements(r, f, opaque, errp)) {
+        bool exists = vmstate_field_exists(f, opaque, version_id);
+        trace_vmstate_load_state_field(vmsd->name, f->name, exists);
+        if (exists && !load_elements(r, f, opaque, errp)) {
             error_prepend(errp, "Failed to load %s:%s: ", vmsd->name, f->name);
             return false;
         }
@@ -116,6 +119,7 @@ static bool load_subsections(StreamReader *r, const VMStateDescription *vmsd, vo
         }
         const VMStateDescription *sub = find_subsection(vmsd, name, len);
         if (!sub) {
+            trace_vmstate_subsection_load_bad(vmsd->name, name);
             error_setg(errp,
                        "Unknown subsection '%s' of '%s' at offset 0x%" G_GINT64_MODIFIER
                        "x: No such file or directory", name, vmsd->name, stream_reader_offset(r));
@@ -127,6 +131,7 @@ static bool load_subsections(StreamReader *r, const VMStateDescription *vmsd, vo
             error_prepend(errp, "Failed to load %s: ", name);
             return false;
         }
+        trace_vmstate_subsection_load(vmsd->name, name, version);
         if (!vmstate_load_body(r, sub, opaque, (int)MIN(version, (uint32_t)INT32_MAX), errp)) {
             return false;
         }
@@ -152,11 +157,19 @@ static bool check_version(const VMStateDescription *vmsd, int version_id, GError
 bool vmstate_load_body(StreamReader *r, const VMStateDescription *vmsd, void *opaque,
                        int version_id, GError **errp)
 {
+    trace_vmstate_load_state(vmsd->name, version_id);
     if (!check_version(vmsd, version_id, errp) ||
         (vmsd->pre_load && !vmsd->pre_load(opaque, errp)) ||
         !load_fields(r, vmsd, opaque, version_id, errp) ||
         !load_subsections(r, vmsd, opaque, errp)) {
+        trace_vmstate_load_state_end(vmsd->name, "failed", -1);
         return false;
     }
-    return !vmsd->post_load || vmsd->post_load(opaque, version_id, errp);
+    bool ok = true;
+    if (vmsd->post_load) {
+        ok = vmsd->post_load(opaque, version_id, errp);
+        trace_vmstate_post_load(vmsd->name, version_id, ok ? 0 : -1);
+    }
+    trace_vmstate_load_state_end(vmsd->name, "end", ok ? 0 : -1);
+    return ok;
 }

@@ -8,6 +8,7 @@
 #include "migration/stream/format.h"
 #include "migration/vmstate/vmstate-private.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
 /* Can every element of this description only ever have one layout? */
 static bool layout_is_fixed(const VMStateDescription *vmsd)
@@ -98,6 +99,7 @@ static bool save_field(StreamWriter *w, const VMStateDescription *vmsd, const VM
     }
     d.once = !(f->flags & VMS_STRUCT) || layout_is_fixed(f->vmsd);
     char *element = vmstate_field_base(f, opaque);
+    trace_vmstate_save_state_loop(vmsd->name, f->name, d.elements);
     for (uint32_t i = 0; i < d.elements; i++, element += f->size) {
         if (!save_element(w, &d, element, i, errp)) {
             return false;
@@ -145,6 +147,7 @@ static bool save_subsections(StreamWriter *w, const VMStateDescription *vmsd, vo
             o = json_object_new_object();
             json_object_array_add(list, o);
         }
+        trace_vmstate_subsection_save_loop(vmsd->name, sub->name);
         stream_put_u8(w, SECTION_SUBSECTION);
         stream_put_cstr(w, sub->name);
         stream_put_be32(w, sub->version_id);
@@ -160,6 +163,7 @@ bool vmstate_save_body(StreamWriter *w, const VMStateDescription *vmsd, void *op
 {
     struct json_object *fields = NULL;
 
+    trace_vmstate_save_state_top(vmsd->name);
     if (vmsd->pre_save && !vmsd->pre_save(opaque, errp)) {
         error_prepend(errp, "Unable to save '%s': ", vmsd->name);
         return false;

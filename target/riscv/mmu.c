@@ -10,8 +10,10 @@
  * the page in the same stretch of guest code as they store, so that no safe
  * point lies between the two.
  */
+#include <inttypes.h>
 #include "softmmu/guest-ram.h"
 #include "target/riscv/cpu.h"
+#include "util/log.h"
 
 typedef struct Walk {
     uint64_t pa;
@@ -340,6 +342,7 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
     }
     *t = (Target){.pa = w.pa, .region = find_region(cpu, w.pa), .prot = w.prot & pmp};
     if (!t->region) {
+        memory_log_invalid(NULL, t->pa, size, access == ACCESS_STORE);
         return riscv_raise(cpu, access_fault(access), va);
     }
     if (t->region->block) {
@@ -371,6 +374,7 @@ static bool io_load(RISCVCPU *cpu, uint64_t va, const Target *t, unsigned size, 
 {
     *value = 0;
     if ((t->pa & (size - 1)) || !io_access(cpu, t, size, false, value)) {
+        memory_log_invalid(t->region, t->pa, size, false);
         return riscv_raise(cpu, EXC_LOAD_ACCESS, va);
     }
     if (size < 8) {
@@ -382,6 +386,7 @@ static bool io_load(RISCVCPU *cpu, uint64_t va, const Target *t, unsigned size, 
 static bool io_store(RISCVCPU *cpu, uint64_t va, const Target *t, unsigned size, uint64_t value)
 {
     if ((t->pa & (size - 1)) || !io_access(cpu, t, size, true, &value)) {
+        memory_log_invalid(t->region, t->pa, size, true);
         return riscv_raise(cpu, EXC_STORE_ACCESS, va);
     }
     return true;
@@ -466,6 +471,8 @@ static bool store_to(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value, 
         return io_store(cpu, va, t, size, value);
     }
     if (t->region->readonly) {
+        log_mask(LOG_UNIMP, "%s: write at offset 0x%" PRIx64 " is ignored: no programming\n",
+                 t->region->name, t->pa - t->region->base);
         return true;            /* mask ROM and flash arrays ignore stores */
     }
     dirty_log_mark(cpu->machine->dirty, t->region->block, t->pa - t->region->base, size);

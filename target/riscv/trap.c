@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Traps in and out: exceptions, interrupts, mret, sret. Hart thread; called by the interpreter. */
+#include <inttypes.h>
 #include "target/riscv/cpu.h"
 #include "target/riscv/fpu.h"
+#include "util/log.h"
 
 void riscv_cpu_mode_changed(RISCVCPU *cpu)
 {
@@ -45,10 +47,39 @@ static void trap_to_m(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
     cpu->priv = PRV_M;
 }
 
+static const char *cause_name(uint64_t cause)
+{
+    static const char *const exceptions[] = {
+        "misaligned_fetch", "fault_fetch", "illegal_instruction", "breakpoint", "misaligned_load",
+        "fault_load", "misaligned_store", "fault_store", "user_ecall", "supervisor_ecall",
+        "hypervisor_ecall", "machine_ecall", "exec_page_fault", "load_page_fault", "reserved",
+        "store_page_fault",
+    };
+    static const char *const interrupts[] = {
+        "u_software", "s_software", "vs_software", "m_software", "u_timer", "s_timer", "vs_timer",
+        "m_timer", "u_external", "s_external", "vs_external", "m_external",
+    };
+    uint64_t n = cause & ~CAUSE_INTERRUPT;
+
+    if (cause & CAUSE_INTERRUPT) {
+        return n < G_N_ELEMENTS(interrupts) ? interrupts[n] : "(unknown)";
+    }
+    return n < G_N_ELEMENTS(exceptions) ? exceptions[n] : "(unknown)";
+}
+
+static void log_trap(const RISCVCPU *cpu, uint64_t cause, uint64_t tval)
+{
+    log_mask(LOG_INT, "riscv_cpu_do_interrupt: hart:%u, async:%d, cause:%016" PRIx64
+             ", epc:0x%016" PRIx64 ", tval:0x%016" PRIx64 ", desc=%s\n", cpu->index,
+             (cause & CAUSE_INTERRUPT) != 0, (uint64_t)(cause & ~CAUSE_INTERRUPT), cpu->pc, tval,
+             cause_name(cause));
+}
+
 void riscv_cpu_trap(RISCVCPU *cpu, uint64_t cause, uint64_t tval)
 {
     uint64_t deleg = cause & CAUSE_INTERRUPT ? cpu->mideleg : cpu->medeleg;
 
+    log_trap(cpu, cause, tval);
     cpu->load_res = UINT64_MAX;     /* an LR before the trap does not pair with an SC after it */
     if (cpu->priv <= PRV_S && ((deleg >> (cause & 63)) & 1)) {
         trap_to_s(cpu, cause, tval);

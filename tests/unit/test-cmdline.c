@@ -242,6 +242,9 @@ static void test_bad(void)
         { "-M virt -mon x,pretty=on", "'pretty' is not compatible with HMP monitors" },
         { "-M virt -d foo", "unknown log item 'foo'" },
         { "-M virt -trace foo=1", "Invalid parameter 'foo'" },
+        { "-M virt -d in_asm", "unknown log item 'in_asm'\nLog items (comma separated):\nint  " },
+        { "-M virt -d unimp,foo,int", "unknown log item 'foo'" },
+        { "-M virt -trace events=/nonexistent/x", "No such file or directory" },
     };
 
     g_setenv("FERRY_CONFIG", "", TRUE);
@@ -273,7 +276,9 @@ static void test_help(void)
         { "-chardev help", "socket" },
         { "-display help", "none" },
         { "-d help", "guest_errors" },
-        { "-trace help", "no trace points" },
+        { "-trace help", "migrate_set_state\n" },
+        { "-trace enable=help", "vmstate_downtime_checkpoint\n" },
+        { "-d trace:help", "migrate_set_state\n" },
     };
 
     g_setenv("FERRY_CONFIG", "", TRUE);

@@ -61,7 +61,7 @@ class VM:
             self._qmp = QMP(self.qmp_path, alive=lambda: self.process.poll() is None)
         return self._qmp
 
-    def command(self, name, **arguments):
+    def command(self, name, /, **arguments):
         return self.qmp.command(name, **arguments)
 
     def hmp(self, line):

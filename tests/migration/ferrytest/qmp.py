@@ -88,7 +88,7 @@ class QMP:
                 return message
             self.events.append(message)
 
-    def command(self, name, fds=(), **arguments):
+    def command(self, name, /, fds=(), **arguments):
         """Run a command; underscores in argument names stand for dashes. Raises QMPError."""
         arguments = {k.replace('_', '-'): v for k, v in arguments.items()}
         return self.execute(name, arguments, fds)
