@@ -9,6 +9,7 @@
 #include <string.h>
 #include <json-c/json.h>
 #include "migration/control/return-path.h"
+#include "migration/incoming-hints.h"
 #include "migration/incoming.h"
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
@@ -90,6 +91,8 @@ static bool load_payload(IncomingLoad *l, uint32_t id, const SectionBinding *b, 
 {
     bool ram = b->instance_id == 0 && g_str_equal(b->idstr, RAM_SECTION_IDSTR);
 
+    l->reading = b->idstr;
+    l->ram_id = ram ? id : l->ram_id;
     g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
                b->version_id);
     uint64_t start = stream_reader_offset(l->r);
@@ -357,23 +360,6 @@ static bool check_layout(IncomingLoad *l, GError **errp)
     return true;
 }
 
-/* Names what was being read: "section 'cpu' (id 5, version 5), offset 0x1f3: ...". */
-static void explain(IncomingLoad *l, GError **errp)
-{
-    int dialect = vmstate_received_dialect(l->m->machine->vmstate);
-
-    error_prepend(errp, "%s%s, offset 0x%" PRIx64 ": ", l->doing,
-                  dialect == DIALECT_QEMU_7_2    ? ", stream of QEMU 7.2"
-                  : dialect == DIALECT_QEMU_10_0 ? ", stream of QEMU 10.0"
-                                                 : "", stream_reader_offset(l->r));
-    /* Names from the stream are part of messages, which go out as JSON. */
-    char *valid = errp && *errp ? g_utf8_make_valid((*errp)->message, -1) : NULL;
-    if (valid) {
-        g_free((*errp)->message);
-        (*errp)->message = valid;
-    }
-}
-
 bool incoming_load_stream(IncomingLoad *l, GError **errp)
 {
     bql_lock(l->m->machine->loop);
@@ -386,6 +372,7 @@ bool incoming_load_stream(IncomingLoad *l, GError **errp)
     if (ok) {
         return true;
     }
-    explain(l, errp);
+    incoming_explain(errp, l->doing, l->reading, vmstate_received_dialect(l->m->machine->vmstate),
+                     l->ram_id, stream_reader_offset(l->r));
     return false;
 }

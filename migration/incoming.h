@@ -24,6 +24,8 @@ typedef struct IncomingLoad {
     int64_t first_device_us;    /* monotonic, when device state began; 0: not yet */
     bool bql_wanted;            /* a device is loading: hold the BQL except while waiting */
     char doing[320];            /* what an error message names first */
+    const char *reading;        /* the name of the latest section, NULL: none yet */
+    uint32_t ram_id;            /* of the section "ram": which QEMU numbers so? 0: not seen */
 } IncomingLoad;
 
 void incoming_load_init(IncomingLoad *l, struct Migration *m, MigrationCaps caps, StreamReader *r,

@@ -257,6 +257,7 @@ static MachineInfo *machine_info(const MachineType *t, const char *name)
     info->cpu_max = t->max_cpus;
     info->default_cpu_type = t->default_cpu ? g_strdup("rv64-riscv-cpu") : NULL;
     info->default_ram_id = g_strdup(t->default_ram_id);
+    info->dialect = g_strdup(t->dialect == DIALECT_QEMU_7_2 ? "7.2" : "10.0");
     return info;
 }
 

@@ -227,13 +227,15 @@ void hmp_migrate_set_downtime(HMPMonitor *mon, const HMPArgs *args)
 
 /* ---- info ---- */
 
-static void print_received_dialect(HMPMonitor *mon)
+static void print_dialect(HMPMonitor *mon)
 {
     Migration *m = migration_of(mon);
-    int dialect = vmstate_received_dialect(m->machine->vmstate);
+    int received = vmstate_received_dialect(m->machine->vmstate);
+    bool incoming = m->incoming && !m->outgoing && received >= 0;
+    int dialect = incoming ? received : (int)migration_dialect(m);
 
-    if (m->incoming && !m->outgoing && dialect >= 0) {
-        monitor_printf(mon, "received stream: QEMU %s\n",
+    if (incoming || m->outgoing) {
+        monitor_printf(mon, "%s stream: QEMU %s\n", incoming ? "received" : "sent",
                        dialect == DIALECT_QEMU_7_2 ? "7.2" : "10.0");
     }
 }
@@ -272,7 +274,7 @@ void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
 
     monitor_puts(mon, globals);
     monitor_puts(mon, text);
-    print_received_dialect(mon);
+    print_dialect(mon);
     print_outlook(mon);
     if (hmp_arg_flag(args, "all")) {
         print_switchover(mon);
