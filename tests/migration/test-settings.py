@@ -207,7 +207,8 @@ INFO_LINES = [
     r'multifd bytes: 0 kbytes', r'pages-per-second: \d+', r'(dirty pages rate: \d+ pages)?',
     r'(precopy ram: \d+ kbytes)?', r'(downtime ram: \d+ kbytes)?', r'cache size: \d+ bytes',
     r'xbzrle transferred: \d+ kbytes', r'xbzrle pages: \d+ pages', r'xbzrle cache miss: \d+ pages',
-    r'xbzrle cache miss rate: [\d.]+', r'xbzrle encoding rate: [\d.]+', r'xbzrle overflow: \d+']
+    r'xbzrle cache miss rate: [\d.]+', r'xbzrle encoding rate: [\d.]+', r'xbzrle overflow: \d+',
+    r'(sent stream: QEMU (7\.2|10\.0))?']  # Ferry's own
 
 
 def info_migrate(bench):
