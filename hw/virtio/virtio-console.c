@@ -69,6 +69,7 @@ static void port_event(void *opaque, ChardevEvent event)
     case CHARDEV_CLOSED:
         if (!port->console) { /* a console is always there */
             port_set_host(port, false);
+            virtio_port_flush(port); /* nobody takes the rest: the guest gets its buffers back */
         }
         break;
     case CHARDEV_WRITABLE:
@@ -86,7 +87,9 @@ void virtio_port_free(VirtIOPort *port)
     if (port->chr) {
         chardev_detach(port->chr, port);
     }
-    g_byte_array_unref(port->out);
+    if (port->elem) {
+        virtqueue_element_free(port->elem);
+    }
     g_free(port->name);
     g_free(port);
 }
@@ -174,7 +177,6 @@ bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp)
     port->id = id;
     port->console = console;
     port->name = g_strdup(name);
-    port->out = g_byte_array_new();
     port->host_connected = console;
     if (chardev && !port_connect(port, board, driver, chardev, errp)) {
         virtio_port_free(port);

@@ -11,6 +11,7 @@
 #define CONTROL_BYTES 8
 #define CONTROL_PENDING_MAX 512     /* a guest that takes none loses the newest */
 #define OUT_CHUNK 4096
+#define ELEMENT_PARTS 1024          /* of an element in the stream, each way */
 
 /* ---- control messages ---- */
 
@@ -148,35 +149,41 @@ static void serial_handle_rx(VirtIODevice *dev, VirtQueue *vq)
     }
 }
 
-/* One buffer of the guest into port->out, which the chardev then takes at its own speed. */
-static void serial_take_output(VirtIOPort *port, const VirtQueueElement *elem)
+/* Writes what is left of the port's buffer. False: the chardev takes no more for now. */
+static bool serial_write_element(VirtIOPort *port)
 {
+    const VirtQueueElement *elem = port->elem;
     uint8_t chunk[OUT_CHUNK];
-    uint64_t at = 0;
     size_t n;
 
-    while ((n = iov_read(elem->out_sg, elem->out_num, at, chunk, sizeof(chunk))) > 0) {
-        size_t sent = port->out->len ? 0 : chardev_write(port->chr, chunk, n);
+    while ((n = iov_read(elem->out_sg, elem->out_num, port->done, chunk, sizeof(chunk))) > 0) {
+        size_t sent = chardev_write(port->chr, chunk, n);
 
-        if (sent < n && port->out->len > 16 * OUT_CHUNK) {
-            break; /* larger than any console message: the rest is lost */
+        port->done += sent;
+        if (sent < n) {
+            return false;
         }
-        g_byte_array_append(port->out, chunk + sent, n - sent);
-        at += n;
     }
+    return true;
 }
 
-static void serial_handle_tx(VirtIODevice *dev, VirtQueue *vq)
+static void serial_finish_element(VirtIOPort *port)
 {
-    VirtIOPort *port = queue_port((VirtIOSerial *)dev, vq);
-    VirtQueueElement *elem;
+    VirtQueueElement *elem = g_steal_pointer(&port->elem);
+
+    port->done = 0;
+    virtqueue_push(virtio_port_tx(port), elem, 0);
+}
+
+static void serial_port_tx(VirtIOPort *port, VirtQueue *vq)
+{
     bool done = false;
 
-    while ((!port || !port->out->len) && (elem = virtqueue_pop(vq)) != NULL) {
-        if (port && port->chr && port->host_connected) {
-            serial_take_output(port, elem);
+    while (port->elem || (port->elem = virtqueue_pop(vq)) != NULL) {
+        if (port->chr && port->host_connected && !serial_write_element(port)) {
+            break; /* it stays, and goes along if the guest is moved now */
         }
-        virtqueue_push(vq, elem, 0);
+        serial_finish_element(port);
         done = true;
     }
     if (done) {
@@ -184,17 +191,34 @@ static void serial_handle_tx(VirtIODevice *dev, VirtQueue *vq)
     }
 }
 
+/* Output to a port that is not there. */
+static void serial_drop_tx(VirtQueue *vq)
+{
+    VirtQueueElement *elem;
+
+    while ((elem = virtqueue_pop(vq)) != NULL) {
+        virtqueue_push(vq, elem, 0);
+    }
+    virtqueue_notify(vq);
+}
+
+static void serial_handle_tx(VirtIODevice *dev, VirtQueue *vq)
+{
+    VirtIOPort *port = queue_port((VirtIOSerial *)dev, vq);
+
+    if (port) {
+        serial_port_tx(port, vq);
+    } else {
+        serial_drop_tx(vq);
+    }
+}
+
 void virtio_port_flush(VirtIOPort *port)
 {
-    VirtIODevice *dev = &port->bus->dev;
     VirtQueue *tx = virtio_port_tx(port);
 
-    if (port->out->len) {
-        g_byte_array_remove_range(port->out, 0,
-                                  chardev_write(port->chr, port->out->data, port->out->len));
-    }
-    if (!port->out->len && dev->running && virtqueue_ready(tx)) {
-        serial_handle_tx(dev, tx);
+    if (port->bus->dev.running && virtqueue_ready(tx)) {
+        serial_port_tx(port, tx);
     }
 }
 
@@ -228,8 +252,12 @@ static void serial_reset(VirtIODevice *dev)
 
     g_queue_clear_full(&s->control, (GDestroyNotify)g_bytes_unref);
     for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {
-        if (s->ports[i]) {
-            s->ports[i]->guest_connected = false;
+        VirtIOPort *port = s->ports[i];
+
+        if (port) {
+            port->guest_connected = false;
+            port->done = 0;
+            g_clear_pointer(&port->elem, virtqueue_element_free);
         }
     }
 }
@@ -237,17 +265,13 @@ static void serial_reset(VirtIODevice *dev)
 static void serial_port_run_state(VirtIOSerial *s, VirtIOPort *port, bool running)
 {
     if (!running) {
-        /* What left the guest must not be lost with this process. */
-        if (port->out->len && port->chr) {
-            chardev_write_all(port->chr, port->out->data, port->out->len);
-        }
-        g_byte_array_set_size(port->out, 0);
-        return;
+        return; /* what is half written stays so, and goes along if the guest is moved */
     }
     if (port->host_told != port->host_connected && s->dev.started) {
         virtio_serial_control(s, port->id, SERIAL_PORT_OPEN, port->host_connected, NULL);
         port->host_told = port->host_connected;
     }
+    virtio_port_flush(port);
     if (port->chr) {
         chardev_accept_input(port->chr);
     }
@@ -290,6 +314,34 @@ static uint32_t serial_ports_map(const VirtIOSerial *s, uint32_t *count)
     return map;
 }
 
+/*
+ * The element as QEMU sends it (machine-virt 2.11): its C struct, little endian, with room for 1024
+ * parts each way. Before it, how far it is written.
+ */
+static void serial_save_element(const VirtIOPort *port, StreamWriter *w)
+{
+    const VirtQueueElement *elem = port->elem;
+    uint64_t offset = port->done, addr[ELEMENT_PARTS] = { 0 }, sg[2 * ELEMENT_PARTS] = { 0 };
+    uint32_t head[4] = { GUINT32_TO_LE(elem->index), GUINT32_TO_LE(elem->out_num), 0, 0 }, part = 0;
+
+    while (part < elem->out_num && offset >= elem->out_sg[part].iov_len) {
+        offset -= elem->out_sg[part++].iov_len;
+    }
+    stream_put_be32(w, part);
+    stream_put_be64(w, offset);
+    stream_put_buffer(w, head, sizeof(head));
+    stream_put_buffer(w, addr, sizeof(addr)); /* in_addr */
+    for (unsigned i = 0; i < elem->out_num; i++) {
+        addr[i] = GUINT64_TO_LE(elem->out_addr[i]);
+    }
+    stream_put_buffer(w, addr, sizeof(addr));
+    stream_put_buffer(w, sg, sizeof(sg)); /* in_sg */
+    for (unsigned i = 0; i < elem->out_num; i++) {
+        sg[2 * i + 1] = GUINT64_TO_LE(elem->out_sg[i].iov_len);
+    }
+    stream_put_buffer(w, sg, sizeof(sg));
+}
+
 bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp)
 {
     const VirtIOSerial *s = (VirtIOSerial *)dev;
@@ -305,10 +357,43 @@ bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp)
             stream_put_be32(w, i);
             stream_put_u8(w, s->ports[i]->guest_connected);
             stream_put_u8(w, s->ports[i]->host_connected);
-            stream_put_be32(w, 0); /* no element popped */
+            stream_put_be32(w, s->ports[i]->elem != NULL);
+            if (s->ports[i]->elem) {
+                serial_save_element(s->ports[i], w);
+            }
         }
     }
     return true;
+}
+
+static bool serial_load_element(VirtIOPort *port, StreamReader *r, GError **errp)
+{
+    uint32_t part = stream_get_be32(r), head[4] = { 0 };
+    uint64_t offset = stream_get_be64(r), addr[ELEMENT_PARTS], sg[2 * ELEMENT_PARTS];
+    uint64_t len[ELEMENT_PARTS];
+
+    stream_get_buffer(r, head, sizeof(head));
+    stream_skip(r, sizeof(addr));
+    stream_get_buffer(r, addr, sizeof(addr));
+    stream_skip(r, sizeof(sg));
+    stream_get_buffer(r, sg, sizeof(sg));
+    if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    uint32_t index = GUINT32_FROM_LE(head[0]), parts = GUINT32_FROM_LE(head[1]);
+    if (parts > ELEMENT_PARTS || part > parts || index >= virtio_port_tx(port)->num) {
+        error_setg(errp, "virtio-console: port %u: element %u: in part %u of %u", port->id, index,
+                   part, parts);
+        return false;
+    }
+    for (uint32_t i = 0; i < parts; i++) {
+        addr[i] = GUINT64_FROM_LE(addr[i]);
+        len[i] = GUINT64_FROM_LE(sg[2 * i + 1]);
+        offset += i < part ? len[i] : 0;
+    }
+    port->done = offset;
+    port->elem = virtqueue_element_restore(virtio_port_tx(port), index, parts, addr, len, errp);
+    return port->elem != NULL;
 }
 
 static bool serial_load_port(VirtIOSerial *s, StreamReader *r, GError **errp)
@@ -322,9 +407,7 @@ static bool serial_load_port(VirtIOSerial *s, StreamReader *r, GError **errp)
     }
     port->guest_connected = stream_get_u8(r);
     port->host_told = stream_get_u8(r);
-    if (stream_get_be32(r)) {
-        error_setg(errp, "virtio-console: port %u was in the middle of a buffer, which is not "
-                   "supported", id);
+    if (stream_get_be32(r) && !serial_load_element(port, r, errp)) {
         return false;
     }
     return stream_reader_ok(r, errp);
@@ -361,6 +444,21 @@ bool virtio_serial_load(VirtIODevice *dev, StreamReader *r, GError **errp)
     return true;
 }
 
+/* A buffer in the middle of being written is one that was taken and not given back. */
+static bool serial_post_load(VirtIODevice *dev, GError **errp)
+{
+    VirtIOSerial *s = (VirtIOSerial *)dev;
+
+    for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {
+        if (s->ports[i] && s->ports[i]->elem && !virtio_port_tx(s->ports[i])->inuse) {
+            error_setg(errp, "virtio-console: port %u is in the middle of a buffer that its queue "
+                       "has given back", i);
+            return false;
+        }
+    }
+    return true;
+}
+
 VIRTIO_VMSTATE(serial_vmstate_console, "virtio-console", 3);
 
 static const VirtIODeviceOps serial_ops = {
@@ -375,6 +473,7 @@ static const VirtIODeviceOps serial_ops = {
     .run_state = serial_run_state,
     .save = virtio_serial_save,
     .load = virtio_serial_load,
+    .post_load = serial_post_load,
     .free = serial_free,
 };
 

@@ -18,7 +18,8 @@ typedef struct VirtIOPort {
     Chardev *chr;               /* NULL: output is dropped */
     bool guest_connected, host_connected;
     bool host_told;             /* host_connected as the guest knows it (after a load) */
-    GByteArray *out;            /* taken from the guest, not yet by the chardev */
+    VirtQueueElement *elem;     /* popped, but the chardev has taken only `done` bytes of it */
+    uint64_t done;
 } VirtIOPort;
 
 struct VirtIOSerial {

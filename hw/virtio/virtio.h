@@ -38,7 +38,7 @@ typedef struct VirtQueueElement {
     unsigned out_num, in_num;
     uint64_t out_bytes, in_bytes;
     struct iovec *out_sg, *in_sg;   /* into guest RAM */
-    uint64_t *in_addr;              /* guest addresses of in_sg, for the dirty log */
+    uint64_t *in_addr, *out_addr;   /* their guest addresses: for the dirty log, and to be sent */
 } VirtQueueElement;
 
 struct VirtQueue {
@@ -132,6 +132,13 @@ bool virtqueue_ready(const VirtQueue *vq);
 bool virtqueue_empty(VirtQueue *vq);
 /** Next request, or NULL: none, or the ring is broken. Free with virtqueue_element_free or push. */
 VirtQueueElement *virtqueue_pop(VirtQueue *vq);
+/**
+ * An element that was popped elsewhere (a load); it counts as popped. Only out buffers. NULL if one
+ * is not RAM.
+ */
+VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index, unsigned out_num,
+                                            const uint64_t *addr, const uint64_t *len,
+                                            GError **errp);
 /** Takes back the last popped element as if it had not been popped, and frees it. */
 void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem);
 /** Returns elem with len bytes written to its in part, frees it. Makes the data visible, not yet an interrupt. */

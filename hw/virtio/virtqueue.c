@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "hw/virtio/virtio-mmio.h"
+#include "util/error.h"
 #include "softmmu/guest-ram.h"
 
 #define DESC_BYTES 16
@@ -254,6 +255,33 @@ static VirtQueueElement *element_from_chain(const ChainParse *p, uint16_t head)
     elem->out_sg = g_memdup2(p->sg, n * sizeof(*p->sg));
     elem->in_sg = elem->out_sg + p->out_num;
     elem->in_addr = g_memdup2(p->addr + p->out_num, p->in_num * sizeof(*p->addr));
+    elem->out_addr = g_memdup2(p->addr, p->out_num * sizeof(*p->addr));
+    return elem;
+}
+
+VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index, unsigned out_num,
+                                            const uint64_t *addr, const uint64_t *len,
+                                            GError **errp)
+{
+    VirtQueueElement *elem = g_new0(VirtQueueElement, 1);
+
+    elem->index = index;
+    elem->out_num = out_num;
+    elem->out_sg = g_new0(struct iovec, out_num);
+    elem->in_sg = elem->out_sg + out_num;
+    elem->out_addr = g_memdup2(addr, out_num * sizeof(*addr));
+    for (unsigned i = 0; i < out_num; i++) {
+        uint8_t *host = guest_ram(vq->dev, addr[i], len[i], false);
+
+        if (!host) {
+            error_setg(errp, "VQ %u: buffer 0x%" PRIx64 "+0x%" PRIx64 " of element %u is not RAM",
+                       vq->n, addr[i], len[i], index);
+            virtqueue_element_free(elem);
+            return NULL;
+        }
+        elem->out_sg[i] = (struct iovec){ host, len[i] };
+        elem->out_bytes += len[i];
+    }
     return elem;
 }
 
@@ -261,6 +289,7 @@ void virtqueue_element_free(VirtQueueElement *elem)
 {
     g_free(elem->out_sg);
     g_free(elem->in_addr);
+    g_free(elem->out_addr);
     g_free(elem);
 }
 

@@ -17,12 +17,12 @@ from ferrytest import emulators  # noqa: E402
 from ferrytest.crossing import (BEAT, BOOT, BRIDGE, CPU_T10_SV57, F10, F72, PAIRS, Q10, Q72, READY,
                                 Cross, TappedUnix, beats, boot, check_events, cpu_fields, cross,
                                 need)  # noqa: E402
-from ferrytest.devices import Busy  # noqa: E402
+from ferrytest.devices import Busy, Stuck  # noqa: E402
 from ferrytest.guest import Bare, BareNone, Linux  # noqa: E402
 from ferrytest.move import (Journey, compare_ram, force_passes, wait_loaded,
                             wait_migration)  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Case, check, check_equal, main  # noqa: E402
+from ferrytest.tap import Case, Failed, Skip, check, check_equal, main  # noqa: E402
 
 # No CPU options at all: with H, debug triggers, counters, and whatever else a version has.
 PLAIN = {'7.2': (emulators.qemu72('rv64'), emulators.ferry('virt-7.2', 'rv64')),
@@ -78,6 +78,36 @@ def devices(pair, legacy, harts=1, xbzrle=False):
         if xbzrle:
             check(move.info['xbzrle-cache']['pages'] > 0, 'no page went as a delta: %s', move.info)
         busy.moved(move.destination)
+    return run
+
+
+def stuck_port(pair, legacy):
+    """A port at which nobody reads: the guest moves in the middle of one of its buffers.
+
+    A QEMU that is given such a buffer starts on it before it has counted what is in flight, and
+    every other time stops for good with "Virtqueue size exceeded". QEMU 10.0 to QEMU 10.0 does so,
+    too (3 of 6 moves), so it is said and not counted against Ferry."""
+    def run(bench):
+        need(*PAIRS[pair])
+        stuck = Stuck(bench, legacy)
+        source = boot(bench, 'source', PAIRS[pair][0], stuck.guest, stuck.args('source'))
+        stuck.start(source)
+        # A QEMU goes on writing before it is told to run, so its RAM is another one by then.
+        move = Cross(bench, PAIRS[pair][0], stuck.guest, TappedUnix(bench), source=source,
+                     dst_extra=stuck.args('destination'), compare=PAIRS[pair][1].is_ferry,
+                     destination_emulator=PAIRS[pair][1])
+        move.journey.prove = lambda _vm: None
+        move.start_destination()
+        stuck.connect(move.destination)
+        move.start_migration()
+        move.finish()
+        try:
+            stuck.check(source, move.destination)
+        except Failed:
+            if PAIRS[pair][1].is_ferry or \
+                    'Virtqueue size exceeded' not in move.destination.stderr():
+                raise
+            raise Skip('known defect of QEMU shows: Virtqueue size exceeded') from None
     return run
 
 
@@ -305,6 +335,9 @@ def cases():
                        (pair, 'legacy' if legacy else 'modern', harts, 's' * (harts > 1),
                         ', delta' * xbzrle),
                        devices(pair, legacy, harts, xbzrle), rotate=32, timeout=300)
+        for legacy in (True, False):
+            yield Case('%s, a port nobody reads, %s' % (pair, 'legacy' if legacy else 'modern'),
+                       stuck_port(pair, legacy), rotate=8, timeout=300)
     for names in (('7.2', '10.0'), ('10.0', '7.2')):
         for mode, harts, xbzrle in (('idle', 1, False), ('loadgen', 1, True),
                                     ('checker', 2, True)):

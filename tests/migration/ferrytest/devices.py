@@ -2,10 +2,13 @@
 """A Linux guest with virtio devices, all of them at work while it moves: a disk that is written and
 read back, a network card that sends, random numbers, a console that prints, and a port that answers
 what it is told."""
+import fcntl
 import os
 import re
 import select
 import socket
+import struct
+import termios
 import time
 
 from .guest import Linux
@@ -27,6 +30,61 @@ _WORK = ('ifconfig eth0 10.0.0.1 up; arp -s 10.0.0.2 52:54:00:00:00:02; '
          '[ $((i%5)) != 0 ] || echo "disk: $i done, $(cat /sys/class/net/eth0/statistics/'
          'tx_packets) sent"; done\n')
 _DONE = r'^disk: \d+ done, (\d+) sent'
+
+
+class Stuck:
+    """A guest that writes numbers to a port at which nobody reads: it stops in the middle of one of
+    its buffers, and has to go on there, wherever it is then."""
+    COUNT = 100000
+
+    def __init__(self, bench, legacy):
+        self.bench = bench
+        self.legacy = legacy
+        self.guest = Linux('idle', shell=True)
+        self._ports = {}
+
+    def args(self, name):
+        args = ['-chardev', 'socket,id=c1,server=on,wait=off,path=' + self.bench.path(name + '.port'),
+                '-device', 'virtio-serial-device', '-device', 'virtserialport,chardev=c1,nr=1']
+        return args if self.legacy else ['-global', 'virtio-mmio.force-legacy=false'] + args
+
+    def connect(self, vm):
+        port = socket.socket(socket.AF_UNIX)
+        port.connect(self.bench.path(vm.name + '.port'))
+        self.bench.at_end(port.close)
+        self._ports[vm.name] = port
+
+    def start(self, vm):
+        vm.console.wait_for('guest# ', 120)
+        self.connect(vm)
+        # Blocks of many lines, so that one of them is stopped at half way.
+        vm.console.type('seq 1 %d | dd bs=3000 iflag=fullblock >$(echo /dev/vport*p1) 2>/dev/null; '
+                        'echo "all written"\n' % self.COUNT)
+        waiting, since = -1, time.monotonic()
+        while waiting <= 0 or time.monotonic() - since < 1:
+            now = struct.unpack('i', fcntl.ioctl(self._ports[vm.name], termios.FIONREAD, bytes(4)))[0]
+            if now != waiting:
+                waiting, since = now, time.monotonic()
+            time.sleep(0.05)
+
+    def check(self, source, destination):
+        """All numbers once: those that left the guest at the source come from there. It has to be
+        gone: a QEMU whose guest has left goes on reading that guest's ring when there is room."""
+        source.quit()
+        text = b''
+        for vm, last in ((source, False), (destination, True)):
+            port, enough = self._ports[vm.name], b'\n%d\n' % self.COUNT
+            while select.select([port], [], [], 30 if last else 1)[0]:
+                data = port.recv(65536)
+                text += data
+                if not data or text.endswith(enough):
+                    break
+        lines = text.split(b'\n')
+        for number, line in enumerate(lines[:-1], 1):
+            check(line == b'%d' % number, 'the port wrote %r after %d, of %d lines', line, number - 1,
+                  len(lines) - 1)
+        check_equal(len(lines) - 1, self.COUNT, 'numbers that came through')
+        destination.console.wait_for('^all written', 20)
 
 
 class Busy:
