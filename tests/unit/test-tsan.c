@@ -45,6 +45,15 @@ static void *add_one(void *opaque)
     return NULL;
 }
 
+/* Long enough for the other thread to come by: TSan forgets what a thread did that has ended. */
+static void touch_for_a_while(Shared *s)
+{
+    for (int i = 0; i < 100 && !s->right; i++) {
+        s->value = i;
+        g_usleep(1000);
+    }
+}
+
 static void *cond_tell(void *opaque)
 {
     Shared *s = opaque;
@@ -54,9 +63,7 @@ static void *cond_tell(void *opaque)
     s->ready = true;
     g_cond_signal(&s->cond);
     g_mutex_unlock(&s->lock);
-    if (!s->right) {
-        s->value = 2;
-    }
+    touch_for_a_while(s);
     return NULL;
 }
 
@@ -90,9 +97,7 @@ static void *source_make(void *opaque)
     s->value = 1;
     g_source_set_callback(source, source_run, s, NULL);
     g_source_attach(source, s->context);
-    if (!s->right) {
-        s->value = 2;
-    }
+    touch_for_a_while(s);
     g_source_unref(source);
     return NULL;
 }
