@@ -99,6 +99,9 @@ static void classify_hit(RamClassifier *c, uint8_t *cached, const uint8_t *host,
 /* Found zero while the guest writes to it: then it is dirty again. */
 static bool page_is_zero(const uint8_t *host)
 {
+    if (host == zero_page) {
+        return true;    /* a hole: half of what an empty guest costs was to look */
+    }
     guest_ram_shared_begin();
     bool zero = zero_page_check(host, PAGE);
     guest_ram_shared_end();

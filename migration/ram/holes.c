@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include "migration/ram/zero-page.h"
 
 /* Pages [first, end) are all hole or all data; first == end: nothing is known. */
 typedef struct Extent {
@@ -11,12 +12,12 @@ typedef struct Extent {
     bool hole;
 } Extent;
 
+G_STATIC_ASSERT(sizeof(zero_page) == TARGET_PAGE_SIZE);
+
 struct RamHoles {
     RAMList *ram;
     Extent *extents;    /* by block */
 };
-
-static const uint8_t zeros[TARGET_PAGE_SIZE];
 
 RamHoles *ram_holes_new(RAMList *ram)
 {
@@ -71,5 +72,5 @@ const uint8_t *ram_holes_page(RamHoles *h, size_t index, uint64_t page)
     if (page < e->first || page >= e->end) {
         *e = probe(block, page);
     }
-    return e->hole ? zeros : block->host + (page << TARGET_PAGE_BITS);
+    return e->hole ? zero_page : block->host + (page << TARGET_PAGE_BITS);
 }

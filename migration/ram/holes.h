@@ -20,7 +20,7 @@ void ram_holes_free(RamHoles *h);
  * makes its page dirty for the next one.
  */
 void ram_holes_forget(RamHoles *h);
-/** Where to read the page: the guest's memory, or 4096 constant zero bytes if it is in a hole. */
+/** Where to read the page: the guest's memory, or zero_page if it is in a hole. */
 const uint8_t *ram_holes_page(RamHoles *h, size_t block, uint64_t page);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+const uint8_t zero_page[4096];
+
 static inline uint64_t load_word(const uint8_t *p)
 {
     uint64_t v;

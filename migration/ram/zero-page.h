@@ -5,6 +5,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/** 4096 zero bytes, for whoever needs a page of them; its address says so without a look. */
+extern const uint8_t zero_page[4096];
 
 /**
  * True if all len bytes are zero. The memory may change meanwhile (a running

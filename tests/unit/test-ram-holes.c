@@ -2,6 +2,7 @@
 /* ram/holes: untouched pages read as zeros without being allocated; touched ones are read where they are. */
 #include <sys/stat.h>
 #include "migration/ram/holes.h"
+#include "migration/ram/zero-page.h"
 
 static uint64_t allocated(const RAMBlock *b)
 {
@@ -23,6 +24,7 @@ static void test_holes(void)
     before = allocated(b);
     for (uint64_t page = 0; page < ram_block_pages(b); page++) {
         const uint8_t *p = ram_holes_page(h, 0, page);
+        g_assert_true(p == zero_page || p == b->host + page * TARGET_PAGE_SIZE);
         for (int i = 0; i < 4096; i += page == 5 || page == 16000 ? 1 : 512) {
             seen += p[i];
         }
