@@ -251,9 +251,10 @@ def progress_is_for_terminals(_folder):
         process.wait(timeout=30)
         thread.join()
         try:
-            err += os.read(leader, 65536).decode() if tty else ''
+            while tty:
+                err += os.read(leader, 65536).decode()
         except OSError:
-            pass        # nothing was written, the other side is closed
+            pass        # all of it was read: the other side is closed
         os.close(leader)
         expect(': ok: ' in out, out)
         if tty and not options:
