@@ -3,10 +3,10 @@
  * The memory checker as a Linux program: stamps pages, verifies them, and reports all the time.
  * Started by tests/guest/init (ferry=checker). page-check.h says what is in a page.
  *
- *   checker [size=8M] [threads=HARTS] [step=32] [rate=0] [tick=500]
+ *   checker [size=8M] [threads=HARTS] [step=32] [rate=0] [tick=500] [flush=0]
  *
- * size is per thread; rate is pages per second and thread, 0: as many as possible. Once per tick
- * (ms) it prints
+ * size is per thread; rate is pages per second and thread, 0: as many as possible; flush=1 has the
+ * translations dropped after each page (guest-tlb.h). Once per tick (ms) it prints
  *
  *   checker: gen=G0,G1,... ticks=T late=L ms=MS bad=B back=K regs=R [first=...]
  *
@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "guest-options.h"
+#include "guest-tlb.h"
 #include "page-check.h"
 
 struct worker {
@@ -31,6 +32,7 @@ struct worker {
     uint64_t pages;
     uint64_t first_page; /* number of the first page, so that no two workers share one */
     uint64_t rate;
+    volatile uint64_t *flush; /* the page for guest_tlb_flush, or NULL */
     unsigned step;
     unsigned cpu;
     struct check_report report;
@@ -75,6 +77,9 @@ static void *work(void *opaque)
 
             page_check_verify(page, w->first_page + i, w->step, g, &w->report);
             page_check_stamp(page, w->first_page + i, w->step, g + 1);
+            if (w->flush) {
+                guest_tlb_flush(w->flush);
+            }
             if (++done % 16 == 0) {
                 w->report.registers += register_check(last, 100);
                 last = pace(w, start, last, done);
@@ -116,7 +121,7 @@ static void report(struct worker *workers, unsigned threads, uint64_t ticks, uin
 
 int main(int argc, char **argv)
 {
-    uint64_t size = 8 << 20, threads = 0, step = 32, rate = 0, tick = 500;
+    uint64_t size = 8 << 20, threads = 0, step = 32, rate = 0, tick = 500, flush = 0;
     const char *v;
 
     for (int i = 1; i < argc; i++) {
@@ -130,6 +135,8 @@ int main(int argc, char **argv)
             rate = guest_number(v);
         } else if ((v = guest_option(argv[i], "tick"))) {
             tick = guest_number(v);
+        } else if ((v = guest_option(argv[i], "flush"))) {
+            flush = guest_number(v);
         } else {
             fprintf(stderr, "checker: unknown option %s\n", argv[i]);
             return 2;
@@ -156,7 +163,8 @@ int main(int argc, char **argv)
         w->cpu = i;
         w->report.magic = CHECK_MAGIC;
         w->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (w->memory == MAP_FAILED) {
+        w->flush = flush ? guest_tlb_page() : NULL;
+        if (w->memory == MAP_FAILED || w->flush == MAP_FAILED) {
             perror("checker: mmap");
             return 1;
         }

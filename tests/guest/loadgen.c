@@ -3,11 +3,11 @@
  * The load generator of the founding measurements, as a Linux program: one byte is incremented
  * every 1 KiB of a 16 MiB buffer, forever. Started by tests/guest/init (ferry=loadgen).
  *
- *   loadgen [size=16M] [stride=1K] [rate=0] [tick=1000] [fill=0]
+ *   loadgen [size=16M] [stride=1K] [rate=0] [tick=1000] [fill=0] [flush=0]
  *
  * rate is the number of increments per second, 0: as many as possible; fill is memory that is
- * written once at the start, so that a migration has something to carry in its first pass. Once per
- * tick (ms) it prints
+ * written once at the start, so that a migration has something to carry in its first pass; flush=1
+ * has the translations dropped at each page (guest-tlb.h). Once per tick (ms) it prints
  *
  *   loadgen: gen=ROUNDS ms=MONOTONIC bad=BAD
  *
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "guest-options.h"
+#include "guest-tlb.h"
 
 static uint64_t now_ms(void)
 {
@@ -33,6 +34,7 @@ static uint64_t now_ms(void)
 int main(int argc, char **argv)
 {
     uint64_t size = 16 << 20, stride = 1 << 10, rate = 0, tick = 1000, fill = 0;
+    volatile uint64_t *flush = NULL;
     const char *v;
 
     for (int i = 1; i < argc; i++) {
@@ -46,6 +48,8 @@ int main(int argc, char **argv)
             tick = guest_number(v);
         } else if ((v = guest_option(argv[i], "fill"))) {
             fill = guest_number(v);
+        } else if ((v = guest_option(argv[i], "flush"))) {
+            flush = guest_number(v) ? guest_tlb_page() : NULL;
         } else {
             fprintf(stderr, "loadgen: unknown option %s\n", argv[i]);
             return 2;
@@ -57,7 +61,7 @@ int main(int argc, char **argv)
     }
     volatile unsigned char *buffer =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (buffer == MAP_FAILED) {
+    if (buffer == MAP_FAILED || flush == MAP_FAILED) {
         perror("loadgen: mmap");
         return 1;
     }
@@ -82,6 +86,9 @@ int main(int argc, char **argv)
                 bad++;
             }
             buffer[offset] = (unsigned char)(rounds + 1);
+            if (flush && offset % 4096 == 0) {
+                guest_tlb_flush(flush);
+            }
             done++;
             /* Looking at the clock is dearer than an increment: do it now and then. */
             if (done % 4096 == 0 || (rate && done % 64 == 0)) {

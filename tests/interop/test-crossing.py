@@ -29,9 +29,14 @@ PLAIN = {'7.2': (emulators.qemu72('rv64'), emulators.ferry('virt-7.2', 'rv64')),
          '10.0': (emulators.qemu100('rv64'), emulators.ferry('virt-10.0', 'rv64'))}
 
 
-def linux(mode, harts, memory):
+def linux(mode, harts, memory, logged_by=None):
+    """`logged_by`: the source, when the guest is to write again and again while it moves. 7.2 logs
+    only the first store through a translation: there the guest drops them all the time, and most
+    of its pages arrive as they are."""
     options = {'idle': {}, 'loadgen': {'tick': 200, 'size': '4M'},
                'checker': {'tick': 200, 'size': '2M'}}[mode]
+    if logged_by and logged_by.version == '7.2' and not logged_by.is_ferry and options:
+        options['flush'] = 1
     return Linux(mode, memory=memory, harts=harts, **options)
 
 
@@ -41,11 +46,15 @@ def plain(pair, channel, harts, memory, mode):
     return run
 
 
+EVERYTHING = {'xbzrle': True, 'return_path': True, 'auto_converge': True}
+
+
 def with_options(pair, caps, mode='checker', harts=2, channel='unix', memory=128):
     def run(bench):
         xbzrle = caps.get('xbzrle')
         # Deltas may fit where pages need throttling.
-        move = cross(bench, *PAIRS[pair], linux(mode, harts, memory), channel, caps=caps,
+        guest = linux(mode, harts, memory, logged_by=PAIRS[pair][0] if xbzrle else None)
+        move = cross(bench, *PAIRS[pair], guest, channel, caps=caps,
                      passes=4 * bool(xbzrle), throttle=caps.get('auto_converge') and not xbzrle)
         if xbzrle:
             check(move.info['xbzrle-cache']['pages'] > 0, 'no page went as a delta: %s', move.info)
@@ -119,7 +128,8 @@ def bridge(names, mode='checker', harts=2, xbzrle=False):
         # The version of the machine fixes what it sends.
         between = BRIDGE if names[1] == '10.0' else F72
         caps = {'xbzrle': xbzrle}
-        first = cross(bench, far[names[0]], between, linux(mode, harts, 128), caps=caps,
+        guest = linux(mode, harts, 128, logged_by=far[names[0]] if xbzrle else None)
+        first = cross(bench, far[names[0]], between, guest, caps=caps,
                       passes=3 * xbzrle, names=('qemu-' + names[0], 'ferry'))
         first.source.quit()
         cross(bench, between, far[names[1]], first.guest, source=first.destination,
@@ -277,9 +287,12 @@ def none_board(source_emulator, destination_emulator, xbzrle):
 
 def cases():
     # A fixed set in every run: each direction once, with the delta, and both bridges.
-    for pair in PAIRS:
-        yield Case('%s, checker, delta, return path' % pair,
-                   with_options(pair, {'xbzrle': True, 'return_path': True}), timeout=300)
+    # From 7.2 with one hart, where its defect shows seldom; with two it nearly always does.
+    for pair, harts in itertools.product(PAIRS, (1, 2)):
+        first = harts == (1 if pair == '7.2 to Ferry' else 2)
+        yield Case('%s, checker, delta, return path, %d hart%s' % (pair, harts, 's' * (harts > 1)),
+                   with_options(pair, {'xbzrle': True, 'return_path': True}, harts=harts),
+                   rotate=1 if first else 12, timeout=300)
     yield Case('bridge from 7.2 to 10.0', bridge(('7.2', '10.0')), timeout=300)
     yield Case('bridge from 10.0 to 7.2', bridge(('10.0', '7.2')), timeout=300)
     for one, other in (('virt-7.2', 'virt-10.0'), ('virt-7.2', 'virt-7.2'),
@@ -323,11 +336,9 @@ def cases():
                 ('auto-converge', {'auto_converge': True}, {'harts': 1}),
                 ('delta, loadgen', {'xbzrle': True}, {'mode': 'loadgen', 'harts': 1}),
                 ('no events', {'events': False}, {'harts': 1}),
-                ('everything', {'xbzrle': True, 'return_path': True, 'auto_converge': True},
-                 {'mode': 'loadgen', 'channel': 'tcp'}),
-                ('everything, 1024 MiB',
-                 {'xbzrle': True, 'return_path': True, 'auto_converge': True},
-                 {'memory': 1024})):
+                ('everything', EVERYTHING, {'mode': 'loadgen', 'channel': 'tcp'}),
+                ('everything, 1 hart, 1024 MiB', EVERYTHING, {'harts': 1, 'memory': 1024}),
+                ('everything, 2 harts, 1024 MiB', EVERYTHING, {'memory': 1024})):
             yield Case('%s, %s' % (pair, name), with_options(pair, caps, **more), rotate=12,
                        timeout=300)
         for legacy, harts, xbzrle in itertools.product((True, False), (1, 2), (False, True)):
