@@ -52,6 +52,13 @@ def bandwidth_changes(bench):
     move.run()
 
 
+def never_fits(source, yes=True):
+    """With deltas a migration may well end by itself: not with one byte per second to stop the guest by.
+    QEMU, which counts whole pages, needs no such thing, and 7.2 does not know it."""
+    if EMULATOR.is_ferry:
+        source.set_parameters(avail_switchover_bandwidth=int(yes))
+
+
 def cache_resized(bench):
     """The page cache grows and shrinks while the migration runs, and keeps working."""
     guest = Bare('checker', size='8M', memory=64, regs=0)
@@ -62,6 +69,7 @@ def cache_resized(bench):
 
     def during(source, destination):
         # Only when the first passes are over does the size matter.
+        never_fits(source)
         wait_migration(source, ['active'])
         source.set_parameters(max_bandwidth=32 << 20)
         wait_until(lambda: source.migration()['ram']['dirty-sync-count'] >= 4, 60, 'pass 4')
@@ -77,6 +85,7 @@ def cache_resized(bench):
             before = info['ram']['dirty-sync-count']
             wait_until(lambda: source.migration()['ram']['dirty-sync-count'] > before, 60,
                        'the next pass')
+        never_fits(source, False)
         first(source, destination)
 
     move.during = during
@@ -97,6 +106,7 @@ def cache_grown_hits(bench):
         vm.set_capabilities(xbzrle=True)
     destination.command('migrate-incoming', uri=channel.incoming)
     source.set_parameters(xbzrle_cache_size=1 << 20, max_bandwidth=64 << 20, downtime_limit=1)
+    never_fits(source)
     source.command('migrate', uri=channel.outgoing)
 
     def counters():
@@ -123,6 +133,7 @@ def cache_grown_hits(bench):
     large = window()
     check(small < 0.3, 'a 1 MiB cache already hits %.2f of a 16 MiB load', small)
     check(large > 0.9, 'a 64 MiB cache hits only %.2f of a 16 MiB load', large)
+    never_fits(source, False)
     source.set_parameters(max_bandwidth=0, downtime_limit=5000)
     wait_migration(source)
 
