@@ -60,6 +60,15 @@ def harts(path):
             yield {f['name']: f['value'] for f in section['fields'] if 'value' in f and 'name' in f}
 
 
+def in_core(ram, all_harts, hart):
+    """The guest-physical address of what the core has at this hart's pc: where two harts run different
+    programs, that of the first hart to which the address means something."""
+    if hart['env.priv'] == 3:   # OpenSBI: a physical address
+        return hart['env.pc']
+    found = (translate(ram, h['env.satp'], hart['env.pc']) for h in all_harts)
+    return next((phys for phys in found if phys is not None), None)
+
+
 def linux_in_gdb(emulator):
     def run(bench):
         check(shutil.which('gdb-multiarch'), 'gdb-multiarch is missing (package gdb-multiarch)')
@@ -69,7 +78,8 @@ def linux_in_gdb(emulator):
         with open(raw, 'rb') as f:
             ram = f.read()
         translated = 0
-        for number, hart in enumerate(harts(path), 1):
+        all_harts = list(harts(path))
+        for number, hart in enumerate(all_harts, 1):
             commands = ['thread %d' % number, 'x/4i $pc', 'x/16xb $pc']
             args = [word for c in commands for word in ('-ex', c)]
             text = subprocess.run(['gdb-multiarch', '-nx', '-batch'] + args + ['-c', core],
@@ -77,9 +87,7 @@ def linux_in_gdb(emulator):
                                   timeout=60, check=True).stdout
             check('Cannot access' not in text, 'hart %d: %s', number, text)
             got = bytes(int(b, 16) for b in re.findall(r'\t0x([0-9a-f]{2})(?![0-9a-f])', text))
-            pc, satp = hart['env.pc'], hart['env.satp']
-            # in M mode, that is in OpenSBI, pc is a physical address
-            phys = pc if hart['env.priv'] == 3 else translate(ram, satp, pc)
+            pc, phys = hart['env.pc'], in_core(ram, all_harts, hart)
             translated += hart['env.priv'] != 3
             check(phys is not None, 'hart %d: its pc 0x%x is not mapped', number, pc)
             same_page = min(16, 4096 - pc % 4096)
