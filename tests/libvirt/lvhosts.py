@@ -8,6 +8,7 @@ never see the machine's own libvirt. Nothing of systemd is used. Everything
 is gone after Hosts.close().
 """
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -149,6 +150,16 @@ class Host:
     def daemon_pid(self, name):
         """The daemon's own pid: nsenter executes it in place."""
         return self.daemons[name].pid
+
+    def use_save_format(self, fmt):
+        """What `virsh save` packs its images with: "raw" is libvirt's default. Starts the daemon anew."""
+        path = self.path("/etc/libvirt/qemu.conf")
+        with open(path) as f:
+            text = re.sub(r"^save_image_format.*\n", "", f.read(), flags=re.M)
+        with open(path, "w") as f:
+            f.write(text + f'save_image_format = "{fmt}"\n')
+        self.stop_libvirtd()
+        self.start_libvirtd()
 
     def stop_libvirtd(self, sig=signal.SIGTERM):
         d = self.daemons.pop("libvirtd")

@@ -23,16 +23,6 @@ def inspect(*args, code=0, **kw):
     return r.stdout
 
 
-def use_format(h, fmt):
-    conf = h.path("/etc/libvirt/qemu.conf")
-    with open(conf) as f:
-        text = re.sub(r"^save_image_format.*\n", "", f.read(), flags=re.M)
-    with open(conf, "w") as f:
-        f.write(text + f'save_image_format = "{fmt}"\n')
-    h.stop_libvirtd()
-    h.start_libvirtd()
-
-
 def check_image(image, d, emulator):
     """What can be read of it is the guest that was saved."""
     text = inspect("verify", image)
@@ -59,7 +49,7 @@ def check_image(image, d, emulator):
 def image(b, v):
     _, fmt, emulator = v
     h = b.hosts[0]
-    use_format(h, fmt)
+    h.use_save_format(fmt)
     try:
         d = b.running(guest="bare", emulator=EMULATORS[emulator])
         h.virsh("save", d.name, "/run/saved")
@@ -81,7 +71,7 @@ def image(b, v):
             h.virsh("restore", "/run/saved")
             d.wait_reports(h)
     finally:
-        use_format(h, "raw")
+        h.use_save_format("raw")
 
 
 @case

@@ -56,22 +56,14 @@ def save_of_a_linux_guest(b):
 @matrix("format", SAVE_FORMATS, long=["bzip2", "xz", "lzop"])
 def save_formats(b, fmt):
     h = b.hosts[0]
-    with open(h.path("/etc/libvirt/qemu.conf")) as f:
-        conf = f.read()
+    h.use_save_format(fmt)
     try:
-        with open(h.path("/etc/libvirt/qemu.conf"), "a") as f:
-            f.write(f'save_image_format = "{fmt}"\n')
-        h.stop_libvirtd()
-        h.start_libvirtd()
         save_restore(b)
         with open(h.path("/run/saved"), "rb") as f:
             head = f.read(32)
         check_eq(head[28], SAVE_FORMATS.index(fmt), "compression in the image header")
     finally:
-        with open(h.path("/etc/libvirt/qemu.conf"), "w") as f:
-            f.write(conf)
-        h.stop_libvirtd()
-        h.start_libvirtd()
+        h.use_save_format("raw")
 
 
 @case
