@@ -33,7 +33,9 @@ static void test_holes(void)
     g_assert_cmpuint(allocated(b), ==, before);
 
     /* Learned in this pass, so still a hole; after the next fetch it is not. */
+    g_assert_true(ram_holes_page(h, 0, 9000) == zero_page);
     b->host[9000 * TARGET_PAGE_SIZE] = 7;
+    g_assert_true(ram_holes_page(h, 0, 9000) == zero_page);
     ram_holes_forget(h);
     g_assert_true(ram_holes_page(h, 0, 9000) == b->host + 9000 * TARGET_PAGE_SIZE);
     g_assert_true(ram_holes_page(h, 0, 20) != b->host + 20 * TARGET_PAGE_SIZE || before > 8192);
