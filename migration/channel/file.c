@@ -26,8 +26,13 @@ static int file_open_outgoing(const ChannelAddress *a, GError **errp)
         error_setg_errno(errp, errno, "Could not create '%s'", a->path);
         return -1;
     }
-    /* What is before the offset belongs to somebody else and stays. */
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, a->offset) < 0) {
+    /*
+     * What is before the offset belongs to somebody else and stays. A file that ends there already
+     * is left alone: ext4 takes any truncation to nothing, of a new file as well, as a reason to
+     * write the whole file out when it is closed, and the migration is not over before that.
+     */
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size != a->offset &&
+        ftruncate(fd, a->offset) < 0) {
         error_setg_errno(errp, errno, "failed to truncate migration file '%s' to offset 0x%"
                          G_GINT64_MODIFIER "x", a->path, a->offset);
         close(fd);
