@@ -350,6 +350,9 @@ static bool wait_for_verdict(Outgoing *o, GError **errp)
         }
         return true;
     }
+    if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
+        return false;
+    }
     g_mutex_lock(&o->lock);
     Channel *c = g_steal_pointer(&o->channel);
     g_mutex_unlock(&o->lock);

@@ -22,9 +22,13 @@ typedef struct ChannelOps {
     ssize_t (*writev)(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
     /** Reads some bytes (>0), 0 at end, -1 with errp. Blocks. Interrupted by shutdown. */
     ssize_t (*read)(Channel *c, void *buf, size_t len, GError **errp);
+    /** channel_complete. */
+    bool (*complete)(Channel *c, GError **errp);
+    /** channel_describe_end. */
+    char *(*describe_end)(Channel *c);
     /** Ends blocked and future reads and writes, from any thread; idempotent. Works for pipes and files too. */
     void (*shutdown)(Channel *c);
-    /** Releases everything. For exec: reaps the child; false if it failed (status in errp). */
+    /** Releases everything, without waiting long. For exec: false if the child is known to have failed. */
     bool (*close)(Channel *c, GError **errp);
 } ChannelOps;
 
@@ -44,8 +48,30 @@ ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError *
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
 ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp);
 bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* short = error */
+/**
+ * Nothing more will be written: the peer sees the end of what it reads, what
+ * it says can still be read. No thread may be writing. Sockets and pipes.
+ */
+void channel_end_writing(Channel *c);
+/**
+ * Everything was written: ends writing where nothing can come back, and
+ * waits until whoever takes it has ended. For exec the command: false if it
+ * failed. Other kinds: true at once. channel_shutdown ends the wait (false).
+ */
+bool channel_complete(Channel *c, GError **errp);
+/**
+ * What is known of how the other end ended ("Command 'x' exited with status
+ * 0 after 0.3 s"), for the message of whoever wanted more; NULL: nothing.
+ * Caller frees. May wait half a second for the status.
+ */
+char *channel_describe_end(Channel *c);
 void channel_shutdown(Channel *c);
-bool channel_close(Channel *c, GError **errp);  /* frees c whatever it returns */
+/**
+ * Frees c whatever it returns; no other thread may use it. Waits at most half
+ * a second: an exec command that still runs is ended if c was shut down
+ * (SIGTERM, then SIGKILL), and left alone otherwise.
+ */
+bool channel_close(Channel *c, GError **errp);
 
 /**
  * hook(opaque, true) before a read or write of c has to wait for the peer and

@@ -37,11 +37,17 @@ void channel_finish(Channel *c);
 /* Ops that do for every descriptor. */
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp);
+bool channel_fd_complete(Channel *c, GError **errp);
+char *channel_fd_describe_end(Channel *c);
 void channel_fd_shutdown(Channel *c);
 bool channel_fd_close(Channel *c, GError **errp);
 
 /* Waits for events on fd; false with errp if wake_fd (may be -1) became readable first. */
 bool channel_wait(int fd, short events, int wake_fd, GError **errp);
+
+/* bounded.c */
+/** Runs fn(opaque) on a thread that nobody joins. False if there can be no more threads. */
+bool channel_thread_start(void *(*fn)(void *), void *opaque);
 
 /* socket.c */
 Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError **errp);

@@ -201,6 +201,26 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
     }
 }
 
+bool channel_fd_complete(Channel *c, GError **errp)
+{
+    return true;        /* a file's late errors come out of its close */
+}
+
+char *channel_fd_describe_end(Channel *c)
+{
+    return NULL;
+}
+
+void channel_end_writing(Channel *c)
+{
+    if (c->is_socket) {
+        shutdown(c->wfd, SHUT_WR);
+    } else if (!c->seekable && c->wfd >= 0 && c->wfd != c->rfd) {
+        close(c->wfd);
+        c->wfd = -1;
+    }
+}
+
 void channel_fd_shutdown(Channel *c)
 {
     uint64_t one = 1;
@@ -295,13 +315,24 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
             return false;
         }
         if (n == 0) {
-            error_setg(errp, "Unable to read from '%s': Unexpected end after %zu of %zu bytes",
-                       c->name, done, len);
+            g_autofree char *why = c->ops->describe_end(c);
+            error_setg(errp, "Unable to read from '%s': Unexpected end after %zu of %zu bytes%s%s",
+                       c->name, done, len, why ? ": " : "", why ? why : "");
             return false;
         }
         done += n;
     }
     return true;
+}
+
+bool channel_complete(Channel *c, GError **errp)
+{
+    return c->ops->complete(c, errp);
+}
+
+char *channel_describe_end(Channel *c)
+{
+    return c->ops->describe_end(c);
 }
 
 const char *channel_type(const Channel *c)

@@ -3,7 +3,8 @@
  * exec: channels: a shell command with one pipe to its standard input and one
  * from its standard output, so that it can carry a return path. Pipes, not a
  * socket pair: commands that open /dev/stdin cannot open sockets. The child
- * is reaped here and nowhere else; how it ended is part of the error.
+ * is reaped here and nowhere else; how it ended is part of the error. Who
+ * wants to know how it ends calls channel_complete, which a shutdown ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,38 +18,52 @@
 
 #define EXEC_PIPE_BYTES (1 << 20)
 #define EXEC_STATUS_WAIT_MS 500     /* after the pipe broke: the child is about to be gone */
-#define EXEC_KILL_WAIT_MS 1000      /* between SIGTERM and SIGKILL after a shutdown */
+#define EXEC_TERM_WAIT_MS 300       /* between SIGTERM and SIGKILL after a shutdown */
+#define EXEC_KILL_WAIT_MS 200       /* after SIGKILL: then somebody else waits for it */
+#define EXEC_LOOK_MS 10             /* how often to look where the kernel has no pidfd */
 
 typedef struct ExecChannel {
     Channel base;
-    GPid pid;           /* 0 once reaped */
-    int pid_fd;         /* readable when the child ended; -1 if the kernel has none */
-    int status;         /* of waitpid, once reaped */
+    /* set once */
     char *command;
+    int pid_fd;         /* readable when the child ended; -1 if the kernel has none */
+    int64_t start_us;
+    /* protected by lock: a writer and a reader may find the end at the same time */
+    GMutex lock;
+    GPid pid;           /* 0 once reaped */
+    int status;         /* of waitpid, once reaped */
+    int64_t end_us;
 } ExecChannel;
 
-/* Waits up to ms (-1: until the end or a shutdown); true once the child is reaped. */
-static bool exec_reap(ExecChannel *e, int ms)
+/* True once the child is reaped. Does not wait. */
+static bool exec_ended(ExecChannel *e)
 {
-    struct pollfd p[2] = {
-        { .fd = e->pid_fd, .events = POLLIN },
-        { .fd = ms < 0 ? e->base.wake_fd : -1, .events = POLLIN },
-    };
-
-    for (int waited = 0; e->pid; waited += 10) {
+    g_mutex_lock(&e->lock);
+    if (e->pid) {
         pid_t got = waitpid(e->pid, &e->status, WNOHANG);
         if (got == e->pid || (got < 0 && errno == ECHILD)) {
             g_spawn_close_pid(e->pid);
             e->pid = 0;
-            return true;
+            e->end_us = g_get_monotonic_time();
         }
-        if (ms >= 0 && waited > ms) {
+    }
+    bool ended = e->pid == 0;
+    g_mutex_unlock(&e->lock);
+    return ended;
+}
+
+/* Waits up to ms; true once the child is reaped. */
+static bool exec_reap(ExecChannel *e, int ms)
+{
+    struct pollfd p = { .fd = e->pid_fd, .events = POLLIN };
+    int64_t until = g_get_monotonic_time() + ms * 1000LL;
+
+    while (!exec_ended(e)) {
+        int64_t left = until - g_get_monotonic_time();
+        if (left <= 0) {
             return false;
         }
-        poll(p, 2, ms < 0 && e->pid_fd >= 0 ? -1 : 10);
-        if (p[1].revents) {
-            return false;
-        }
+        poll(&p, 1, e->pid_fd >= 0 ? (int)(left / 1000) + 1 : EXEC_LOOK_MS);
     }
     return true;
 }
@@ -56,33 +71,52 @@ static bool exec_reap(ExecChannel *e, int ms)
 /* Puts how the child ended into errp; false if it ended well or still runs. */
 static bool exec_status_error(ExecChannel *e, GError **errp)
 {
-    if (e->pid || e->status == 0) {
+    g_mutex_lock(&e->lock);
+    int status = e->pid ? 0 : e->status;
+    double seconds = (e->end_us - e->start_us) / 1e6;
+    g_mutex_unlock(&e->lock);
+
+    if (status == 0) {
         return false;
     }
-    if (WIFSIGNALED(e->status)) {
-        error_setg(errp, "Command '%s' was killed by signal %d (%s)", e->command,
-                   WTERMSIG(e->status), strsignal(WTERMSIG(e->status)));
+    if (WIFSIGNALED(status)) {
+        error_setg(errp, "Command '%s' was killed by signal %d (%s) after %.1f s", e->command,
+                   WTERMSIG(status), strsignal(WTERMSIG(status)), seconds);
     } else {
-        error_setg(errp, "Command '%s' exited with status %d", e->command,
-                   WEXITSTATUS(e->status));
+        error_setg(errp, "Command '%s' exited with status %d after %.1f s", e->command,
+                   WEXITSTATUS(status), seconds);
     }
     return true;
 }
 
-static ssize_t exec_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+static char *exec_describe_end(Channel *c)
 {
     ExecChannel *e = (ExecChannel *)c;
-    GError *err = NULL, *cause = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!exec_reap(e, EXEC_STATUS_WAIT_MS)) {
+        return g_strdup_printf("Command '%s' has closed its end of the pipe and still runs",
+                               e->command);
+    }
+    if (exec_status_error(e, &err)) {
+        return g_strdup(err->message);
+    }
+    g_mutex_lock(&e->lock);
+    double seconds = (e->end_us - e->start_us) / 1e6;
+    g_mutex_unlock(&e->lock);
+    return g_strdup_printf("Command '%s' exited with status 0 after %.1f s", e->command, seconds);
+}
+
+static ssize_t exec_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
     ssize_t n = channel_fd_writev(c, iov, iovcnt, &err);
 
-    if (n < 0 && !g_atomic_int_get(&c->shut) && exec_reap(e, EXEC_STATUS_WAIT_MS) &&
-        exec_status_error(e, &cause)) {
-        g_prefix_error(&cause, "%s: ", err->message);
-        g_error_free(err);
-        err = cause;
-    }
-    if (n < 0) {
-        g_propagate_error(errp, err);
+    if (n < 0 && !g_atomic_int_get(&c->shut)) {
+        g_autofree char *cause = exec_describe_end(c);
+        error_setg(errp, "%s: %s before it had read everything", err->message, cause);
+    } else if (n < 0) {
+        g_propagate_error(errp, g_steal_pointer(&err));
     }
     return n;
 }
@@ -99,55 +133,90 @@ static ssize_t exec_read(Channel *c, void *buf, size_t len, GError **errp)
     return n;
 }
 
-/* Reads and drops what the child still says, so that it cannot block in a write for ever. */
-static void exec_drain(ExecChannel *e)
+/* Drops what the child still says; false once there is nothing more to come. */
+static bool exec_drop_output(ExecChannel *e)
 {
     char buf[4096];
+    ssize_t n = read(e->base.rfd, buf, sizeof(buf));
 
-    while (e->base.rfd >= 0 && channel_fd_read(&e->base, buf, sizeof(buf), NULL) > 0) {
-        /* dropped */
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* Until the child has ended, whatever it still says meanwhile. */
+static bool exec_complete(Channel *c, GError **errp)
+{
+    ExecChannel *e = (ExecChannel *)c;
+    struct pollfd p[3] = {
+        { .fd = c->wake_fd, .events = POLLIN },
+        { .fd = e->pid_fd, .events = POLLIN },
+        { .fd = c->rfd, .events = POLLIN },
+    };
+
+    channel_end_writing(c);
+    while (!exec_ended(e)) {
+        poll(p, 3, e->pid_fd >= 0 ? -1 : EXEC_LOOK_MS);
+        if (p[0].revents) {
+            error_setg(errp, "Waiting for the end of command '%s' was cancelled", e->command);
+            return false;
+        }
+        if (p[2].revents && !exec_drop_output(e)) {
+            p[2].fd = -1;
+        }
     }
+    return !exec_status_error(e, errp);
 }
 
 /* The shell and what it started: they are a process group of their own. */
 static void exec_kill(ExecChannel *e, int sig)
 {
-    if (kill(-e->pid, sig) < 0) {
+    g_mutex_lock(&e->lock);
+    if (e->pid && kill(-e->pid, sig) < 0) {
         kill(e->pid, sig);
     }
+    g_mutex_unlock(&e->lock);
 }
 
+/* Waits for a child that nobody has time for. Owns the pid; ends with the child. */
+static void *exec_reaper(void *pid)
+{
+    while (waitpid(GPOINTER_TO_INT(pid), NULL, 0) < 0 && errno == EINTR) {
+        /* again */
+    }
+    return NULL;
+}
+
+/* Never waits long: a child that goes on is left to itself, or killed if this was a shutdown. */
 static bool exec_close(Channel *c, GError **errp)
 {
     ExecChannel *e = (ExecChannel *)c;
     bool was_shut = g_atomic_int_get(&c->shut);
 
-    close(c->wfd);      /* the child sees the end of its input */
-    c->wfd = -1;
-    if (!was_shut) {
-        exec_drain(e);
-        exec_reap(e, -1);
-    }
-    if (e->pid) {       /* cancelled: it has no more work */
+    close(c->rfd);
+    c->rfd = -1;
+    channel_end_writing(c);
+    if (was_shut) {     /* cancelled: it has no more work */
         exec_kill(e, SIGTERM);
-        if (!exec_reap(e, EXEC_KILL_WAIT_MS)) {
+        if (!exec_reap(e, EXEC_TERM_WAIT_MS)) {
             exec_kill(e, SIGKILL);
-            exec_reap(e, EXEC_KILL_WAIT_MS);
         }
-        e->status = 0;
     }
-    bool failed = exec_status_error(e, errp);
+    bool ended = exec_reap(e, was_shut ? EXEC_KILL_WAIT_MS : EXEC_STATUS_WAIT_MS);
+    bool failed = ended && !was_shut && exec_status_error(e, errp);
+    if (!ended) {
+        channel_thread_start(exec_reaper, GINT_TO_POINTER(e->pid));
+    }
     if (e->pid_fd >= 0) {
         close(e->pid_fd);
     }
     channel_finish(c);
+    g_mutex_clear(&e->lock);
     g_free(e->command);
     g_free(e);
     return !failed;
 }
 
 static const ChannelOps exec_ops = {
-    "exec", exec_writev, exec_read, channel_fd_shutdown, exec_close,
+    "exec", exec_writev, exec_read, exec_complete, exec_describe_end, channel_fd_shutdown, exec_close,
 };
 
 /* In the child between fork and exec: main ignores SIGPIPE, commands like head count on it. */
@@ -191,5 +260,7 @@ Channel *channel_exec_open(const ChannelAddress *a, GError **errp)
     e->pid = pid;
     e->pid_fd = syscall(SYS_pidfd_open, pid, 0);
     e->command = g_strdup(a->path);
+    e->start_us = g_get_monotonic_time();
+    g_mutex_init(&e->lock);
     return &e->base;
 }

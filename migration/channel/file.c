@@ -11,10 +11,12 @@
 #include "util/error.h"
 
 static const ChannelOps file_ops = {
-    "file", channel_fd_writev, channel_fd_read, channel_fd_shutdown, channel_fd_close,
+    "file", channel_fd_writev, channel_fd_read,
+    channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown, channel_fd_close,
 };
 static const ChannelOps fd_ops = {
-    "fd", channel_fd_writev, channel_fd_read, channel_fd_shutdown, channel_fd_close,
+    "fd", channel_fd_writev, channel_fd_read,
+    channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown, channel_fd_close,
 };
 
 static int file_open_outgoing(const ChannelAddress *a, GError **errp)

@@ -81,9 +81,12 @@ static bool reader_fill(StreamReader *r, size_t want)
 
 static void reader_set_short(StreamReader *r, uint64_t want)
 {
+    g_autofree char *why = r->channel && !r->err ? channel_describe_end(r->channel) : NULL;
+
     error_setg(&r->err,
                "Unexpected end of migration stream at offset 0x%" G_GINT64_MODIFIER "x: "
-               "%" G_GUINT64_FORMAT " more bytes expected", r->offset, want);
+               "%" G_GUINT64_FORMAT " more bytes expected%s%s", r->offset, want,
+               why ? ": " : "", why ? why : "");
 }
 
 /* The buffered part of a read; returns how many bytes that were. */

@@ -61,6 +61,16 @@ static void fake_shutdown(Channel *c)
     ((FakeChannel *)c)->fail_after = 0;
 }
 
+static bool fake_complete(Channel *c, GError **errp)
+{
+    return true;
+}
+
+static char *fake_describe_end(Channel *c)
+{
+    return NULL;
+}
+
 static bool fake_close(Channel *c, GError **errp)
 {
     g_byte_array_unref(((FakeChannel *)c)->out);
@@ -70,7 +80,8 @@ static bool fake_close(Channel *c, GError **errp)
 
 static inline FakeChannel *fake_channel_new(const void *in, size_t len, size_t piece)
 {
-    static const ChannelOps ops = { "fake", fake_writev, fake_read, fake_shutdown, fake_close };
+    static const ChannelOps ops = { "fake", fake_writev, fake_read, fake_complete, fake_describe_end,
+                                    fake_shutdown, fake_close };
     FakeChannel *f = g_new0(FakeChannel, 1);
 
     f->base.ops = &ops;

@@ -71,6 +71,12 @@ static void test_fd(void)
     g_assert_null(channel_new_fd(999, "fd:999", NULL));
 }
 
+static void assert_starts(const char *text, const char *start)
+{
+    g_autofree char *head = g_strndup(text, strlen(start));
+    g_assert_cmpstr(head, ==, start);
+}
+
 static void test_exec(void)
 {
     g_autoptr(GError) err = NULL;
@@ -80,8 +86,9 @@ static void test_exec(void)
     Channel *c = connect_uri(uri, -1, &err);
     g_assert_true(channel_has_return_path(c));
     g_assert_true(channel_write_all(c, "stream\n", 7, &err));
-    g_assert_true(channel_close(c, &err));      /* waits for the child */
+    g_assert_true(channel_complete(c, &err));   /* waits for the child */
     g_assert_no_error(err);
+    g_assert_true(channel_close(c, &err));
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
     g_assert_cmpstr(text, ==, "stream\ndone\n");
 
@@ -97,25 +104,112 @@ static void test_exec(void)
 
     c = connect_uri("exec:cat; exit 3", -1, NULL);
     g_assert_true(channel_write_all(c, "x", 1, NULL));
-    g_assert_false(channel_close(c, &err));
-    g_assert_cmpstr(err->message, ==, "Command 'cat; exit 3' exited with status 3");
+    g_assert_false(channel_complete(c, &err));
+    assert_starts(err->message, "Command 'cat; exit 3' exited with status 3 after ");
+    g_assert_false(channel_close(c, NULL));
 
     g_clear_error(&err);
     c = connect_uri("exec:exit 7", -1, NULL);
     fill_until_error(c, &err);
-    g_assert_cmpstr(err->message, ==, "Unable to write to pipe: Broken pipe: "
-                                      "Command 'exit 7' exited with status 7");
+    assert_starts(err->message,
+                  "Unable to write to pipe: Broken pipe: Command 'exit 7' exited with status 7 after ");
     channel_close(c, NULL);
 
     g_clear_error(&err);
     c = incoming_uri("exec:kill -9 $$", NULL);
     g_assert_cmpint(channel_read(c, buf, 1, &err), ==, -1);
-    g_assert_cmpstr(err->message, ==, "Command 'kill -9 $$' was killed by signal 9 (Killed)");
+    assert_starts(err->message, "Command 'kill -9 $$' was killed by signal 9 (Killed) after ");
     channel_close(c, NULL);
 
     c = incoming_uri("exec:true", NULL);
     g_assert_cmpint(channel_read(c, buf, 1, NULL), ==, 0);
     g_assert_true(channel_close(c, NULL));
+}
+
+/* A command that ends well but too early: it is named, on either side. */
+static void test_exec_early(void)
+{
+    g_autoptr(GError) err = NULL;
+    char buf[8];
+
+    Channel *c = connect_uri("exec:true", -1, NULL);
+    fill_until_error(c, &err);
+    assert_starts(err->message,
+                  "Unable to write to pipe: Broken pipe: Command 'true' exited with status 0 after ");
+    g_assert_true(channel_close(c, NULL));
+
+    g_clear_error(&err);
+    c = connect_uri("exec:exec <&-; sleep 20", -1, NULL);
+    fill_until_error(c, &err);
+    g_assert_nonnull(strstr(err->message, "has closed its end of the pipe and still runs"));
+    channel_shutdown(c);
+    channel_close(c, NULL);
+
+    g_clear_error(&err);
+    c = incoming_uri("exec:printf abc", NULL);
+    g_assert_false(channel_read_all(c, buf, 8, &err));
+    g_assert_nonnull(strstr(err->message, "Unexpected end after 3 of 8 bytes: Command 'printf abc' "
+                                          "exited with status 0 after "));
+    channel_close(c, NULL);
+}
+
+static gpointer shut_later(gpointer c)
+{
+    g_usleep(50 * 1000);
+    channel_shutdown(c);
+    return NULL;
+}
+
+/* A command that does not end: waiting for it can be cancelled, and closing never waits for it. */
+static void test_exec_endless(void)
+{
+    static const char *const uris[] = {
+        "exec:cat >/dev/null; sleep 60", "exec:trap '' TERM; cat >/dev/null; sleep 60",
+        "exec:cat >/dev/null; while :; do echo; done",
+    };
+    gint64 start = g_get_monotonic_time();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(uris); i++) {
+        g_autoptr(GError) err = NULL;
+        Channel *c = connect_uri(uris[i], -1, NULL);
+        g_assert_true(channel_write_all(c, "x", 1, NULL));
+        GThread *t = g_thread_new("shut", shut_later, c);
+        g_assert_false(channel_complete(c, &err));
+        g_assert_true(g_str_has_suffix(err->message, "was cancelled"));
+        g_thread_join(t);
+        g_assert_true(channel_close(c, NULL));
+    }
+    Channel *c = incoming_uri("exec:printf abc; sleep 40", NULL);
+    char buf[3];
+    g_assert_true(channel_read_all(c, buf, 3, NULL));
+    g_assert_true(channel_close(c, NULL));
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 30 * G_USEC_PER_SEC);
+}
+
+static gpointer read_to_end(gpointer opaque)
+{
+    char buf[64];
+    g_autoptr(GError) err = NULL;
+
+    while (channel_read(opaque, buf, sizeof(buf), &err) > 0) {
+        /* the next */
+    }
+    assert_starts(err->message, "Command 'exit 7' exited with status 7");
+    return NULL;
+}
+
+/* A writer and a reader find the child's end at the same time: one reaps it, both know how it ended. */
+static void test_exec_two_threads(void)
+{
+    for (int i = 0; i < 20; i++) {
+        g_autoptr(GError) err = NULL;
+        Channel *c = connect_uri("exec:exit 7", -1, NULL);
+        GThread *t = g_thread_new("read", read_to_end, c);
+        fill_until_error(c, &err);
+        g_assert_nonnull(strstr(err->message, "Command 'exit 7' exited with status 7"));
+        g_thread_join(t);
+        channel_close(c, NULL);
+    }
 }
 
 static gpointer read_back(gpointer opaque)
@@ -195,6 +289,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);       /* as main does, for pipes */
     g_test_add_func("/channel-local/fd", test_fd);
     g_test_add_func("/channel-local/exec", test_exec);
+    g_test_add_func("/channel-local/exec-early", test_exec_early);
+    g_test_add_func("/channel-local/exec-endless", test_exec_endless);
+    g_test_add_func("/channel-local/exec-two-threads", test_exec_two_threads);
     g_test_add_func("/channel-local/large-writev", test_large_writev);
     g_test_add_func("/channel-local/file", test_file);
     return run_in_folder(&dir);

@@ -19,6 +19,8 @@ static const ChannelOps ops = {
     .kind = "file",
     .writev = channel_fd_writev,
     .read = channel_fd_read,
+    .complete = channel_fd_complete,
+    .describe_end = channel_fd_describe_end,
     .shutdown = channel_fd_shutdown,
     .close = channel_fd_close,
 };
