@@ -8,15 +8,22 @@ The same guest, on the same CPU, over the loopback:
     idle-rp   the same with a return path: the source waits for the destination's word
     loaded    the load generator at a fixed rate, XBZRLE, 64 MiB cache, 32 MiB/s, 300 ms
     beat      a bare guest of 64 MiB that prints a line each millisecond: its own view
+    save      a stopped guest of 512 MiB, 400 of them random bytes, to a new file
 
-The two programs take turns (A B A B), each with its guest moving on from process to process; the
-other's guest is stopped meanwhile. Printed for each is the median of all moves and, in brackets,
-the least and the most; then the ratios of the medians, and the host's load before and after.
+The two programs take turns (A B, B A, A B ...), each with its guest moving on from process to process;
+the other's guest is stopped meanwhile. Before each move so much memory is touched and given back as
+the move will take: on a virtual host, memory that was long free comes several times more slowly, and
+who goes first would pay for it. What the last move has written to disk is on the disk.
+
+Printed for each is the median of all moves, half the distance of the quartiles, and in brackets the
+least and the most; then the ratios of the medians with the least and the most ratio of one turn, and
+the host's load before and after.
 
     down    what query-migrate says: until all is sent or, with a return path, confirmed
     gap     what can be seen from outside, for both alike: from the source's STOP event to the
             destination's RESUME event; for beat, from the last byte that the guest printed here
             to the first that it printed there
+    wall    for save: from the command to "completed" as a client sees it
     s/GiB   CPU seconds of all threads during the migration, per GiB of pages sent in any form;
             under load the source's are its software CPU's as well
 
@@ -26,6 +33,7 @@ import argparse
 import os
 import select
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -43,16 +51,41 @@ BOOT = 300  # seconds
 MIB = 1 << 20
 PAGE = 4096
 SETTLE = 1.0  # seconds that a guest runs before it is moved
+RANDOM_MIB = 400
+TOUCH = """
+import mmap, sys
+memory = mmap.mmap(-1, int(sys.argv[1]) << 20)
+for at in range(0, len(memory), 4096):
+    memory[at] = 1
+"""
+
+
+def settle_host(mib):
+    """What was written is on the disk, and so much memory is there to be had."""
+    os.sync()
+    subprocess.run([sys.executable, '-c', TOUCH, str(mib)], check=True)
+
+
+class RandomBytes(Bare):
+    """A guest that never runs, with RANDOM_MIB of random bytes in its memory."""
+
+    def __init__(self):
+        super().__init__('idle', memory=512)
+        self.file = None    # set by Saver, which can clean up
+
+    def args(self, emulator):
+        return super().args(emulator) + ['-device', 'loader,addr=0x81000000,file=' + self.file]
 
 
 class Case:
     """What is moved, and how."""
 
-    def __init__(self, guest, caps=None, params=None, beat=False):
+    def __init__(self, guest, caps=None, params=None, beat=False, save=False):
         self.guest = guest
         self.caps = caps or {}
         self.params = params or {}
         self.beat = beat
+        self.save = save
 
 
 def cases(options):
@@ -67,6 +100,7 @@ def cases(options):
                         'xbzrle-cache-size': 64 * MIB}),
         'beat': Case(Bare('idle', memory=64, tick=1, print=1), params={'max-bandwidth': 0},
                      beat=True),
+        'save': Case(RandomBytes(), params={'max-bandwidth': 0}, save=True),
     }
 
 
@@ -74,49 +108,73 @@ def cases(options):
 
 COLUMNS = (  # attribute, heading, unit's divisor, format
     ('total_ms', 'total ms', 1, '%.0f'), ('down_ms', 'down ms', 1, '%.0f'),
-    ('gap_ms', 'gap ms', 1, '%.2f'), ('bytes', 'MiB', MIB, '%.1f'), ('passes', 'passes', 1, '%.0f'),
+    ('gap_ms', 'gap ms', 1, '%.2f'), ('wall_ms', 'wall ms', 1, '%.0f'),
+    ('bytes', 'MiB', MIB, '%.1f'), ('passes', 'passes', 1, '%.0f'),
     ('down_bytes', 'down KiB', 1024, '%.0f'), ('source_cpu', 'src s/GiB', 1, '%.2f'),
     ('destination_cpu', 'dst s/GiB', 1, '%.2f'))
 
 
 class Result:
-    """One migration's numbers."""
+    """One migration's numbers; what the case does not have is None."""
 
-    def __init__(self, info, gap_ms, source_cpu, destination_cpu):
+    def __init__(self, info, gap_ms, source_cpu, destination_cpu, wall_ms=None):
         ram = info['ram']
         pages = ram['normal'] + ram['duplicate'] + info.get('xbzrle-cache', {}).get('pages', 0)
         gib = max(pages, 1) * PAGE / (1 << 30)
         self.total_ms = info['total-time']
         self.down_ms = info['downtime']
         self.gap_ms = gap_ms
+        self.wall_ms = wall_ms
         self.bytes = ram['transferred']
         self.passes = ram['dirty-sync-count']
         self.down_bytes = ram.get('downtime-bytes', 0)
         self.source_cpu = source_cpu / gib
-        self.destination_cpu = destination_cpu / gib
+        self.destination_cpu = None if destination_cpu is None else destination_cpu / gib
 
 
-def median(results, attribute):
-    return statistics.median(getattr(r, attribute) for r in results)
+def values_of(results, attribute):
+    return [v for v in (getattr(r, attribute) for r in results) if v is not None]
+
+
+def spread(values):
+    """Half the distance of the quartiles."""
+    if len(values) < 2:
+        return 0
+    low, _, high = statistics.quantiles(values, n=4, method='inclusive')
+    return (high - low) / 2
 
 
 def print_results(name, results):
     print('%s (%d moves)' % (name, len(results)))
     for attribute, heading, divisor, form in COLUMNS:
-        values = [getattr(r, attribute) / divisor for r in results]
-        print(('    %-10s ' + form + '  [' + form + ' .. ' + form + ']') % (
-            heading, statistics.median(values), min(values), max(values)), flush=True)
+        values = [v / divisor for v in values_of(results, attribute)]
+        if values:
+            print(('    %-10s ' + form + ' +- ' + form + '  [' + form + ' .. ' + form + ']') % (
+                heading, statistics.median(values), spread(values), min(values), max(values)),
+                flush=True)
+
+
+def ratio(ferry, peer, attribute):
+    """Of the medians, then the least and the most of one turn; None if the case has no such thing."""
+    ours, theirs = values_of(ferry, attribute), values_of(peer, attribute)
+    if not ours or not theirs:
+        return None
+    a, b = statistics.median(ours), statistics.median(theirs)
+    if not b or 0 in theirs:
+        return '%g to %g' % (a, b)
+    turns = [x / y for x, y in zip(ours, theirs)]
+    return '%.2f [%.2f .. %.2f]' % (a / b, min(turns), max(turns))
 
 
 def print_ratios(name, ferry, peer, peer_name):
-    def ratio(attribute):
-        a, b = median(ferry, attribute), median(peer, attribute)
-        return '%.2f' % (a / b) if b else '%g to %g' % (a, b)
-    print('%-9s ' % (name + ':') + ', '.join(
-        '%s %s' % (text, ratio(attribute)) for text, attribute in (
-            ('total', 'total_ms'), ('reported downtime', 'down_ms'), ('gap', 'gap_ms'),
-            ('bytes', 'bytes'), ('source CPU', 'source_cpu'),
-            ('destination CPU', 'destination_cpu'))) + " of %s's" % peer_name)
+    found = [(text, ratio(ferry, peer, attribute)) for text, attribute in (
+        ('total', 'total_ms'), ('reported downtime', 'down_ms'), ('gap', 'gap_ms'),
+        ('wall', 'wall_ms'), ('bytes', 'bytes'), ('source CPU', 'source_cpu'),
+        ('destination CPU', 'destination_cpu'))]
+    print("%s, of %s's:" % (name, peer_name))
+    for text, words in found:
+        if words:
+            print('    %-17s %s' % (text, words), flush=True)
 
 
 def cpu_seconds(vm):
@@ -237,20 +295,53 @@ class Mover:
         self.vm = there
 
 
+class Saver:
+    """One program's stopped guest, saved to a file again and again."""
+
+    def __init__(self, bench, emulator, case):
+        self.emulator = emulator
+        self.results = []
+        self.path = bench.path('saved')
+        case.guest.file = bench.path('random')
+        if not os.path.exists(case.guest.file):
+            with open(case.guest.file, 'wb') as f:
+                for _ in range(RANDOM_MIB):
+                    f.write(os.urandom(MIB))
+        self.vm = VM(bench, emulator.name.replace('.', ''), emulator, case.guest, paused=True)
+        self.vm.command('migrate-set-parameters', **case.params)
+
+    def wait_booted(self):
+        self.vm.status()
+
+    def rest(self):
+        pass
+
+    def move(self):
+        vm, cpu, start = self.vm, cpu_seconds(self.vm), time.monotonic()
+        vm.command('migrate', uri='file:' + self.path)
+        wait_migration(vm)
+        wall_ms = (time.monotonic() - start) * 1e3
+        self.results.append(Result(vm.migration(), None, cpu_seconds(vm) - cpu, None, wall_ms))
+        os.unlink(self.path)
+        vm.command('cont')      # out of postmigrate
+        vm.command('stop')
+
+
 def measure(name, case, subjects, runs):
     """name of the emulator -> results."""
     bench = Bench(name)
     movers = []
     try:
-        movers = [Mover(bench, e, case) for e in subjects]
+        movers = [(Saver if case.save else Mover)(bench, e, case) for e in subjects]
         for mover in movers:
             mover.wait_booted()
         time.sleep(SETTLE)
         for mover in movers:
             mover.rest()
         for number in range(runs):
-            for mover in movers:
+            for mover in movers if number % 2 == 0 else movers[::-1]:
                 if number == 0 or mover.emulator.restores_sstc:
+                    settle_host(case.guest.memory * 2)
                     mover.move()    # a guest that QEMU 7.2 has moved once is deaf to its timer
     except Failed as error:
         print('%s: %s' % (name, error))
@@ -267,7 +358,7 @@ def main():
     parser.add_argument('--fill', type=int, default=400, help='MiB that hold something')
     parser.add_argument('--rate', type=int, default=50000, help='increments per second, loaded')
     parser.add_argument('--runs', type=int, default=5, help='moves of each program and case')
-    parser.add_argument('--cases', default='idle,idle-rp,loaded,beat')
+    parser.add_argument('--cases', default='idle,idle-rp,loaded,beat,save')
     parser.add_argument('--only', choices=['ferry', 'qemu-10.0', 'qemu-7.2'])
     parser.add_argument('--peer', choices=['qemu-10.0', 'qemu-7.2'], default='qemu-10.0')
     options = parser.parse_args()
