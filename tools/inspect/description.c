@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The JSON description behind the sections: found early, held against what the stream has. Called by stream.c. */
+/* See description.h: found early, held against what the stream has. Called by stream.c. */
 #include <inttypes.h>
 #include <string.h>
-#include "walker.h"
+#include "description.h"
 
 #define DESCRIPTION_MAX (16u << 20)
 
@@ -23,7 +23,7 @@ static struct json_object *parse_description(const uint8_t *p, uint32_t len)
     return NULL;
 }
 
-void walker_look_for_description(Walker *w)
+void description_look_ahead(Walker *w)
 {
     if (w->looked_for_json || w->package_end) {
         return;
@@ -59,7 +59,7 @@ static struct json_object *described_devices(Walker *w)
     return devices;
 }
 
-bool walker_described_device(Walker *w, const Section *sec, struct json_object **device)
+bool description_of_device(Walker *w, const Section *sec, struct json_object **device)
 {
     struct json_object *devices = described_devices(w), *name, *instance, *version;
 
@@ -111,7 +111,7 @@ static bool check_description(Walker *w, uint64_t at)
     return true;
 }
 
-bool walker_read_description(Walker *w)
+bool description_read(Walker *w)
 {
     uint64_t at = source_offset(w->s);
     const uint8_t *p = source_peek(w->s, 5);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Before the sections: libvirt's header, the stream's header, the configuration block. Called by stream.c. */
+/* See head.h. Called by stream.c. */
 #include <inttypes.h>
 #include <string.h>
-#include "walker.h"
+#include "head.h"
 
 #define LIBVIRT_HEADER 92
 #define LIBVIRT_XML_MAX (64u << 20)
@@ -274,7 +274,7 @@ static bool read_config(Walker *w)
     return ok;
 }
 
-bool walker_read_head(Walker *w)
+bool head_read(Walker *w)
 {
     const uint8_t *p = source_peek(w->s, 16);
 

@@ -4,55 +4,12 @@
  * what cannot be understood cannot be skipped, so the first problem ends the
  * walk.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <string.h>
+#include "description.h"
+#include "head.h"
 #include "layout.h"
 #include "stream.h"
-#include "walker.h"
-
-/* ---- small readers ---- */
-
-bool walker_ends_early(Walker *w, const char *what)
-{
-    int err = source_errno(w->s);
-    return model_problem(w->m, source_offset(w->s), "%s %s", what,
-                         err == EILSEQ ? "is in a damaged gzip file"
-                         : err ? g_strerror(err) : "ends early: the file stops here");
-}
-
-uint32_t walker_be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-}
-
-char *walker_name(const uint8_t *p, size_t len)
-{
-    char *name = g_strndup((const char *)p, len);
-
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] < 0x20 || p[i] > 0x7e) {
-            g_free(name);
-            return NULL;
-        }
-    }
-    return name;
-}
-
-Section *walker_add_section(Walker *w, SectionKind kind, uint64_t offset)
-{
-    Section *sec = g_new0(Section, 1);
-    sec->kind = kind;
-    sec->offset = offset;
-    g_ptr_array_add(w->m->sections, sec);
-    return sec;
-}
-
-void walker_end_section(Walker *w, Section *sec)
-{
-    sec->length = source_offset(w->s) - sec->offset;
-}
 
 /* ---- sections ---- */
 
@@ -185,7 +142,7 @@ static bool read_full(Walker *w)
     struct json_object *device;
     Section *sec = walker_add_section(w, SEC_FULL, source_offset(w->s));
 
-    walker_look_for_description(w);
+    description_look_ahead(w);
     if (!read_section_header(w, sec)) {
         return false;
     }
@@ -203,7 +160,7 @@ static bool read_full(Walker *w)
         w->m->cpu_version = MIN(sec->version, G_MAXINT);
         w->m->harts++;
     }
-    if (!walker_described_device(w, sec, &device)) {
+    if (!description_of_device(w, sec, &device)) {
         return false;
     }
     sec->data_offset = source_offset(w->s);
@@ -446,12 +403,12 @@ static bool read_elements(Walker *w)
 
 static bool read_all(Walker *w)
 {
-    if (!walker_read_head(w) || !read_elements(w)) {
+    if (!head_read(w) || !read_elements(w)) {
         return false;
     }
     const uint8_t *p = source_peek(w->s, 1);
     if (p && *p == 0x06) {
-        if (!walker_read_description(w)) {
+        if (!description_read(w)) {
             return false;
         }
     } else if (w->json) {
