@@ -263,6 +263,23 @@ def progress_is_for_terminals(_folder):
             expect(err == '', repr(err))
 
 
+def ram_without_end(folder):
+    """A background snapshot has none, and that is said; a stream that sent pages twice needs one."""
+    name = golden('virt-snapshot-10.0')
+    report = json.loads(run('show', '--json', name).stdout)
+    expect('end' not in [s['type'] for s in report['sections']], 'the stream has an END')
+    expect('background snapshot' in report['note'], str(report.get('note')))
+    expect('; note: ' in run('verify', name).stdout, 'no note')
+    path = unpacked('virt-delta-10.0', folder)
+    report = json.loads(run('show', '--json', path).stdout)
+    expect('note' not in report, str(report.get('note')))
+    with open(path, 'r+b') as f:
+        f.seek([s['offset'] for s in report['sections'] if s['type'] == 'end'][0])
+        f.write(b'\x02')    # END becomes PART
+    done = run('verify', path, code=1)
+    expect("the stream ends, section 'ram' has not" in done.stdout, done.stdout)
+
+
 # -- extract --
 
 def raw_ram_is_compared(folder):
@@ -338,7 +355,7 @@ def core_in_gdb(folder):
 
 
 CASES = [json_is_valid_and_documented, json_is_stable, exit_status_and_usage, help_and_manual_agree,
-         examples_work, pipes, offset_in_a_file, progress_is_for_terminals, raw_ram_is_compared,
+         examples_work, pipes, offset_in_a_file, progress_is_for_terminals, ram_without_end, raw_ram_is_compared,
          pages, core_in_gdb]
 
 

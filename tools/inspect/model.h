@@ -90,6 +90,7 @@ typedef struct Model {
     bool ferry;                 /* written by Ferry */
     bool switchover_command, configuration_described;
     int cpu_version;            /* -1: no cpu section */
+    bool ram_without_end;       /* as in a background snapshot */
     unsigned flushes;           /* MULTIFD_FLUSH records: pages travel in other channels */
     unsigned harts;
     Problem problem;            /* text NULL: none */

@@ -11,6 +11,9 @@ static const char *const kind_names[PAGE_KINDS] = {
     "zero", "normal", "delta", "compressed", "mapped",
 };
 
+static const char no_end_note[] =
+    "note: section 'ram' has no END, as in a background snapshot: each page is as it was at the start";
+
 char *problem_text(const Model *m)
 {
     return m->problem.text ? g_strdup_printf("offset 0x%" PRIx64 ": %s", m->problem.offset,
@@ -247,6 +250,9 @@ char *show_text(const Model *m, const char *name)
         section_text(out, m, g_ptr_array_index(m->sections, i));
     }
     blocks_text(out, m);
+    if (m->ram_without_end) {
+        g_string_append_printf(out, "\n%s\n", no_end_note);
+    }
     return g_string_free(out, FALSE);
 }
 
@@ -404,6 +410,9 @@ static struct json_object *summary_json(const Model *m, const char *name)
         add_text(p, "text", m->problem.text);
         json_object_object_add(o, "problem", p);
     }
+    if (m->ram_without_end) {
+        add_text(o, "note", no_end_note);
+    }
     json_object_object_add(o, "blocks", blocks_json(m));
     if (m->flushes) {
         add_number(o, "multifd-flushes", m->flushes);
@@ -463,6 +472,7 @@ char *verify_text(const Model *m, const char *name)
     }
     return g_strdup_printf("%s: ok: machine '%s', dialect %s, %u RAM blocks of %" PRIu64
                            " pages, %" PRIu64 " page records (%" PRIu64 " deltas applied), %" PRIu64
-                           " device sections\n", name, m->machine ? m->machine : "?", dialect,
-                           m->blocks->len, pages, records, deltas, fulls);
+                           " device sections%s%s\n", name, m->machine ? m->machine : "?", dialect,
+                           m->blocks->len, pages, records, deltas, fulls,
+                           m->ram_without_end ? "; " : "", m->ram_without_end ? no_end_note : "");
 }

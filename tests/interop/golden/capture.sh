@@ -100,6 +100,9 @@ done
 capture mapped-ram-10.0 "echo 'migrate_set_capability mapped-ram on'; sleep 0.3
     echo 'migrate file:$work/stream'; sleep 1" $q10 -M none -m 2M -cpu rv64 \
     -device "loader,file=$build/tests/guest/bare-none-idle.elf"
+# each page once, while the guest runs on, and no END of ram
+capture virt-snapshot-10.0 "echo 'migrate_set_capability background-snapshot on'; $now" $q10 -M virt,acpi=off -m 4M \
+    -cpu $thin -bios none -kernel "$bare" -append mode=idle
 # the founding document's layout: only Ferry writes it
 capture fixed-ram-ferry "echo 'migrate_set_capability fixed-ram on'; sleep 0.3
     echo 'migrate file:$work/stream'; sleep 1" "$build/ferry-system-riscv64" -M none -m 2M -cpu rv64 \

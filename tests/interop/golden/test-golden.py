@@ -38,6 +38,7 @@ LOADS = {
     'virt-written-7.2': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'prelaunch'),
     'virt-written-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'prelaunch'),
     'virt-delta-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
+    'virt-snapshot-10.0': (['-M', 'virt', '-m', '4M', '-bios', 'none'], 'running'),
     'virt-rv64-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'], 'prelaunch'),
     'virt-virtio-7.2': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
     'virt-virtio-10.0': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
