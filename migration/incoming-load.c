@@ -175,7 +175,7 @@ static bool load_ping(IncomingLoad *l, GError **errp)
         return false;
     }
     trace_loadvm_process_command_ping(value);
-    return return_path_send_pong(l->return_path, value, errp);
+    return return_path_send_pong(l->answers, value, errp);
 }
 
 static bool open_return_path(IncomingLoad *l, GError **errp)
@@ -184,7 +184,7 @@ static bool open_return_path(IncomingLoad *l, GError **errp)
         error_setg(errp, "CMD_OPEN_RETURN_PATH failed: nothing can be sent back on this channel");
         return false;
     }
-    l->return_path = l->channel;
+    l->return_path = true;
     return true;
 }
 

@@ -33,6 +33,7 @@ struct Incoming {
 
     /* incoming thread only */
     IncomingLoad load;
+    ReturnPathWriter *answers;  /* over channel; NULL as that is */
 };
 
 /* ---- the end ---- */
@@ -66,12 +67,12 @@ static bool finish(Incoming *in, GError **errp)
 {
     bool ok;
 
-    if (in->load.return_path && channel_peer_gone(in->load.return_path)) {
+    if (in->load.return_path && channel_peer_gone(in->channel)) {
         error_setg(errp, "telling the source: it has ended the connection, so its guest may be "
                    "running there");
         return false;
     }
-    if (in->load.return_path && !return_path_send_shut(in->load.return_path, NULL, errp)) {
+    if (in->load.return_path && !return_path_send_shut(in->answers, NULL, errp)) {
         error_prepend(errp, "telling the source: ");
         return false;
     }
@@ -91,6 +92,7 @@ static void let_go_of_channel(Incoming *in)
     g_mutex_lock(&in->lock);
     Channel *c = g_steal_pointer(&in->channel);
     g_mutex_unlock(&in->lock);
+    return_path_writer_free(g_steal_pointer(&in->answers));
     channel_close(c, NULL);
 }
 
@@ -103,7 +105,7 @@ static void quit_failed(void *opaque)
 static void fail(Incoming *in, GError *err)
 {
     if (in->channel && channel_has_return_path(in->channel)) {
-        return_path_send_shut(in->channel, err->message, NULL);
+        return_path_send_shut(in->answers, err->message, NULL);
     }
     let_go_of_channel(in);
     g_mutex_lock(&in->lock);
@@ -133,6 +135,7 @@ static bool accept_peer(Incoming *in, GError **errp)
     g_mutex_unlock(&in->lock);
     channel_listener_free(l);
     if (c) {
+        in->answers = return_path_writer_new(c);
         trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
     }
     return c && migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
@@ -143,6 +146,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
     StreamReader *r = stream_reader_new(in->channel);
 
     incoming_load_init(&in->load, in->m, in->caps, r, in->channel);
+    in->load.answers = in->answers;
     bool ok = incoming_load_stream(&in->load, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);

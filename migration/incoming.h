@@ -9,6 +9,7 @@
 
 #include "migration/channel.h"
 #include "migration/control/options.h"
+#include "migration/control/return-path.h"
 #include "migration/ram.h"
 #include "migration/stream.h"
 
@@ -18,7 +19,8 @@ typedef struct IncomingLoad {
     MigrationCaps caps;
     StreamReader *r;
     Channel *channel;           /* NULL when reading from memory */
-    Channel *return_path;       /* the same, once the source has opened it */
+    ReturnPathWriter *answers;  /* over the same; the caller's, set after init; NULL as channel */
+    bool return_path;           /* the source has opened it: it reads the answers */
     RamLoader *ram;
     GHashTable *sections;       /* id -> SectionBinding */
     int64_t first_device_us;    /* monotonic, when device state began; 0: not yet */

@@ -189,7 +189,7 @@ static void open_return_path(Outgoing *o)
     uint32_t ping = GUINT32_TO_BE(1);
 
     trace_open_return_path_on_source();
-    o->rp = return_path_new(o->channel);
+    o->rp = return_path_new(o->channel, NULL, NULL);
     trace_savevm_send_open_return_path();
     outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
     trace_savevm_send_ping(1);
@@ -398,7 +398,7 @@ static void find_cause(Outgoing *o, GError **err)
     }
     broken = !stream_writer_ok(o->w, NULL);
     if (!o->rp && broken) {
-        o->rp = return_path_new(o->channel);    /* a Ferry says it even if it was not asked */
+        o->rp = return_path_new(o->channel, NULL, NULL);    /* a Ferry says it even if it was not asked */
     }
     switch (o->rp ? return_path_wait(o->rp, LATE_VERDICT_US) : RETURN_PATH_OPEN) {
     case RETURN_PATH_REFUSED:

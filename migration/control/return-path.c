@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Messages of the return path. Used by incoming.c (writer) and outgoing.c
- * (reader); decides nothing about the migration.
+ * The source's side of the return path: one thread reads messages, a table
+ * says who handles which. Used by outgoing.c; decides nothing about the
+ * migration.
  */
 #include <string.h>
 #include "migration/control/return-path.h"
@@ -9,45 +10,17 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
-/* ---- the destination's side ---- */
-
-static size_t put_message(uint8_t *out, uint16_t type, const void *data, uint16_t len)
-{
-    uint16_t head[2] = { GUINT16_TO_BE(type), GUINT16_TO_BE(len) };
-
-    memcpy(out, head, sizeof(head));
-    memcpy(out + sizeof(head), data, len);
-    return sizeof(head) + len;
-}
-
-bool return_path_send_pong(Channel *c, uint32_t value, GError **errp)
-{
-    uint8_t out[8];
-    uint32_t be = GUINT32_TO_BE(value);
-
-    return channel_write_all(c, out, put_message(out, MIG_RP_MSG_PONG, &be, sizeof(be)), errp);
-}
-
-bool return_path_send_shut(Channel *c, const char *reason, GError **errp)
-{
-    uint8_t out[2 * 4 + 4 + MIG_RP_DATA_MAX];
-    uint32_t be = GUINT32_TO_BE(reason ? 1 : 0);
-    size_t len = put_message(out, MIG_RP_MSG_SHUT, &be, sizeof(be));
-
-    if (reason) {
-        len += put_message(out + len, RETURN_PATH_REASON, reason,
-                           MIN(strlen(reason), MIG_RP_DATA_MAX));
-    }
-    return channel_write_all(c, out, len, errp);
-}
-
-/* ---- the source's side ---- */
-
 struct ReturnPath {
-    Channel *channel;   /* set once */
-    GThread *thread;    /* set once */
+    /* set once */
+    const ReturnPathOps *ops;
+    void *opaque;
     GMutex lock;
     GCond changed;
+    /* whoever makes, replaces and frees it */
+    GThread *thread;
+    /* return path thread while there is one */
+    Channel *channel;
+    char block[256];    /* of the last page request; "": none yet */
     /* protected by lock */
     ReturnPathState state;
     bool ended;         /* the thread reads no more */
@@ -56,9 +29,14 @@ struct ReturnPath {
     GError *err;        /* INVALID, BROKEN */
 };
 
+/* A message whose form has been checked: length by the table, the rest by its handler. */
+typedef struct Message {
+    uint16_t type, len;
+    uint8_t data[MIG_RP_DATA_MAX];
+} Message;
+
 /* *state says what it means if it fails. */
-static bool read_message(Channel *c, uint16_t *type, uint8_t *data, uint16_t *len,
-                         ReturnPathState *state, GError **errp)
+static bool read_message(Channel *c, Message *msg, ReturnPathState *state, GError **errp)
 {
     uint16_t head[2];
 
@@ -66,90 +44,210 @@ static bool read_message(Channel *c, uint16_t *type, uint8_t *data, uint16_t *le
     if (!channel_read_all(c, head, sizeof(head), errp)) {
         return false;
     }
-    *type = GUINT16_FROM_BE(head[0]);
-    *len = GUINT16_FROM_BE(head[1]);
-    if (*len > MIG_RP_DATA_MAX) {
+    msg->type = GUINT16_FROM_BE(head[0]);
+    msg->len = GUINT16_FROM_BE(head[1]);
+    if (msg->len > MIG_RP_DATA_MAX) {
         *state = RETURN_PATH_INVALID;
         error_setg(errp, "return path: message type %u is %u bytes long, at most %u expected",
-                   *type, *len, MIG_RP_DATA_MAX);
+                   msg->type, msg->len, MIG_RP_DATA_MAX);
         return false;
     }
-    return channel_read_all(c, data, *len, errp);
+    return channel_read_all(c, msg->data, msg->len, errp);
 }
 
-static bool check_length(uint16_t type, uint16_t len, uint16_t want, GError **errp)
+static uint32_t get_be32(const uint8_t *p)
 {
-    if (len != want) {
-        error_setg(errp, "return path: message type %u has %u bytes, %u expected", type, len, want);
-        return false;
-    }
+    uint32_t be;
+
+    memcpy(&be, p, sizeof(be));
+    return GUINT32_FROM_BE(be);
+}
+
+static uint64_t get_be64(const uint8_t *p)
+{
+    return (uint64_t)get_be32(p) << 32 | get_be32(p + 4);
+}
+
+/* ---- the handlers: *verdict is what is known after the message ---- */
+
+static bool handle_shut(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                        GError **errp)
+{
+    uint32_t value = get_be32(msg->data);
+
+    trace_source_return_path_thread_shut(value);
+    *verdict = value ? RETURN_PATH_REFUSED : RETURN_PATH_ACCEPTED;
     return true;
 }
 
-static void note_pong(ReturnPath *rp, uint32_t value)
+static bool handle_pong(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                        GError **errp)
 {
+    uint32_t value = get_be32(msg->data);
+
     g_mutex_lock(&rp->lock);
     rp->pong = value;
     g_cond_broadcast(&rp->changed);
     g_mutex_unlock(&rp->lock);
+    trace_source_return_path_thread_pong(value);
+    return true;
+}
+
+static bool refuse_without(const Message *msg, const char *what, GError **errp)
+{
+    error_setg(errp, "return path: message type %u without %s", msg->type, what);
+    return false;
+}
+
+/* A counted name that fills len bytes of the message from at. */
+static bool get_name(const Message *msg, size_t at, char out[256], GError **errp)
+{
+    size_t len = msg->data[at];
+
+    if (msg->len != at + 1 + len || memchr(msg->data + at + 1, 0, len)) {
+        error_setg(errp, "return path: message type %u has a block name that does not fit its %u "
+                   "bytes", msg->type, msg->len);
+        return false;
+    }
+    memcpy(out, msg->data + at + 1, len);
+    out[len] = '\0';
+    return true;
+}
+
+static bool handle_page_request(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                                GError **errp)
+{
+    if (!rp->ops->page_request) {
+        return refuse_without(msg, "postcopy", errp);
+    }
+    if (msg->type == MIG_RP_MSG_REQ_PAGES_ID && !get_name(msg, 12, rp->block, errp)) {
+        return false;
+    }
+    if (!*rp->block) {
+        error_setg(errp, "return path: a page is asked for without a RAM block");
+        return false;
+    }
+    return rp->ops->page_request(rp->opaque, rp->block, get_be64(msg->data),
+                                 get_be32(msg->data + 8), errp);
+}
+
+/* What follows the message is not counted in its length: size, bits, mark. */
+static bool handle_recv_bitmap(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                               GError **errp)
+{
+    ReturnPathState invalid = *verdict;
+    char block[256];
+    uint8_t word[8];
+
+    if (!rp->ops->bitmap_room) {
+        return refuse_without(msg, "postcopy", errp);
+    }
+    if (!get_name(msg, 0, block, errp)) {
+        return false;
+    }
+    *verdict = RETURN_PATH_BROKEN;
+    if (!channel_read_all(rp->channel, word, sizeof(word), errp)) {
+        return false;
+    }
+    *verdict = invalid;
+    uint64_t bytes = get_be64(word);
+    void *room = rp->ops->bitmap_room(rp->opaque, block, bytes, errp);
+    if (!room) {
+        return false;
+    }
+    *verdict = RETURN_PATH_BROKEN;
+    if (!channel_read_all(rp->channel, room, bytes, errp) ||
+        !channel_read_all(rp->channel, word, sizeof(word), errp)) {
+        return false;
+    }
+    *verdict = invalid;
+    if (get_be64(word) != MIG_RECV_BITMAP_END_MARK) {
+        error_setg(errp, "return path: the bitmap of RAM block \"%s\" does not end with its mark",
+                   block);
+        return false;
+    }
+    return rp->ops->bitmap_done(rp->opaque, block, errp);
+}
+
+static bool handle_resume_ack(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                              GError **errp)
+{
+    return rp->ops->resume_ack ? rp->ops->resume_ack(rp->opaque, get_be32(msg->data), errp)
+                               : refuse_without(msg, "postcopy", errp);
+}
+
+static bool handle_switchover_ack(ReturnPath *rp, const Message *msg, ReturnPathState *verdict,
+                                  GError **errp)
+{
+    return rp->ops->switchover_ack ? rp->ops->switchover_ack(rp->opaque, errp)
+                                   : refuse_without(msg, "capability switchover-ack", errp);
+}
+
+static const struct {
+    uint16_t min, max;      /* length of the data */
+    bool (*handle)(ReturnPath *rp, const Message *msg, ReturnPathState *verdict, GError **errp);
+} handlers[MIG_RP_MSG_MAX] = {
+    [MIG_RP_MSG_SHUT] = { 4, 4, handle_shut },
+    [MIG_RP_MSG_PONG] = { 4, 4, handle_pong },
+    [MIG_RP_MSG_REQ_PAGES_ID] = { 13, 12 + 256, handle_page_request },
+    [MIG_RP_MSG_REQ_PAGES] = { 12, 12, handle_page_request },
+    [MIG_RP_MSG_RECV_BITMAP] = { 1, 256, handle_recv_bitmap },
+    [MIG_RP_MSG_RESUME_ACK] = { 4, 4, handle_resume_ack },
+    [MIG_RP_MSG_SWITCHOVER_ACK] = { 0, 0, handle_switchover_ack },
+};
+
+static bool check_length(const Message *msg, GError **errp)
+{
+    uint16_t min = handlers[msg->type].min, max = handlers[msg->type].max;
+
+    if (msg->len >= min && msg->len <= max) {
+        return true;
+    }
+    if (min == max) {
+        error_setg(errp, "return path: message type %u has %u bytes, %u expected", msg->type,
+                   msg->len, min);
+    } else {
+        error_setg(errp, "return path: message type %u has %u bytes, %u to %u expected", msg->type,
+                   msg->len, min, max);
+    }
+    return false;
 }
 
 /* One message; *verdict is what is known after it. */
 static bool handle_message(ReturnPath *rp, ReturnPathState *verdict, GError **errp)
 {
-    uint8_t data[MIG_RP_DATA_MAX];
-    uint16_t type, len;
-    uint32_t value;
+    Message msg;
 
-    if (!read_message(rp->channel, &type, data, &len, verdict, errp)) {
+    if (!read_message(rp->channel, &msg, verdict, errp)) {
         return false;
     }
     *verdict = RETURN_PATH_INVALID;
-    switch (type) {
-    case MIG_RP_MSG_SHUT:
-        if (!check_length(type, len, sizeof(value), errp)) {
-            return false;
-        }
-        memcpy(&value, data, sizeof(value));
-        trace_source_return_path_thread_shut(GUINT32_FROM_BE(value));
-        *verdict = value ? RETURN_PATH_REFUSED : RETURN_PATH_ACCEPTED;
-        return true;
-    case MIG_RP_MSG_PONG:
-        if (!check_length(type, len, sizeof(value), errp)) {
-            return false;
-        }
-        memcpy(&value, data, sizeof(value));
-        note_pong(rp, GUINT32_FROM_BE(value));
-        memcpy(&value, data, sizeof(value));
-        trace_source_return_path_thread_pong(GUINT32_FROM_BE(value));
-        *verdict = RETURN_PATH_OPEN;
-        return true;
-    case MIG_RP_MSG_REQ_PAGES_ID:
-    case MIG_RP_MSG_REQ_PAGES:
-    case MIG_RP_MSG_RECV_BITMAP:
-    case MIG_RP_MSG_RESUME_ACK:
-        error_setg(errp, "return path: message type %u without postcopy", type);
-        return false;
-    case MIG_RP_MSG_SWITCHOVER_ACK:
-        error_setg(errp, "return path: message type %u without capability switchover-ack", type);
-        return false;
-    default:
-        error_setg(errp, "return path: unknown message type %u", type);
+    if (msg.type >= MIG_RP_MSG_MAX || !handlers[msg.type].handle) {
+        error_setg(errp, "return path: unknown message type %u", msg.type);
         return false;
     }
+    if (!check_length(&msg, errp)) {
+        return false;
+    }
+    ReturnPathState after = RETURN_PATH_INVALID;
+    if (!handlers[msg.type].handle(rp, &msg, &after, errp)) {
+        *verdict = after;
+        return false;
+    }
+    *verdict = after == RETURN_PATH_INVALID ? RETURN_PATH_OPEN : after;
+    return true;
 }
 
 /* What a Ferry destination adds to a refusal; a QEMU just closes. */
 static char *read_reason(Channel *c)
 {
-    uint8_t data[MIG_RP_DATA_MAX];
-    uint16_t type, len;
     ReturnPathState unused;
+    Message msg;
 
-    if (!read_message(c, &type, data, &len, &unused, NULL) || type != RETURN_PATH_REASON) {
+    if (!read_message(c, &msg, &unused, NULL) || msg.type != RETURN_PATH_REASON) {
         return NULL;
     }
-    return g_utf8_make_valid((const char *)data, len);
+    return g_utf8_make_valid((const char *)msg.data, msg.len);
 }
 
 static void set_state(ReturnPath *rp, ReturnPathState state, bool ended)
@@ -159,6 +257,9 @@ static void set_state(ReturnPath *rp, ReturnPathState state, bool ended)
     rp->ended = ended;
     g_cond_broadcast(&rp->changed);
     g_mutex_unlock(&rp->lock);
+    if (rp->ops->changed) {
+        rp->ops->changed(rp->opaque);
+    }
 }
 
 /*
@@ -190,15 +291,33 @@ static gpointer return_path_thread(gpointer opaque)
     return NULL;
 }
 
-ReturnPath *return_path_new(Channel *c)
+ReturnPath *return_path_new(Channel *c, const ReturnPathOps *ops, void *opaque)
 {
+    static const ReturnPathOps no_ops;
     ReturnPath *rp = g_new0(ReturnPath, 1);
 
     rp->channel = c;
+    rp->ops = ops ? ops : &no_ops;
+    rp->opaque = opaque;
     g_mutex_init(&rp->lock);
     g_cond_init(&rp->changed);
     rp->thread = g_thread_new("return path", return_path_thread, rp);
     return rp;
+}
+
+void return_path_replace(ReturnPath *rp, Channel *c)
+{
+    g_thread_join(rp->thread);
+    g_mutex_lock(&rp->lock);
+    rp->state = RETURN_PATH_OPEN;
+    rp->ended = false;
+    rp->pong = 0;
+    g_clear_pointer(&rp->reason, g_free);
+    g_clear_error(&rp->err);
+    g_mutex_unlock(&rp->lock);
+    rp->channel = c;
+    *rp->block = '\0';
+    rp->thread = g_thread_new("return path", return_path_thread, rp);
 }
 
 void return_path_free(ReturnPath *rp)
