@@ -98,7 +98,8 @@ bool migration_is_active(const Migration *m)
 static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **errp)
 {
     if (addr->kind == CHANNEL_EXEC && m->machine->config && m->machine->config->spawn_denied) {
-        error_setg(errp, "Failed to run '%s': -sandbox spawn=deny forbids new processes",
+        error_setg(errp, "Failed to run '%s': -sandbox spawn=deny forbids new processes "
+                   "(spawn=allow does not)",
                    addr->path);
         return false;
     }
@@ -201,7 +202,8 @@ void migration_shutdown(Migration *m)
 /* Takes addr. */
 static bool incoming_start_at(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
 {
-    bool ok = addr && incoming_start(m, addr, exit_on_error, errp);
+    bool ok = addr && check_allowed(m, addr, errp) &&
+              incoming_start(m, addr, exit_on_error, errp);
 
     channel_address_free(addr);
     return ok;
@@ -241,7 +243,7 @@ static bool check_may_listen(Migration *m, GError **errp)
 bool migration_incoming_address(Migration *m, ChannelAddress *addr, bool exit_on_error,
                                 GError **errp)
 {
-    if (!check_may_listen(m, errp) || !check_allowed(m, addr, errp)) {
+    if (!check_may_listen(m, errp)) {
         channel_address_free(addr);
         return false;
     }

@@ -23,6 +23,17 @@ bool sandbox_denies_spawn(Opts *opts)
     return is_deny(opts, "spawn");
 }
 
+bool sandbox_possible(const Opts *opts, GError **errp)
+{
+#ifndef CONFIG_SECCOMP
+    if (opts) {
+        error_setg(errp, "-sandbox: this build has no seccomp support");
+        return false;
+    }
+#endif
+    return true;
+}
+
 #ifdef CONFIG_SECCOMP
 
 #include <errno.h>
@@ -155,8 +166,7 @@ bool sandbox_enter(Opts *opts, GError **errp)
 
 bool sandbox_enter(Opts *opts, GError **errp)
 {
-    error_setg(errp, "-sandbox: this build has no seccomp support");
-    return false;
+    return sandbox_possible(opts, errp);
 }
 
 #endif

@@ -274,7 +274,6 @@ static bool settle(Vl *vl, GError **errp)
         return false;
     }
     if (vl->cl->sandbox) {
-        vl->cl->config.spawn_denied = sandbox_denies_spawn(vl->cl->sandbox);
         return sandbox_enter(vl->cl->sandbox, errp);
     }
     return true;
@@ -359,7 +358,9 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
         return true;
     }
     print_warnings(vl);
-    return cmdline_complete(vl->cl, errp) && add_defaults(vl->cl, errp) &&
+    /* Known from the start: what would be refused later is refused before a guest waits for it. */
+    vl->cl->config.spawn_denied = vl->cl->sandbox && sandbox_denies_spawn(vl->cl->sandbox);
+    return sandbox_possible(vl->cl->sandbox, errp) && cmdline_complete(vl->cl, errp) && add_defaults(vl->cl, errp) &&
            go_to_background(vl, errp) && open_log(vl->cl, errp) && build(vl, errp) &&
            start(vl, errp) && settle(vl, errp);
 }

@@ -41,7 +41,7 @@ typedef struct MachineConfig {
     bool only_migratable;       /* -only-migratable */
     bool no_reboot, no_shutdown;
     char *incoming;             /* -incoming text or NULL */
-    bool spawn_denied;          /* -sandbox spawn=deny is in force: a new process would be our end */
+    bool spawn_denied;          /* -sandbox spawn=deny: a new process would be our end */
 } MachineConfig;
 
 #endif

@@ -69,6 +69,10 @@ ERRORS = [
 ]
 
 
+class Skip(Exception):
+    """This build has not what the case is about."""
+
+
 def run(options, **kwargs):
     return subprocess.run([EMULATOR, *BASE, *options], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -223,6 +227,15 @@ SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 
 
 def test_sandbox():
+    # A pid file that cannot be: where there is seccomp, too, it does not come to run.
+    refused = run(['-M', 'none', '-sandbox', 'on', '-pidfile', '/nonexistent/x'])
+    expect(refused.returncode == 1, str(refused))
+    if 'this build has no seccomp support' in refused.stderr:
+        raise Skip('no seccomp in this build (package libseccomp-dev)')
+    # What could only fail once somebody comes is refused at the start.
+    refused = run(['-M', 'none', '-sandbox', SANDBOX, '-incoming', 'exec:cat /nonexistent'])
+    expect(refused.returncode == 1 and '-incoming exec:cat /nonexistent: Failed to run' in
+           refused.stderr and 'spawn=deny forbids new processes' in refused.stderr, str(refused))
     with tempfile.TemporaryDirectory() as tmp:
         path = tmp + '/m'
         process = start(['-M', 'virt', '-bios', 'none', '-sandbox', SANDBOX, '-qmp',
@@ -261,6 +274,8 @@ def main():
         try:
             fn()
             print(f'ok {i} - {name}', flush=True)
+        except Skip as reason:
+            print(f'ok {i} - {name} # SKIP {reason}', flush=True)
         except Exception as error:  # pylint: disable=broad-except
             failed += 1
             print(f'not ok {i} - {name}\n# {type(error).__name__}: {error}', flush=True)
