@@ -19,7 +19,7 @@ from ferrytest import emulators  # noqa: E402
 from ferrytest.guest import Linux  # noqa: E402
 from ferrytest.move import wait_alive, wait_migration  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Case, check, check_equal, main  # noqa: E402
+from ferrytest.tap import Case, check, check_equal, main, need  # noqa: E402
 
 INSPECT = os.path.join(emulators.BUILD, 'ferry-inspect')
 RAM = 0x80000000
@@ -71,7 +71,8 @@ def in_core(ram, all_harts, hart):
 
 def linux_in_gdb(emulator):
     def run(bench):
-        check(shutil.which('gdb-multiarch'), 'gdb-multiarch is missing (package gdb-multiarch)')
+        need(not emulator.missing(), '%s', emulator.missing())
+        need(shutil.which('gdb-multiarch'), 'gdb-multiarch is missing (package gdb-multiarch)')
         path, core, raw = saved(bench, emulator), bench.path('core'), bench.path('raw')
         subprocess.run([INSPECT, 'extract', path, '--elf', '-o', core], check=True)
         subprocess.run([INSPECT, 'extract', path, '--ram', BLOCK, '-o', raw], check=True)

@@ -56,11 +56,15 @@ class HostError(Exception):
     pass
 
 
+class ToolMissing(HostError):
+    """A program that is not installed."""
+
+
 def tool(name):
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if not path:
-        raise HostError(f"{name} is missing (Debian packages libvirt-daemon-system, "
-                        "libvirt-clients, iproute2)")
+        raise ToolMissing(f"{name} is missing (Debian packages libvirt-daemon-system, "
+                          "libvirt-clients, iproute2)")
     return path
 
 

@@ -2,6 +2,7 @@
 /* migration/channel: sockets; any kind refused, broken, shut down while blocked; the texts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -58,18 +59,29 @@ static void test_tcp(void)
     g_assert_true(tcp_pair("tcp:127.0.0.1:0", "127.0.0.1"));
     g_assert_true(tcp_pair("tcp::0", "127.0.0.1"));
     g_assert_true(tcp_pair("tcp:0:0", "127.0.0.1"));
-    g_assert_true(tcp_pair("tcp:0.0.0.0:0", "localhost"));
     if (!tcp_pair("tcp:[::1]:0", "[::1]")) {
         g_test_message("no IPv6 here: only IPv4 tried");
         return;
     }
     g_assert_true(tcp_pair("tcp::0", "[::1]"));         /* one wildcard serves both */
     g_assert_true(tcp_pair("tcp:[::]:0", "127.0.0.1"));
-    g_assert_true(tcp_pair("tcp:localhost:0", "localhost"));
     ChannelListener *l = listen_uri("tcp:[::]:0,ipv6=on", NULL);
     g_autofree char *uri = uri_with_port(l, "127.0.0.1");
     g_assert_null(connect_uri(uri, -1, NULL));
     channel_listener_free(l);
+}
+
+static void test_localhost(void)
+{
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        g_test_skip("this host does not know the name localhost (no /etc/hosts?)");
+        return;
+    }
+    freeaddrinfo(found);
+    g_assert_true(tcp_pair("tcp:0.0.0.0:0", "localhost"));
+    g_assert_true(tcp_pair("tcp:localhost:0", "localhost"));
 }
 
 static void test_unix(void)
@@ -352,6 +364,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);       /* as main does, for pipes */
     g_test_add_func("/channel/tcp", test_tcp);
+    g_test_add_func("/channel/localhost", test_localhost);
     g_test_add_func("/channel/unix", test_unix);
     g_test_add_func("/channel/refused", test_refused);
     g_test_add_func("/channel/listen-refused", test_listen_refused);

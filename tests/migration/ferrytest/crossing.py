@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 
-from . import channels, emulators, move as moving
+from . import channels, emulators, move as moving, tap
 from .move import (Move, compare_ram, force_passes, force_throttle, statuses, wait_alive,
                    wait_loaded, wait_migration)
 from .process import VM
@@ -38,8 +38,7 @@ INSPECT = os.path.join(emulators.BUILD, 'ferry-inspect')
 def need(*emulator_list):
     for emulator in emulator_list:
         reason = emulator.missing()
-        if reason:
-            raise Failed(reason)
+        tap.need(not reason, '%s', reason)
 
 
 def cpu_fields(stream, hart=0):

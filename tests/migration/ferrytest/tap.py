@@ -35,6 +35,15 @@ def check(condition, text, *args):
         raise Failed(text % args if args else text)
 
 
+def need(condition, text, *args):
+    """
+    What a test needs beside Ferry (a real QEMU, a tool, a fetched guest): absent on a user's machine
+    the case is skipped with the reason, where everything has to be there (CI is set) it fails.
+    """
+    if not condition:
+        raise (Failed if os.environ.get('CI') else Skip)(text % args if args else text)
+
+
 def check_equal(got, expected, what):
     if got != expected:
         raise Failed('%s: expected %r, got %r' % (what, expected, got))
