@@ -88,7 +88,8 @@ int main(void)
            ".nf\n[machine]\nvirt=virt\\-7.2\n.fi\n");
     printf(".SH EXIT STATUS\n0 after \\fBquit\\fR, a signal, or a guest that switched itself off; "
            "1 if something was wrong with an option or with the incoming migration; what the "
-           "guest asked for if it reported a failure.\n");
+           "guest asked for if it reported a failure. A second SIGINT, SIGTERM or SIGHUP ends the "
+           "process within a second, whatever it waits for: then by that signal.\n");
     printf(".SH SEE ALSO\nqemu\\-system\\-riscv64(1)\n");
     return 0;
 }

@@ -12,12 +12,7 @@
  */
 #include "softmmu/runstate.h"
 
-#include <errno.h>
-#include <glib-unix.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 #include "qapi/qapi-events.h"
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
@@ -80,8 +75,6 @@ struct RunStateCtl {
     bool no_reboot, no_shutdown;
     GMutex lock;                /* requests only */
     Requests requests;
-    int signal_fd;
-    GSource *signal_source;
 };
 
 /* ---- the state ---- */
@@ -94,7 +87,6 @@ RunStateCtl *runstate_new(struct Machine *machine)
     rs->state = RUN_STATE_PRELAUNCH;
     rs->notifiers = g_array_new(FALSE, FALSE, sizeof(Notifier));
     rs->reset_handlers = g_array_new(FALSE, FALSE, sizeof(ResetHandler));
-    rs->signal_fd = -1;
     g_mutex_init(&rs->lock);
     if (machine->config) {
         runstate_set_actions(rs, machine->config->no_reboot, machine->config->no_shutdown);
@@ -106,11 +98,6 @@ void runstate_free(RunStateCtl *rs)
 {
     if (!rs) {
         return;
-    }
-    if (rs->signal_source) {
-        g_source_destroy(rs->signal_source);
-        g_source_unref(rs->signal_source);
-        close(rs->signal_fd);
     }
     g_array_free(rs->notifiers, TRUE);
     g_array_free(rs->reset_handlers, TRUE);
@@ -406,54 +393,4 @@ void system_powerdown_request(RunStateCtl *rs)
     rs->requests.powerdown = true;
     g_mutex_unlock(&rs->lock);
     main_loop_post(rs->machine->loop, requests_process, rs);
-}
-
-/* ---- signals ---- */
-
-static void report_signal(RunStateCtl *rs, const struct signalfd_siginfo *info)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%u/comm", info->ssi_pid);
-    g_autofree char *comm = NULL;
-
-    if (info->ssi_pid == 0) { /* the terminal */
-        machine_report(rs->machine, "terminating on signal %u", info->ssi_signo);
-        return;
-    }
-    if (!g_file_get_contents(path, &comm, NULL, NULL)) {
-        comm = g_strdup("<unknown process>");
-    }
-    machine_report(rs->machine, "terminating on signal %u from pid %u (%s)", info->ssi_signo,
-                   info->ssi_pid, g_strchomp(comm));
-}
-
-static gboolean signal_ready(gint fd, GIOCondition condition, gpointer user_data)
-{
-    RunStateCtl *rs = user_data;
-    struct signalfd_siginfo info;
-
-    while (read(fd, &info, sizeof(info)) == sizeof(info)) {
-        report_signal(rs, &info);
-        system_shutdown_request(rs, SHUTDOWN_CAUSE_HOST_SIGNAL, 0);
-    }
-    return G_SOURCE_CONTINUE;
-}
-
-bool runstate_take_signals(RunStateCtl *rs, GError **errp)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    rs->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (rs->signal_fd < 0) {
-        error_setg_errno(errp, errno, "cannot receive signals");
-        return false;
-    }
-    rs->signal_source = g_unix_fd_source_new(rs->signal_fd, G_IO_IN);
-    g_source_set_callback(rs->signal_source, G_SOURCE_FUNC(signal_ready), rs, NULL);
-    g_source_attach(rs->signal_source, main_loop_context(rs->machine->loop));
-    return true;
 }

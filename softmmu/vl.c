@@ -27,6 +27,7 @@
 #include "softmmu/qtest.h"
 #include "softmmu/runstate.h"
 #include "softmmu/sandbox.h"
+#include "softmmu/signals.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -34,6 +35,7 @@ typedef struct Vl {
     CommandLine *cl;
     Machine machine;
     Qtest *qtest;
+    Signals *signals;   /* from before the first thread to behind the last */
     char *pidfile;
     int daemon_fd;      /* who waits for us to be ready, -1 */
 } Vl;
@@ -213,7 +215,8 @@ static bool build_machine(Vl *vl, GError **errp)
     MachineConfig *config = m->config;
     bool none = strcmp(config->machine_name, "none") == 0;
 
-    if (!board_init_ram(m, errp) || !runstate_take_signals(m->runstate, errp)) {
+    signals_watch(vl->signals);
+    if (!board_init_ram(m, errp)) {
         return false;
     }
     if (!none || config->cpu_model) {
@@ -281,17 +284,6 @@ static bool settle(Vl *vl, GError **errp)
 
 /* ---- the end ---- */
 
-static void signals_default(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* a second signal ends a slow end */
-}
-
 static void take_down(Vl *vl)
 {
     Machine *m = &vl->machine;
@@ -299,6 +291,7 @@ static void take_down(Vl *vl)
     if (!m->loop) {
         return;
     }
+    signals_ending(vl->signals);
     if (m->migration) {
         migration_shutdown(m->migration);
     }
@@ -306,7 +299,6 @@ static void take_down(Vl *vl)
         cpus_pause_all(m->cpus);
     }
     virtual_clock_stop(m->clock);
-    signals_default();
     qtest_free(vl->qtest);
     monitors_free(m->monitors);
     m->monitors = NULL;
@@ -341,9 +333,12 @@ static bool go_to_background(Vl *vl, GError **errp)
     }
     if (vl->cl->pidfile) {
         vl->pidfile = pidfile_create(vl->cl->pidfile, errp);
-        return vl->pidfile != NULL;
+        if (!vl->pidfile) {
+            return false;
+        }
     }
-    return true;
+    vl->signals = signals_new(&vl->machine, vl->pidfile, errp);
+    return vl->signals != NULL;
 }
 
 /* Everything up to the main loop; *done: there is nothing to run (-help). */
@@ -381,6 +376,7 @@ int ferry_main(int argc, char **argv)
         status = main_loop_run(vl.machine.loop);
     }
     take_down(&vl);
+    signals_free(vl.signals);
     pidfile_remove(vl.pidfile);
     cmdline_free(vl.cl);
     return status;

@@ -58,10 +58,5 @@ void system_powerdown_request(RunStateCtl *rs);
 
 /** -no-reboot (a reset becomes a shutdown) and -no-shutdown (a shutdown only stops), changeable by set-action. BQL. */
 void runstate_set_actions(RunStateCtl *rs, bool no_reboot, bool no_shutdown);
-/**
- * Takes SIGINT, SIGHUP and SIGTERM as shutdown requests of the host. Main
- * thread, before any other thread exists (it blocks them for all).
- */
-bool runstate_take_signals(RunStateCtl *rs, GError **errp);
 
 #endif

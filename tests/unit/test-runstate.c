@@ -12,6 +12,7 @@
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
+#include "softmmu/signals.h"
 
 /* The fakes get at the log through the pointers they are given. */
 struct CPUList {
@@ -364,10 +365,13 @@ static void test_signal(void)
         RunStateCtl *rs = fixture_init(&f);
         f.config.program = "prog";
         runstate_set_actions(rs, false, true); /* a signal ends it all the same */
-        g_assert_true(runstate_take_signals(rs, NULL));
+        Signals *signals = signals_new(&f.machine, NULL, NULL);
+        g_assert_nonnull(signals);
+        signals_watch(signals);
         kill(getpid(), SIGTERM);
         g_assert_cmpint(main_loop_run(f.machine.loop), ==, 0);
         expect_log(&f, "SHUTDOWN{\"guest\":false,\"reason\":\"host-signal\"}");
+        signals_free(signals);
         fixture_clear(&f);
         return;
     }

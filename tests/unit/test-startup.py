@@ -3,7 +3,7 @@
 """The process as its parents see it: exit status and message of every start-up error that needs
 more than the command line, -daemonize, -pidfile, signals, -msg, -sandbox. TAP on stdout.
 
-usage: test-startup.py EMULATOR"""
+usage: test-startup.py EMULATOR [--full]"""
 
 import os
 import re
@@ -15,6 +15,7 @@ import tempfile
 import time
 
 EMULATOR = os.path.abspath(sys.argv[1])
+FULL = '--full' in sys.argv
 NAME = os.path.basename(EMULATOR)
 TIMEOUT = 20
 BASE = ['-nodefaults', '-display', 'none']
@@ -182,6 +183,68 @@ def test_signals():
             rest = stream.read()
             expect('"host-signal"' in rest, rest)
             expect(not os.path.exists(path), 'the socket is left behind')
+
+
+def test_quit_then_sigterm():
+    """What libvirt does. Wherever the signal meets the end, it is an orderly one."""
+    with tempfile.TemporaryDirectory() as tmp:
+        path, pidfile = tmp + '/m', tmp + '/pid'
+        for turn in range(200 if FULL else 8):
+            process = start(['-M', 'virt', '-bios', 'none', '-pidfile', pidfile, '-qmp',
+                             f'unix:{path},server=on,wait=off'])
+            wait_for(lambda: os.path.exists(path), 'monitor')
+            execute, _ = qmp_session(path)
+            execute('quit')
+            time.sleep(turn % 8 * 0.002)
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=TIMEOUT)
+            expect(process.returncode == 0, f'turn {turn}: exit {process.returncode}: {stderr}')
+            expect(os.listdir(tmp) == [], f'turn {turn}: left behind: {os.listdir(tmp)}')
+
+
+def ended_by_second(process, pidfile, what):
+    """Two signals: it has ended soon, if the first was not enough then by the second."""
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    begin = time.monotonic()
+    _, stderr = process.communicate(timeout=TIMEOUT)
+    took = time.monotonic() - begin
+    expect(process.returncode in (0, -signal.SIGTERM), f'{what}: exit {process.returncode}')
+    expect(took < 5, f'{what}: {took:.1f} s after a second signal, expected 1: {stderr}')
+    expect(not os.path.exists(pidfile), f'{what}: the pid file is left behind')
+
+
+def test_second_signal():
+    """A second one ends it soon, whatever it waits for. (test-signals: a main thread that hangs.)"""
+    with tempfile.TemporaryDirectory() as tmp:
+        path, pidfile, fifo = tmp + '/m', tmp + '/pid', tmp + '/fifo'
+        os.mkfifo(fifo)
+        options = ['-M', 'virt', '-bios', 'none', '-pidfile', pidfile]
+        process = start(options + ['-qmp', f'unix:{path},server=on,wait=off'])
+        wait_for(lambda: os.path.exists(path), 'monitor')
+        execute, stream = qmp_session(path)
+        stream.write('{"execute":"migrate","arguments":{"uri":"exec:cat >/dev/null; sleep 60"}}\n')
+        stream.flush()
+        wait_for(lambda: '"status"' in execute('query-migrate'), 'migration')
+        time.sleep(0.5)     # everything is sent
+        ended_by_second(process, pidfile, 'a command that goes on')
+        process = start(options + ['-incoming', 'file:' + fifo])
+        wait_for(lambda: os.path.exists(pidfile), 'pid file')
+        ended_by_second(process, pidfile, 'a pipe that nobody opens')
+
+
+def test_signal_while_starting():
+    """Nobody connects to what it waits for: one signal ends it, the pid file goes along."""
+    with tempfile.TemporaryDirectory() as tmp:
+        path, pidfile = tmp + '/s', tmp + '/pid'
+        process = start(['-M', 'virt', '-pidfile', pidfile, '-serial',
+                         f'unix:{path},server=on,wait=on'])
+        wait_for(lambda: os.path.exists(path), 'socket')
+        process.terminate()
+        process.communicate(timeout=TIMEOUT)
+        expect(process.returncode == -signal.SIGTERM, f'exit {process.returncode}')
+        expect(not os.path.exists(pidfile), 'the pid file is left behind')
 
 
 def test_no_greeting_before_an_error():
