@@ -188,10 +188,11 @@ static gpointer incoming_thread(gpointer opaque)
 
 /* ---- for the main thread ---- */
 
-bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error, GError **errp)
+bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
 {
     FdResolver fds = migration_fd_resolver(m);
-    ChannelListener *listener = channel_listen(addr, &fds, errp);
+    ChannelListener *listener = channel_address_take_fd(addr, &fds, false, errp)
+                                    ? channel_listen(addr, errp) : NULL;
 
     if (!listener) {
         return false;

@@ -116,7 +116,7 @@ void outgoing_free(Outgoing *o);
  * the machine is gone then. Main thread, BQL. False if it cannot listen: as if
  * never asked.
  */
-bool incoming_start(Migration *m, const ChannelAddress *addr, bool exit_on_error, GError **errp);
+bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp);
 /** Address for query-migrate while it waits, or NULL; caller frees. */
 char *incoming_address(Incoming *in);
 /** Whether a failure ends the process. Any thread. */
@@ -155,7 +155,7 @@ bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GErro
 bool migration_parameters_changed(Migration *m, const MigrationParameters *before, GError **errp);
 /** The moments of the last switchover, of either side. Main thread. */
 void migration_switchover_times(Migration *m, SwitchoverTimes *t);
-/** Resolver of fd: names, for channel_connect and channel_listen. */
+/** Finds descriptors that were handed in, for channel_address_take_fd. Main thread. */
 FdResolver migration_fd_resolver(Migration *m);
 /** The dialect we write, from the registry. */
 StreamDialect migration_dialect(const Migration *m);

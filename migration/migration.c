@@ -5,6 +5,7 @@
  * may begin when. The stories themselves are outgoing.c and incoming.c.
  */
 #include "migration/migration.h"
+#include <fcntl.h>
 #include <string.h>
 #include "migration/migration-private.h"
 #include "monitor/monitor.h"
@@ -50,9 +51,23 @@ static int take_fd(void *opaque, const char *name, GError **errp)
     return fds_take_named(machine->fds, name, errp);
 }
 
+/* A descriptor for both ways does as well where there is none for the one. */
+static int open_set(void *opaque, const char *path, int access, GError **errp)
+{
+    Machine *machine = opaque;
+    int fd;
+
+    if (!machine->fds) {
+        error_setg(errp, "Could not open '%s': there is no such set of descriptors", path);
+        return -1;
+    }
+    fd = fdset_open(machine->fds, path, access, 0, NULL);
+    return fd >= 0 ? fd : fdset_open(machine->fds, path, O_RDWR, 0, errp);
+}
+
 FdResolver migration_fd_resolver(Migration *m)
 {
-    return (FdResolver){ take_fd, m->machine };
+    return (FdResolver){ take_fd, open_set, m->machine };
 }
 
 Migration *migration_new(struct Machine *machine)

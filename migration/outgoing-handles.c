@@ -12,6 +12,20 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
+/* The descriptors that were handed in are the monitor's: taken here, where it is safe. */
+static bool take_descriptor(Outgoing *o, GError **errp)
+{
+    FdResolver fds = migration_fd_resolver(o->m);
+
+    if (!channel_address_take_fd(o->addr, &fds, true, errp)) {
+        return false;
+    }
+    if (o->addr->kind == CHANNEL_FD) {
+        o->channel = channel_connect(o->addr, -1, errp);
+    }
+    return o->addr->kind != CHANNEL_FD || o->channel;
+}
+
 bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
 {
     Outgoing *o = g_new0(Outgoing, 1);
@@ -29,16 +43,11 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
     g_mutex_init(&o->lock);
     g_cond_init(&o->wake);
     m->outgoing = o;
-    if (addr->kind == CHANNEL_FD) {
-        /* The named fds are the monitor's: resolved here, where it is safe. */
-        FdResolver fds = migration_fd_resolver(m);
-        o->channel = channel_connect(addr, &fds, -1, errp);
-        if (!o->channel) {
-            o->end_us = o->start_us;
-            o->error = errp && *errp ? g_error_copy(*errp) : NULL;
-            migration_state_move(&m->out_state, MIGRATION_EVENT_FAIL, NULL);
-            return false;
-        }
+    if (!take_descriptor(o, errp)) {
+        o->end_us = o->start_us;
+        o->error = errp && *errp ? g_error_copy(*errp) : NULL;
+        migration_state_move(&m->out_state, MIGRATION_EVENT_FAIL, NULL);
+        return false;
     }
     o->thread = g_thread_new("live_migration", outgoing_thread, o);
     return true;

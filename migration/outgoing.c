@@ -143,7 +143,7 @@ static bool outgoing_connect(Outgoing *o, GError **errp)
     Channel *c = NULL;
 
     if (!o->channel) {
-        c = channel_connect(o->addr, NULL, o->cancel_fd, errp);
+        c = channel_connect(o->addr, o->cancel_fd, errp);
         if (!c) {
             return false;
         }

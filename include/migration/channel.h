@@ -86,38 +86,65 @@ typedef struct ChannelAddress {
     char *host, *port;      /* tcp */
     char *path;             /* unix, file, fd name or number, exec command */
     uint64_t offset;        /* file */
+    int fd;                 /* fd, file: taken already (channel_address_take_fd), owned; -1: no */
     bool ipv4, ipv6;        /* tcp: asked explicitly (",ipv4=on", ",ipv6=on") */
 } ChannelAddress;
 
+/** An empty one (fd -1, all else 0). */
+ChannelAddress *channel_address_new(void);
+/** A copy, without the descriptor. */
+ChannelAddress *channel_address_copy(const ChannelAddress *a);
 /** NULL with QEMU's message ("unknown migration protocol: foo", ...) in errp. */
 ChannelAddress *channel_address_parse(const char *uri, GError **errp);
 char *channel_address_to_string(const ChannelAddress *a);
 void channel_address_free(ChannelAddress *a);
 
-/** Resolves fd names given with getfd; returns an fd that the caller owns, or -1. Handed in so that channels know no monitor. */
+/* Where descriptors that were handed in are found. Given by the owner so that channels know no monitor. */
 typedef struct FdResolver {
+    /** The one that getfd called so: owned by the caller now; -1 with errp. */
     int (*take_fd)(void *opaque, const char *name, GError **errp);
+    /** One of "/dev/fdset/N" for access O_RDONLY or O_WRONLY: owned by the caller; -1 with errp. */
+    int (*open_set)(void *opaque, const char *path, int access, GError **errp);
     void *opaque;
 } FdResolver;
 
 /**
- * Opens an outgoing channel. Blocks (connect): call on the migration thread;
- * *cancel_fd (an eventfd, may be -1) readable ends the wait with an error.
- * fd: names are resolved by the caller's resolver on the calling thread.
+ * What only the thread of fds may do before a connects or listens: takes the
+ * descriptor of "fd:NAME" and of "file:/dev/fdset/N" into a. True if a names
+ * none. Does not wait.
+ */
+bool channel_address_take_fd(ChannelAddress *a, const FdResolver *fds, bool outgoing,
+                             GError **errp);
+
+/**
+ * Opens an outgoing channel. Waits (for the name, the peer, the reader of a
+ * FIFO, the disk): call on the migration thread; *cancel_fd (an eventfd, may
+ * be -1) readable ends every wait with an error. Takes a->fd.
  * "Failed to connect to '127.0.0.1:1': Connection refused".
  */
-Channel *channel_connect(const ChannelAddress *a, const FdResolver *fds, int cancel_fd,
-                         GError **errp);
+Channel *channel_connect(ChannelAddress *a, int cancel_fd, GError **errp);
 
-/* Incoming: listening sockets wait for one peer; others are ready at once. */
+/*
+ * Incoming. Sockets wait for peers, as many as accept is called for: one that
+ * nobody accepted is closed with the listener. Other kinds have one channel.
+ */
 typedef struct ChannelListener ChannelListener;
-/** Binds and listens (tcp, unix) or opens (fd, exec, file); returns only when a peer may connect. */
-ChannelListener *channel_listen(const ChannelAddress *a, const FdResolver *fds, GError **errp);
-/** Waits for the peer and returns the channel; NULL with errp, also when closed from another thread. */
+/**
+ * Binds and listens (unix, and tcp by numbers), or opens (fd, exec). What may
+ * take for ever is begun, and waited for a quarter of a second at most: the
+ * lookup of a name, the opening of a file. What has failed until then fails
+ * here, what fails later fails in accept. Takes a->fd.
+ */
+ChannelListener *channel_listen(ChannelAddress *a, GError **errp);
+/**
+ * Waits for the next peer (or the name, the file, the writer of a FIFO) and
+ * returns the channel; NULL with errp, also after channel_listener_shutdown.
+ * One thread at a time.
+ */
 Channel *channel_listener_accept(ChannelListener *l, GError **errp);
-/** Addresses for query-migrate "socket-address": the bound tcp port, unix path; caller frees. */
-char *channel_listener_address(const ChannelListener *l);
-void channel_listener_shutdown(ChannelListener *l);     /* any thread: ends accept */
+/** Address for query-migrate "socket-address": the bound tcp port, unix path; NULL: none, or not yet. Any thread; caller frees. */
+char *channel_listener_address(ChannelListener *l);
+void channel_listener_shutdown(ChannelListener *l);     /* any thread: ends accept, now and later */
 void channel_listener_free(ChannelListener *l);
 
 /** An existing fd as a channel (takes it). */

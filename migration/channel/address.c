@@ -6,12 +6,36 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include "migration/channel.h"
 #include "util/error.h"
+
+ChannelAddress *channel_address_new(void)
+{
+    ChannelAddress *a = g_new0(ChannelAddress, 1);
+
+    a->fd = -1;
+    return a;
+}
+
+ChannelAddress *channel_address_copy(const ChannelAddress *a)
+{
+    ChannelAddress *copy = channel_address_new();
+
+    *copy = *a;
+    copy->fd = -1;
+    copy->host = g_strdup(a->host);
+    copy->port = g_strdup(a->port);
+    copy->path = g_strdup(a->path);
+    return copy;
+}
 
 void channel_address_free(ChannelAddress *a)
 {
     if (a) {
+        if (a->fd >= 0) {
+            close(a->fd);
+        }
         g_free(a->host);
         g_free(a->port);
         g_free(a->path);
@@ -192,7 +216,7 @@ static bool parse_uri(ChannelAddress *a, const char *uri, GError **errp)
 
 ChannelAddress *channel_address_parse(const char *uri, GError **errp)
 {
-    ChannelAddress *a = g_new0(ChannelAddress, 1);
+    ChannelAddress *a = channel_address_new();
 
     if (!parse_uri(a, uri, errp)) {
         channel_address_free(a);

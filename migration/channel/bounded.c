@@ -4,8 +4,22 @@
  * it, and goes on alone when its user has lost patience. Called by the leaves
  * of migration/channel.
  */
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include "migration/channel/channel-private.h"
+#include "util/error.h"
+
+struct BoundedCall {
+    /* set once */
+    void (*work)(void *arg);
+    void *arg;              /* the thread's until done_fd is readable, then the waiter's */
+    GDestroyNotify drop;
+    int done_fd;            /* eventfd, readable for ever once work has returned */
+    int refs;               /* atomic: the thread's and the waiter's */
+};
 
 bool channel_thread_start(void *(*fn)(void *), void *opaque)
 {
@@ -17,4 +31,74 @@ bool channel_thread_start(void *(*fn)(void *), void *opaque)
     bool ok = pthread_create(&thread, &attr, fn, opaque) == 0;
     pthread_attr_destroy(&attr);
     return ok;
+}
+
+/* Whoever comes last frees: so what was abandoned is freed by its own thread. */
+static void bounded_unref(BoundedCall *b)
+{
+    if (g_atomic_int_dec_and_test(&b->refs)) {
+        b->drop(b->arg);
+        close(b->done_fd);
+        g_free(b);
+    }
+}
+
+/*
+ * The thread of one call. Owns arg while work runs; waits for whatever the
+ * system call waits for, with nobody to end it; ends with it.
+ */
+static void *bounded_thread(void *opaque)
+{
+    BoundedCall *b = opaque;
+    uint64_t one = 1;
+
+    b->work(b->arg);
+    if (write(b->done_fd, &one, sizeof(one)) < 0) {
+        /* cannot be: the counter was 0 */
+    }
+    bounded_unref(b);
+    return NULL;
+}
+
+BoundedCall *bounded_call_start(void (*work)(void *arg), void *arg, GDestroyNotify drop,
+                                GError **errp)
+{
+    BoundedCall *b = g_new0(BoundedCall, 1);
+
+    b->work = work;
+    b->arg = arg;
+    b->drop = drop;
+    b->refs = 2;
+    b->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->done_fd >= 0 && channel_thread_start(bounded_thread, b)) {
+        return b;
+    }
+    error_setg_errno(errp, errno, "Unable to start a thread");
+    b->refs = 1;
+    bounded_unref(b);
+    return NULL;
+}
+
+bool bounded_call_done(BoundedCall *b, int wake_fd, int ms)
+{
+    struct pollfd p[2] = { { .fd = wake_fd, .events = POLLIN }, { .fd = b->done_fd, .events = POLLIN } };
+
+    for (;;) {
+        int n = poll(p, 2, ms);
+        if (n >= 0 || errno != EINTR) {
+            return n > 0 && !p[0].revents && p[1].revents;
+        }
+    }
+}
+
+void *bounded_call_arg(BoundedCall *b)
+{
+    return b->arg;
+}
+
+void bounded_call_free(BoundedCall *b)
+{
+    if (b) {
+        bounded_unref(b);
+    }
 }

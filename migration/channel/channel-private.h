@@ -45,19 +45,58 @@ bool channel_fd_close(Channel *c, GError **errp);
 /* Waits for events on fd; false with errp if wake_fd (may be -1) became readable first. */
 bool channel_wait(int fd, short events, int wake_fd, GError **errp);
 
-/* bounded.c */
-/** Runs fn(opaque) on a thread that nobody joins. False if there can be no more threads. */
+/* ---- bounded.c: system calls that cannot be interrupted ---- */
+
+/** Runs fn(opaque) on a thread that nobody joins. False with errno if there can be no more threads. */
 bool channel_thread_start(void *(*fn)(void *), void *opaque);
 
-/* socket.c */
+/** A call that runs on a thread of its own; who waits for it may lose patience and let it go. */
+typedef struct BoundedCall BoundedCall;
+
+/**
+ * Starts work(arg). arg holds copies of everything work needs and its result;
+ * drop frees both, on whichever thread is last. Takes arg even if it fails.
+ */
+BoundedCall *bounded_call_start(void (*work)(void *arg), void *arg, GDestroyNotify drop,
+                                GError **errp);
+/** Waits at most ms (-1: for ever) or until wake_fd (may be -1) is readable; true once work has returned. */
+bool bounded_call_done(BoundedCall *b, int wake_fd, int ms);
+/** arg; to be looked at when done only. */
+void *bounded_call_arg(BoundedCall *b);
+/** Lets go of it, whether done or not. */
+void bounded_call_free(BoundedCall *b);
+
+/* ---- socket.c ---- */
+
+/**
+ * Starts looking up a's name if that may take long; NULL without errp: there
+ * is no need, channel_socket_listen and _connect find it at once.
+ */
+BoundedCall *channel_socket_resolve(const ChannelAddress *a, bool passive, GError **errp);
 Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError **errp);
-/** Listening sockets (at most max) bound to a; *bound gets the address with the real port. Returns how many, 0 = error. */
-int channel_socket_listen(const ChannelAddress *a, int *fds, int max, char **bound, GError **errp);
+/**
+ * Listening sockets (at most max) bound to a; *bound gets the address with
+ * the real port. resolved (may be NULL) is a lookup that is done. Does not
+ * wait. Returns how many, 0 = error.
+ */
+int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
+                          char **bound, GError **errp);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 
-/* exec.c, file.c */
+/* ---- exec.c, file.c ---- */
+
 Channel *channel_exec_open(const ChannelAddress *a, GError **errp);
-Channel *channel_file_open(const ChannelAddress *a, bool outgoing, GError **errp);
+/** Starts opening the file that a names, or takes a->fd. Nobody waits here. */
+BoundedCall *channel_file_start(ChannelAddress *a, bool outgoing, GError **errp);
+/**
+ * The channel, once the file is open and, for a FIFO, the other side is there;
+ * wake_fd ends the wait. *opening may become another call or NULL; the
+ * caller lets go of it in any case.
+ */
+Channel *channel_file_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
+                             int wake_fd, GError **errp);
+/** Whether a call that is done has failed: then errp says how. */
+bool channel_file_failed(BoundedCall *opening, GError **errp);
 
 #endif

@@ -2,13 +2,18 @@
 /*
  * file: and fd: channels: descriptors that exist or that open() gives.
  * Called by open.c. Layouts inside the file are migration/mapped's business.
+ * An open may take for ever (a FIFO, a network file system), so it is a
+ * bounded call, and never waits for the other side of a FIFO itself.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
 #include "util/error.h"
+
+#define FIFO_RETRY_MS 50
 
 static const ChannelOps file_ops = {
     "file", channel_fd_writev, channel_fd_read,
@@ -19,41 +24,146 @@ static const ChannelOps fd_ops = {
     channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown, channel_fd_close,
 };
 
-static int file_open_outgoing(const ChannelAddress *a, GError **errp)
-{
-    struct stat st;
-    int fd = open(a->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+typedef struct OpenJob {
+    char *path;
+    uint64_t offset;
+    bool outgoing;
+    int fd;             /* may be given; -1: to be opened, or failed */
+    bool truncating;    /* what failed was not the open but the truncation */
+    bool no_reader;     /* what failed was a FIFO's open for want of one */
+    int err;
+} OpenJob;
 
-    if (fd < 0) {
-        error_setg_errno(errp, errno, "Could not create '%s'", a->path);
-        return -1;
+static void open_job_free(void *opaque)
+{
+    OpenJob *job = opaque;
+
+    if (job->fd >= 0) {
+        close(job->fd);
     }
-    /*
-     * What is before the offset belongs to somebody else and stays. A file that ends there already
-     * is left alone: ext4 takes any truncation to nothing, of a new file as well, as a reason to
-     * write the whole file out when it is closed, and the migration is not over before that.
-     */
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size != a->offset &&
-        ftruncate(fd, a->offset) < 0) {
-        error_setg_errno(errp, errno, "failed to truncate migration file '%s' to offset 0x%"
-                         G_GINT64_MODIFIER "x", a->path, a->offset);
-        close(fd);
-        return -1;
-    }
-    return fd;
+    g_free(job->path);
+    g_free(job);
 }
 
-Channel *channel_file_open(const ChannelAddress *a, bool outgoing, GError **errp)
+/*
+ * What is before the offset belongs to somebody else and stays. A file that ends there already
+ * is left alone: ext4 takes any truncation to nothing, of a new file as well, as a reason to
+ * write the whole file out when it is closed, and the migration is not over before that.
+ */
+static void open_job_truncate(OpenJob *job)
 {
-    g_autofree char *name = channel_address_to_string(a);
-    int fd = outgoing ? file_open_outgoing(a, errp) : open(a->path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
 
-    if (fd < 0) {
-        if (!outgoing) {
-            error_setg_errno(errp, errno, "Could not open '%s'", a->path);
-        }
+    job->truncating = true;
+    if (fstat(job->fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size != job->offset &&
+        ftruncate(job->fd, job->offset) < 0) {
+        job->err = errno;
+    }
+}
+
+static void open_job_run(void *opaque)
+{
+    OpenJob *job = opaque;
+    int flags = O_CLOEXEC | O_NONBLOCK | (job->outgoing ? O_CREAT | O_WRONLY : O_RDONLY);
+    struct stat st;
+
+    if (job->fd < 0) {
+        job->fd = open(job->path, flags, 0600);
+    }
+    if (job->fd < 0) {
+        job->err = errno;
+        job->no_reader = job->err == ENXIO && stat(job->path, &st) == 0 && S_ISFIFO(st.st_mode);
+    } else if (job->outgoing) {
+        open_job_truncate(job);
+    }
+}
+
+BoundedCall *channel_file_start(ChannelAddress *a, bool outgoing, GError **errp)
+{
+    OpenJob *job = g_new0(OpenJob, 1);
+
+    job->path = g_strdup(a->path);
+    job->offset = a->offset;
+    job->outgoing = outgoing;
+    job->fd = a->fd;
+    a->fd = -1;
+    return bounded_call_start(open_job_run, job, open_job_free, errp);
+}
+
+static void job_error(const OpenJob *job, GError **errp)
+{
+    if (job->truncating) {
+        error_setg_errno(errp, job->err, "failed to truncate migration file '%s' to offset 0x%"
+                         G_GINT64_MODIFIER "x", job->path, job->offset);
+    } else if (job->outgoing) {
+        error_setg_errno(errp, job->err, "Could not create '%s'", job->path);
+    } else {
+        error_setg_errno(errp, job->err, "Could not open '%s'", job->path);
+    }
+}
+
+bool channel_file_failed(BoundedCall *opening, GError **errp)
+{
+    const OpenJob *job = bounded_call_arg(opening);
+
+    if (job->err) {
+        job_error(job, errp);
+    }
+    return job->err != 0;
+}
+
+static bool is_fifo(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/* A FIFO without a reader cannot be opened for writing without waiting: it is tried again and again. */
+static bool wait_for_reader(const OpenJob *job, int wake_fd, GError **errp)
+{
+    struct pollfd p = { .fd = wake_fd, .events = POLLIN };
+
+    if (poll(&p, 1, FIFO_RETRY_MS) > 0) {
+        error_setg(errp, "Waiting for a reader of '%s' was cancelled", job->path);
+        return false;
+    }
+    return true;
+}
+
+/* One open, to its end or until wake_fd. The job, or NULL with errp. */
+static OpenJob *wait_for_open(const ChannelAddress *a, BoundedCall *opening, int wake_fd,
+                              GError **errp)
+{
+    if (!bounded_call_done(opening, wake_fd, -1)) {
+        error_setg(errp, "Opening '%s' was cancelled", a->path);
         return NULL;
     }
+    return bounded_call_arg(opening);
+}
+
+/* The same until the FIFO, if it is one, has a reader. */
+static OpenJob *wait_for_open_fifo(const ChannelAddress *a, BoundedCall **opening, int wake_fd,
+                                   GError **errp)
+{
+    OpenJob *job = wait_for_open(a, *opening, wake_fd, errp);
+
+    while (job && job->no_reader) {
+        ChannelAddress same = *a;   /* its fd was taken: this time there is none */
+        if (!wait_for_reader(job, wake_fd, errp)) {
+            return NULL;
+        }
+        bounded_call_free(*opening);
+        *opening = channel_file_start(&same, true, errp);
+        job = *opening ? wait_for_open(a, *opening, wake_fd, errp) : NULL;
+    }
+    return job;
+}
+
+static Channel *channel_of_file(const ChannelAddress *a, int fd, bool outgoing, GError **errp)
+{
+    g_autofree char *name = channel_address_to_string(a);
+
     if (a->offset > 0 && lseek(fd, a->offset, SEEK_SET) < 0) {
         error_setg_errno(errp, errno, "Unable to seek to 0x%" G_GINT64_MODIFIER "x in '%s'",
                          a->offset, a->path);
@@ -64,6 +174,30 @@ Channel *channel_file_open(const ChannelAddress *a, bool outgoing, GError **errp
     if (!channel_init(c, &file_ops, name, outgoing ? -1 : fd, outgoing ? fd : -1, errp)) {
         close(fd);
         g_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+Channel *channel_file_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
+                             int wake_fd, GError **errp)
+{
+    OpenJob *job = wait_for_open_fifo(a, opening, wake_fd, errp);
+
+    if (!job) {
+        return NULL;
+    }
+    if (job->err) {
+        job_error(job, errp);
+        return NULL;
+    }
+    int fd = job->fd;
+    job->fd = -1;
+    Channel *c = channel_of_file(a, fd, outgoing, errp);
+    /* Before the first writer of a FIFO has come, reading it says that it has ended. */
+    if (c && !outgoing && is_fifo(c->rfd) && !channel_wait(c->rfd, POLLIN, wake_fd, errp)) {
+        error_prepend(errp, "Waiting for a writer of '%s': ", a->path);
+        channel_close(c, NULL);
         return NULL;
     }
     return c;

@@ -49,28 +49,87 @@ Channel *channel_socket_new(int fd, const char *kind_name, GError **errp)
 
 /* ---- names ---- */
 
-static struct addrinfo *resolve(const ChannelAddress *a, bool passive, GError **errp)
+typedef struct ResolveJob {
+    char *host;         /* NULL: every address */
+    char *port;
+    struct addrinfo hints, *list;
+    int rc, os_errno;
+} ResolveJob;
+
+static void resolve_job_free(void *opaque)
 {
-    struct addrinfo hints = {
+    ResolveJob *job = opaque;
+
+    if (job->list) {
+        freeaddrinfo(job->list);
+    }
+    g_free(job->host);
+    g_free(job->port);
+    g_free(job);
+}
+
+static void resolve_job_run(void *opaque)
+{
+    ResolveJob *job = opaque;
+
+    job->rc = getaddrinfo(job->host, job->port, &job->hints, &job->list);
+    if (job->rc == EAI_ADDRFAMILY ||
+        (job->rc == EAI_NONAME && job->hints.ai_flags == AI_ADDRCONFIG)) {
+        job->hints.ai_flags = 0;    /* a host without any configured network still has a loopback */
+        job->rc = getaddrinfo(job->host, job->port, &job->hints, &job->list);
+    }
+    job->os_errno = errno;
+}
+
+static bool is_any_host(const ChannelAddress *a, bool passive)
+{
+    return !*a->host || (passive && g_str_equal(a->host, "0"));
+}
+
+static ResolveJob *resolve_job_new(const ChannelAddress *a, bool passive)
+{
+    ResolveJob *job = g_new0(ResolveJob, 1);
+
+    job->host = is_any_host(a, passive) ? NULL : g_strdup(a->host);
+    job->port = g_strdup(a->port);
+    job->hints = (struct addrinfo){
         .ai_socktype = SOCK_STREAM,
         .ai_flags = passive ? AI_PASSIVE : AI_ADDRCONFIG,
         .ai_family = a->ipv4 == a->ipv6 ? AF_UNSPEC : a->ipv4 ? AF_INET : AF_INET6,
     };
-    /* "" and "0" are every address when listening */
-    bool any = !*a->host || (passive && g_str_equal(a->host, "0"));
-    struct addrinfo *list = NULL;
-    int rc = getaddrinfo(any ? NULL : a->host, a->port, &hints, &list);
+    return job;
+}
 
-    if (rc == EAI_ADDRFAMILY || (rc == EAI_NONAME && !passive)) {
-        hints.ai_flags = 0;     /* a host without any configured network still has a loopback */
-        rc = getaddrinfo(any ? NULL : a->host, a->port, &hints, &list);
-    }
-    if (rc) {
+/* Only numbers, which asks nobody: true if that was all it takes. */
+static bool resolve_numbers(ResolveJob *job)
+{
+    struct addrinfo hints = job->hints;
+
+    hints.ai_flags = (hints.ai_flags & AI_PASSIVE) | AI_NUMERICHOST | AI_NUMERICSERV;
+    job->rc = getaddrinfo(job->host, job->port, &hints, &job->list);
+    return job->rc == 0;
+}
+
+static bool resolve_error(const ChannelAddress *a, const ResolveJob *job, GError **errp)
+{
+    if (job->rc) {
         error_setg(errp, "address resolution failed for %s:%s: %s", a->host, a->port,
-                   rc == EAI_SYSTEM ? g_strerror(errno) : gai_strerror(rc));
+                   job->rc == EAI_SYSTEM ? g_strerror(job->os_errno) : gai_strerror(job->rc));
+    }
+    return job->rc != 0;
+}
+
+BoundedCall *channel_socket_resolve(const ChannelAddress *a, bool passive, GError **errp)
+{
+    ResolveJob *job = a->kind == CHANNEL_TCP ? resolve_job_new(a, passive) : NULL;
+
+    if (!job || resolve_numbers(job)) {
+        if (job) {
+            resolve_job_free(job);
+        }
         return NULL;
     }
-    return list;
+    return bounded_call_start(resolve_job_run, job, resolve_job_free, errp);
 }
 
 static bool unix_address(const char *path, struct sockaddr_un *sun, GError **errp)
@@ -146,22 +205,53 @@ static bool is_cancelled(int cancel_fd)
     return poll(&p, 1, 0) > 0;
 }
 
-static int connect_tcp(const ChannelAddress *a, int cancel_fd, GError **errp)
+/* Every address is tried; the last refusal is the one that is told. */
+static int connect_any(const ChannelAddress *a, const struct addrinfo *list, int cancel_fd,
+                       GError **errp)
 {
     g_autofree char *peer = g_strdup_printf("%s:%s", *a->host ? a->host : "localhost", a->port);
-    struct addrinfo *list = resolve(a, false, errp);
     int fd = -1;
 
-    /* Every address is tried; the last refusal is the one that is told. */
-    for (struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
+    for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
         g_clear_error(errp);
         fd = connect_one(ai->ai_addr, ai->ai_addrlen, cancel_fd, peer, errp);
         if (fd < 0 && is_cancelled(cancel_fd)) {
             break;
         }
     }
-    if (list) {
-        freeaddrinfo(list);
+    return fd;
+}
+
+static int connect_name(const ChannelAddress *a, BoundedCall *lookup, int cancel_fd,
+                        GError **errp)
+{
+    if (!bounded_call_done(lookup, cancel_fd, -1)) {
+        error_setg(errp, "Failed to connect to '%s:%s': looking up the name was cancelled", a->host,
+                   a->port);
+        return -1;
+    }
+    ResolveJob *job = bounded_call_arg(lookup);
+    return resolve_error(a, job, errp) ? -1 : connect_any(a, job->list, cancel_fd, errp);
+}
+
+static int connect_tcp(const ChannelAddress *a, int cancel_fd, GError **errp)
+{
+    GError *err = NULL;
+    BoundedCall *lookup = channel_socket_resolve(a, false, &err);
+    int fd = -1;
+
+    if (lookup) {
+        fd = connect_name(a, lookup, cancel_fd, &err);
+        bounded_call_free(lookup);
+    } else if (!err) {
+        ResolveJob *job = resolve_job_new(a, false);
+        fd = resolve_numbers(job) ? connect_any(a, job->list, cancel_fd, &err) : -1;
+        resolve_job_free(job);
+    }
+    if (fd < 0) {
+        g_propagate_error(errp, err);
+    } else {
+        g_clear_error(&err);
     }
     return fd;
 }
@@ -211,7 +301,7 @@ static int listen_one(const ChannelAddress *a, const struct addrinfo *ai, GError
     }
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
         error_setg_errno(errp, errno, "Failed to bind socket to '%s:%s'", a->host, a->port);
-    } else if (listen(fd, 16) < 0) {
+    } else if (listen(fd, SOMAXCONN) < 0) {
         error_setg_errno(errp, errno, "Failed to listen on socket '%s:%s'", a->host, a->port);
     } else {
         return fd;
@@ -236,11 +326,11 @@ static uint16_t bound_port(int fd)
 }
 
 /* One socket for each address of the name; all get the port that the first one got. */
-static int listen_tcp(const ChannelAddress *a, int *fds, int max, char **bound, GError **errp)
+static int listen_list(const ChannelAddress *a, struct addrinfo *list, int *fds, int max,
+                       GError **errp)
 {
-    struct addrinfo *list = resolve(a, true, errp);
     g_autoptr(GError) err = NULL;
-    bool dual = false, any = !*a->host || g_str_equal(a->host, "0");
+    bool dual = false, any = is_any_host(a, true);
     int n = 0;
 
     /* A wildcard: the dual-stack socket first, IPv4 alone only where there is no IPv6. */
@@ -260,17 +350,34 @@ static int listen_tcp(const ChannelAddress *a, int *fds, int max, char **bound, 
             }
         }
     }
-    if (list) {
-        freeaddrinfo(list);
-    }
     if (n == 0) {
         error_setg(errp, "%s", err ? err->message : "Failed to bind socket");
-        return 0;
     }
-    g_autofree char *port = g_strdup_printf("%u", ntohs(bound_port(fds[0])));
-    ChannelAddress real = *a;
-    real.port = port;
-    *bound = channel_address_to_string(&real);
+    return n;
+}
+
+static int listen_tcp(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
+                      char **bound, GError **errp)
+{
+    ResolveJob *numbers = resolved ? NULL : resolve_job_new(a, true);
+    ResolveJob *job = resolved ? bounded_call_arg(resolved) : numbers;
+    int n = 0;
+
+    if (numbers) {
+        resolve_numbers(numbers);
+    }
+    if (!resolve_error(a, job, errp)) {
+        n = listen_list(a, job->list, fds, max, errp);
+    }
+    if (numbers) {
+        resolve_job_free(numbers);
+    }
+    if (n > 0) {
+        g_autofree char *port = g_strdup_printf("%u", ntohs(bound_port(fds[0])));
+        ChannelAddress real = *a;
+        real.port = port;
+        *bound = channel_address_to_string(&real);
+    }
     return n;
 }
 
@@ -290,7 +397,7 @@ static int listen_unix(const ChannelAddress *a, int *fds, char **bound, GError *
         error_setg_errno(errp, errno, "Failed to create socket");
         return 0;
     }
-    if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, 16) < 0) {
+    if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, SOMAXCONN) < 0) {
         error_setg_errno(errp, errno, "Failed to bind socket to %s", a->path);
         close(fd);
         return 0;
@@ -300,8 +407,9 @@ static int listen_unix(const ChannelAddress *a, int *fds, char **bound, GError *
     return 1;
 }
 
-int channel_socket_listen(const ChannelAddress *a, int *fds, int max, char **bound, GError **errp)
+int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
+                          char **bound, GError **errp)
 {
-    return a->kind == CHANNEL_TCP ? listen_tcp(a, fds, max, bound, errp)
+    return a->kind == CHANNEL_TCP ? listen_tcp(a, resolved, fds, max, bound, errp)
                                   : listen_unix(a, fds, bound, errp);
 }

@@ -79,7 +79,7 @@ ChannelAddress *migration_address_from_qapi(const char *uri, const MigrationChan
         error_setg(errp, "Channel list must have one main channel and no other");
         return NULL;
     }
-    ChannelAddress *a = g_new0(ChannelAddress, 1);
+    ChannelAddress *a = channel_address_new();
     if (!from_address(a, channels->value->addr, errp)) {
         channel_address_free(a);
         return NULL;

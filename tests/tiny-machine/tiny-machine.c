@@ -35,6 +35,11 @@ int fds_take_named(FdSets *fds, const char *name, GError **errp)
     return -1;
 }
 
+int fdset_open(FdSets *fds, const char *path, int flags, mode_t mode, GError **errp)
+{
+    return -1;
+}
+
 void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *data)
 {
     TinyMachine *t = monitors->t;

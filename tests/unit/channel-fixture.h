@@ -10,7 +10,7 @@
 static inline Channel *connect_uri(const char *uri, int cancel_fd, GError **errp)
 {
     ChannelAddress *a = channel_address_parse(uri, NULL);
-    Channel *c = channel_connect(a, NULL, cancel_fd, errp);
+    Channel *c = channel_connect(a, cancel_fd, errp);
     channel_address_free(a);
     return c;
 }
@@ -18,7 +18,7 @@ static inline Channel *connect_uri(const char *uri, int cancel_fd, GError **errp
 static inline ChannelListener *listen_uri(const char *uri, GError **errp)
 {
     ChannelAddress *a = channel_address_parse(uri, NULL);
-    ChannelListener *l = channel_listen(a, NULL, errp);
+    ChannelListener *l = channel_listen(a, errp);
     channel_address_free(a);
     return l;
 }

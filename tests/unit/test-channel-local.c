@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "channel-fixture.h"
 #include "util/error.h"
@@ -25,16 +27,31 @@ static int take_one(void *opaque, const char *name, GError **errp)
     return *fd;
 }
 
+/* Descriptor 0 of a pipe is for reading, 1 for writing. */
+static int open_one(void *opaque, const char *path, int access, GError **errp)
+{
+    if (!g_str_equal(path, "/dev/fdset/3")) {
+        error_setg(errp, "Could not open '%s'", path);
+        return -1;
+    }
+    return fcntl(((int *)opaque)[access == O_WRONLY], F_DUPFD_CLOEXEC, 3);
+}
+
+static Channel *connect_taken(ChannelAddress *a, const FdResolver *fds, GError **errp)
+{
+    return channel_address_take_fd(a, fds, true, errp) ? channel_connect(a, -1, errp) : NULL;
+}
+
 static void test_fd(void)
 {
     int pv[2], sv[2];
     g_autoptr(GError) err = NULL;
-    FdResolver fds = { take_one, &pv[1] };
+    FdResolver fds = { take_one, open_one, &pv[1] };
     ChannelAddress *a = channel_address_parse("fd:migrate", NULL);
     ChannelAddress *b = channel_address_parse("fd:other", NULL);
 
     g_assert_cmpint(pipe(pv), ==, 0);
-    Channel *out = channel_connect(a, &fds, -1, &err);
+    Channel *out = connect_taken(a, &fds, &err);
     g_assert_no_error(err);
     g_autofree char *number = g_strdup_printf("fd:%d", pv[0]);
     Channel *in = incoming_uri(number, &err);
@@ -42,14 +59,14 @@ static void test_fd(void)
     assert_says(out, in, "pipe");
     g_assert_false(channel_has_return_path(out));
     channel_close(out, NULL);
-    g_assert_null(channel_connect(b, &fds, -1, &err));
+    g_assert_null(connect_taken(b, &fds, &err));
     g_assert_cmpstr(err->message, ==, "File descriptor named 'other' has not been found");
     channel_close(in, NULL);
 
     g_assert_cmpint(pipe(pv), ==, 0);       /* the wrong end */
     g_clear_error(&err);
     fds.opaque = &pv[0];
-    g_assert_null(channel_connect(a, &fds, -1, &err));
+    g_assert_null(connect_taken(a, &fds, &err));
     g_assert_cmpstr(err->message, ==, "File descriptor 'migrate' is not open for writing");
     close(pv[1]);
     channel_address_free(a);
@@ -69,6 +86,104 @@ static void test_fd(void)
     g_assert_true(channel_peer_gone(in));
     channel_close(in, NULL);
     g_assert_null(channel_new_fd(999, "fd:999", NULL));
+}
+
+/* A set of descriptors stands for a file, with an offset as well. */
+static void test_fd_set(void)
+{
+    g_autofree char *path = path_of("set"), *text = NULL;
+    g_autoptr(GError) err = NULL;
+    char buf[4] = "";
+
+    g_assert_true(g_file_set_contents(path, "HEADold", -1, NULL));
+    int set[2] = { open(path, O_RDONLY), open(path, O_WRONLY) };
+    FdResolver fds = { take_one, open_one, set };
+    ChannelAddress *a = channel_address_parse("file:/dev/fdset/3,offset=4", NULL);
+    Channel *out = connect_taken(a, &fds, &err);
+    g_assert_no_error(err);
+    g_assert_true(channel_is_seekable(out));
+    g_assert_true(channel_write_all(out, "now", 3, NULL));
+    g_assert_true(channel_close(out, NULL));
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "HEADnow");
+    g_assert_true(channel_address_take_fd(a, &fds, false, NULL));
+    ChannelListener *l = channel_listen(a, &err);
+    Channel *in = channel_listener_accept(l, &err);
+    g_assert_no_error(err);
+    g_assert_true(channel_read_all(in, buf, 3, NULL));
+    g_assert_cmpstr(buf, ==, "now");
+    g_assert_null(channel_listener_accept(l, &err));
+    g_assert_nonnull(strstr(err->message, "has one channel only"));
+    channel_close(in, NULL);
+    channel_listener_free(l);
+    channel_address_free(a);
+    g_clear_error(&err);
+    a = channel_address_parse("file:/dev/fdset/4", NULL);
+    g_assert_false(channel_address_take_fd(a, &fds, true, &err));
+    g_assert_cmpstr(err->message, ==, "Could not open '/dev/fdset/4'");
+    channel_address_free(a);
+    close(set[0]);
+    close(set[1]);
+}
+
+static gpointer fire_later(gpointer fd)
+{
+    uint64_t one = 1;
+    g_usleep(50 * 1000);
+    g_assert_cmpint(write(GPOINTER_TO_INT(fd), &one, 8), ==, 8);
+    return NULL;
+}
+
+static gpointer shut_listener_later(gpointer l)
+{
+    g_usleep(50 * 1000);
+    channel_listener_shutdown(l);
+    return NULL;
+}
+
+static gpointer accept_from(gpointer l)
+{
+    return channel_listener_accept(l, NULL);
+}
+
+/* The other side of a FIFO is waited for, on either side, and the wait can be ended. */
+static void test_fifo(void)
+{
+    g_autofree char *path = path_of("fifo"), *uri = g_strdup_printf("file:%s", path);
+    g_autoptr(GError) err = NULL;
+    int cancel = eventfd(0, EFD_CLOEXEC);
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    GThread *t = g_thread_new("cancel", fire_later, GINT_TO_POINTER(cancel));
+    g_assert_null(connect_uri(uri, cancel, &err));
+    g_assert_true(g_str_has_suffix(err->message, "was cancelled"));
+    g_thread_join(t);
+    g_clear_error(&err);
+
+    ChannelListener *l = listen_uri(uri, &err);     /* does not wait */
+    g_assert_no_error(err);
+    t = g_thread_new("shut", shut_listener_later, l);
+    g_assert_null(channel_listener_accept(l, &err));
+    g_assert_nonnull(strstr(err->message, "cancelled"));
+    g_thread_join(t);
+    channel_listener_free(l);
+    g_clear_error(&err);
+
+    l = listen_uri(uri, &err);
+    t = g_thread_new("accept", accept_from, l);
+    g_usleep(50 * 1000);
+    Channel *out = connect_uri(uri, -1, &err);
+    g_assert_no_error(err);
+    g_assert_true(channel_write_all(out, "ab", 2, NULL));
+    Channel *in = g_thread_join(t);
+    char got[3] = "";
+    g_assert_true(channel_read_all(in, got, 2, NULL));
+    g_assert_cmpstr(got, ==, "ab");
+    assert_says(out, in, "later");
+    channel_close(out, NULL);
+    channel_close(in, NULL);
+    channel_listener_free(l);
+    close(cancel);
 }
 
 static void assert_starts(const char *text, const char *start)
@@ -288,6 +403,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);       /* as main does, for pipes */
     g_test_add_func("/channel-local/fd", test_fd);
+    g_test_add_func("/channel-local/fd-set", test_fd_set);
+    g_test_add_func("/channel-local/fifo", test_fifo);
     g_test_add_func("/channel-local/exec", test_exec);
     g_test_add_func("/channel-local/exec-early", test_exec_early);
     g_test_add_func("/channel-local/exec-endless", test_exec_endless);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "channel-fixture.h"
 
@@ -200,14 +201,51 @@ static void cancel_connect(const char *uri)
 
 static void test_cancel_connect(void)
 {
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    socklen_t len = sizeof(in);
+    g_autofree char *path = path_of("full"), *unix_uri = g_strdup_printf("unix:%s", path);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);   /* not ours: its queue is short */
+
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&in, len), ==, 0);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&in, &len), ==, 0);
+    g_autofree char *uri = g_strdup_printf("tcp:127.0.0.1:%u", ntohs(in.sin_port));
+    cancel_connect(uri);
+    close(fd);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(un.sun_path, path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&un, sizeof(un)), ==, 0);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    cancel_connect(unix_uri);
+    close(fd);
+}
+
+/* Many may knock; who is not let in is sent away with the listener. */
+static void test_several_peers(void)
+{
     ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
     g_autofree char *uri = uri_with_port(l, "127.0.0.1");
-    cancel_connect(uri);
+    Channel *out[40], *in[2];
+    char byte;
+
+    for (int i = 0; i < 40; i++) {
+        out[i] = connect_uri(uri, -1, NULL);
+        g_assert_nonnull(out[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        in[i] = channel_listener_accept(l, NULL);
+        assert_says(out[i], in[i], "hello");
+    }
     channel_listener_free(l);
-    g_autofree char *path = path_of("full"), *unix_uri = g_strdup_printf("unix:%s", path);
-    l = listen_uri(unix_uri, NULL);
-    cancel_connect(unix_uri);
-    channel_listener_free(l);
+    for (int i = 2; i < 40; i++) {
+        g_assert_cmpint(channel_read(out[i], &byte, 1, NULL), <=, 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        channel_close(out[i], NULL);
+    }
+    channel_close(in[0], NULL);
+    channel_close(in[1], NULL);
 }
 
 static gpointer shut_listener(gpointer l)
@@ -369,6 +407,7 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/refused", test_refused);
     g_test_add_func("/channel/listen-refused", test_listen_refused);
     g_test_add_func("/channel/cancel-connect", test_cancel_connect);
+    g_test_add_func("/channel/several-peers", test_several_peers);
     g_test_add_func("/channel/cancel-accept", test_cancel_accept);
     g_test_add_func("/channel/broken", test_broken);
     g_test_add_func("/channel/time-out", test_time_out);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * migration/channel with a name server that does not answer: getaddrinfo is
+ * this file's, and holds names below "slow.test" until it is let go.
+ */
+#include <netdb.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "channel-fixture.h"
+
+static struct Gate {
+    GMutex lock;
+    GCond changed;
+    bool open;
+    unsigned asked, answered;
+} gate;
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **list)
+{
+    if (hints->ai_flags & AI_NUMERICHOST) {     /* asks nobody; good enough for 127.0.0.1 and none else */
+        struct addrinfo *ai;
+        struct sockaddr_in *sin;
+        if (host && strcmp(host, "127.0.0.1") != 0) {
+            return EAI_NONAME;
+        }
+        ai = g_malloc0(sizeof(*ai));
+        sin = g_malloc0(sizeof(*sin));
+        sin->sin_family = ai->ai_family = AF_INET;
+        sin->sin_port = htons(atoi(port));
+        sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        ai->ai_socktype = SOCK_STREAM;
+        ai->ai_addr = (struct sockaddr *)sin;
+        ai->ai_addrlen = sizeof(*sin);
+        *list = ai;
+        return 0;
+    }
+    g_mutex_lock(&gate.lock);
+    gate.asked++;
+    while (!gate.open) {
+        g_cond_wait(&gate.changed, &gate.lock);
+    }
+    gate.answered++;
+    g_cond_broadcast(&gate.changed);
+    g_mutex_unlock(&gate.lock);
+    struct addrinfo numbers = *hints;
+    numbers.ai_flags = AI_NUMERICHOST;
+    return g_str_has_prefix(host, "good") ? getaddrinfo("127.0.0.1", port, &numbers, list)
+                                          : EAI_NONAME;
+}
+
+void freeaddrinfo(struct addrinfo *list)
+{
+    g_free(list->ai_addr);
+    g_free(list);
+}
+
+static void set_gate(bool open)
+{
+    g_mutex_lock(&gate.lock);
+    gate.open = open;
+    g_cond_broadcast(&gate.changed);
+    while (open && gate.answered < gate.asked) {    /* who was abandoned gets away before the test ends */
+        g_cond_wait(&gate.changed, &gate.lock);
+    }
+    g_mutex_unlock(&gate.lock);
+}
+
+static gpointer fire_later(gpointer fd)
+{
+    uint64_t one = 1;
+    g_usleep(50 * 1000);
+    g_assert_cmpint(write(GPOINTER_TO_INT(fd), &one, 8), ==, 8);
+    return NULL;
+}
+
+static void test_connect(void)
+{
+    g_autoptr(GError) err = NULL;
+    int cancel = eventfd(0, EFD_CLOEXEC);
+    GThread *t = g_thread_new("cancel", fire_later, GINT_TO_POINTER(cancel));
+
+    set_gate(false);
+    g_assert_null(connect_uri("tcp:good.slow.test:1", cancel, &err));   /* would wait for ever */
+    g_assert_cmpstr(err->message, ==, "Failed to connect to 'good.slow.test:1': looking up the name "
+                                      "was cancelled");
+    g_thread_join(t);
+    set_gate(true);
+    g_clear_error(&err);
+    g_assert_null(connect_uri("tcp:bad.slow.test:1", -1, &err));
+    g_assert_cmpstr(err->message, ==, "address resolution failed for bad.slow.test:1: "
+                                      "Name or service not known");
+    close(cancel);
+}
+
+static gpointer shut_later(gpointer l)
+{
+    g_usleep(50 * 1000);
+    channel_listener_shutdown(l);
+    return NULL;
+}
+
+static gpointer open_later(gpointer unused)
+{
+    g_usleep(50 * 1000);
+    set_gate(true);
+    return NULL;
+}
+
+/* Listening begins without the name's address, waits for it in accept, and can be given up. */
+static void test_listen(void)
+{
+    g_autoptr(GError) err = NULL;
+
+    set_gate(false);
+    ChannelListener *l = listen_uri("tcp:good.slow.test:0", &err);
+    g_assert_no_error(err);
+    g_assert_null(channel_listener_address(l));
+    GThread *t = g_thread_new("shut", shut_later, l);
+    g_assert_null(channel_listener_accept(l, &err));
+    g_assert_cmpstr(err->message, ==, "Looking up 'good.slow.test' to listen there was cancelled");
+    g_thread_join(t);
+    channel_listener_free(l);
+    g_clear_error(&err);
+
+    l = listen_uri("tcp:bad.slow.test:0", NULL);
+    t = g_thread_new("open", open_later, NULL);
+    g_assert_null(channel_listener_accept(l, &err));    /* what was not known at first is told here */
+    g_assert_nonnull(strstr(err->message, "address resolution failed for bad.slow.test:0"));
+    g_thread_join(t);
+    channel_listener_free(l);
+    g_clear_error(&err);
+    g_assert_null(listen_uri("tcp:bad.slow.test:0", &err));     /* the gate is open: known at once */
+    g_assert_nonnull(err);
+}
+
+static gpointer connect_when_bound(gpointer opaque)
+{
+    ChannelListener *l = opaque;
+    g_autofree char *bound = NULL;
+
+    while (!(bound = channel_listener_address(l))) {
+        g_usleep(10000);
+    }
+    g_autofree char *uri = g_strdup_printf("tcp:127.0.0.1%s", strrchr(bound, ':'));
+    return connect_uri(uri, -1, NULL);
+}
+
+static void test_listen_late(void)
+{
+    set_gate(false);
+    ChannelListener *l = listen_uri("tcp:good.slow.test:0", NULL);
+    GThread *o = g_thread_new("open", open_later, NULL);
+    GThread *t = g_thread_new("connect", connect_when_bound, l);
+    Channel *in = channel_listener_accept(l, NULL), *out = g_thread_join(t);
+    assert_says(out, in, "late");
+    g_thread_join(o);
+    channel_close(in, NULL);
+    channel_close(out, NULL);
+    channel_listener_free(l);
+}
+
+/* Numbers ask nobody: the answer is there although the name server is not. */
+static void test_numbers(void)
+{
+    g_autoptr(GError) err = NULL;
+
+    set_gate(false);
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0", NULL);
+    g_autofree char *bound = channel_listener_address(l);
+    g_assert_null(listen_uri(bound, &err));
+    g_assert_nonnull(strstr(err->message, "Address already in use"));
+    channel_listener_free(l);
+    set_gate(true);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/channel-slow/connect", test_connect);
+    g_test_add_func("/channel-slow/listen", test_listen);
+    g_test_add_func("/channel-slow/listen-late", test_listen_late);
+    g_test_add_func("/channel-slow/numbers", test_numbers);
+    return g_test_run();
+}
