@@ -210,7 +210,15 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     g_mutex_init(&in->lock);
     m->incoming = in;
     migration_state_move(&m->in_state, MIGRATION_EVENT_START, NULL);
-    in->thread = g_thread_new("incoming", incoming_thread, in);
+    in->thread = thread_start("incoming", incoming_thread, in, errp);
+    if (!in->thread) {
+        migration_state_move(&m->in_state, MIGRATION_EVENT_FAIL, NULL);
+        m->incoming = NULL;
+        channel_listener_free(in->listener);
+        g_mutex_clear(&in->lock);
+        g_free(in);
+        return false;
+    }
     return true;
 }
 

@@ -49,8 +49,13 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
         migration_state_move(&m->out_state, MIGRATION_EVENT_FAIL, NULL);
         return false;
     }
-    o->thread = g_thread_new("live_migration", outgoing_thread, o);
-    return true;
+    o->thread = thread_start("live_migration", outgoing_thread, o, errp);
+    if (!o->thread) {
+        o->end_us = o->start_us;
+        o->error = errp && *errp ? g_error_copy(*errp) : NULL;
+        migration_state_move(&m->out_state, MIGRATION_EVENT_FAIL, NULL);
+    }
+    return o->thread != NULL;
 }
 
 void outgoing_cancel(Outgoing *o)

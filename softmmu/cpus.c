@@ -199,7 +199,11 @@ CPUList *cpus_new(Machine *machine, const char *model, unsigned count, GError **
     for (unsigned i = 0; i < count; i++) {
         g_autofree char *name = g_strdup_printf("CPU %u", i);
 
-        list->cpus[i]->thread = g_thread_new(name, vcpu_loop, list->cpus[i]);
+        list->cpus[i]->thread = thread_start(name, vcpu_loop, list->cpus[i], errp);
+        if (!list->cpus[i]->thread) {
+            cpus_free(list);
+            return NULL;
+        }
     }
     return list;
 }

@@ -106,6 +106,19 @@ static uint64_t backing_page_size(int fd)
     return sysconf(_SC_PAGESIZE);
 }
 
+/* A limit of the process is the usual cause, and its name is not in what errno says. */
+static void set_error_with_limit(GError **errp, int err, const char *what, const RAMBlock *block)
+{
+    const char *remedy = err == EFBIG    ? "; a limit on the size of files counts for guest RAM, "
+                                           "too: raise it (ulimit -f)"
+                         : err == ENOMEM ? "; raise the limit on memory (ulimit -v) or give the "
+                                           "guest less (-m)"
+                                         : "";
+
+    error_setg(errp, "cannot %s RAM block '%s' of %" PRIu64 " bytes (%" PRIu64 " MiB): %s%s", what,
+               block->idstr, block->used_length, block->used_length >> 20, g_strerror(err), remedy);
+}
+
 /* Grows the file to the block's length (never shrinks somebody's file) and maps it. */
 static bool backing_map(RAMBlock *block, GError **errp)
 {
@@ -114,14 +127,12 @@ static bool backing_map(RAMBlock *block, GError **errp)
     if (fstat(block->fd, &st) < 0 ||
         ((uint64_t)st.st_size < block->used_length &&
          ftruncate(block->fd, block->used_length) < 0)) {
-        error_setg_errno(errp, errno, "cannot set size of RAM block '%s' to %" PRIu64 " bytes",
-                         block->idstr, block->used_length);
+        set_error_with_limit(errp, errno, "set the size of", block);
         return false;
     }
     void *host = mmap(NULL, block->used_length, PROT_READ | PROT_WRITE, MAP_SHARED, block->fd, 0);
     if (host == MAP_FAILED) {
-        error_setg_errno(errp, errno, "cannot map RAM block '%s' of %" PRIu64 " bytes",
-                         block->idstr, block->used_length);
+        set_error_with_limit(errp, errno, "map", block);
         return false;
     }
     block->host = host;
@@ -135,8 +146,7 @@ static bool dirty_alloc(RAMBlock *block, GError **errp)
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (dirty == MAP_FAILED) {
-        error_setg_errno(errp, errno, "cannot allocate the dirty log of RAM block '%s'",
-                         block->idstr);
+        set_error_with_limit(errp, errno, "allocate the dirty log of", block);
         return false;
     }
     block->dirty = dirty;

@@ -168,9 +168,8 @@ Signals *signals_new(struct Machine *machine, const char *pidfile, GError **errp
         signals_free(s);
         return NULL;
     }
-    s->thread = g_thread_try_new("signals", signals_loop, s, errp);
+    s->thread = thread_start("signals", signals_loop, s, errp);
     if (!s->thread) {
-        error_prepend(errp, "cannot receive signals: ");
         signals_free(s);
         return NULL;
     }

@@ -368,6 +368,7 @@ int ferry_main(int argc, char **argv)
     int status = 0;
 
     signal(SIGPIPE, SIG_IGN); /* a lost peer is an error code, not an end */
+    signal(SIGXFSZ, SIG_IGN); /* nor is a file that may not grow (ulimit -f) */
     vl.machine.config = &vl.cl->config;
     if (!prepare(&vl, argc, argv, &done, &err)) {
         machine_report(&vl.machine, "%s", err->message);

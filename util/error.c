@@ -46,6 +46,18 @@ void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
     va_end(ap);
 }
 
+GThread *thread_start(const char *name, GThreadFunc fn, void *opaque, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+    GThread *thread = g_thread_try_new(name, fn, opaque, &err);
+
+    if (!thread) {
+        error_setg(errp, "cannot start the thread '%s': %s; a limit of the process may be too low "
+                   "(ulimit -v, ulimit -u)", name, err->message);
+    }
+    return thread;
+}
+
 void error_prepend(GError **errp, const char *fmt, ...)
 {
     if (!errp || !*errp) {

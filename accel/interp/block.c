@@ -2,6 +2,7 @@
 /* The cache of decoded blocks: find, check, build. Called by exec.c on its slow path. */
 #include "accel/interp/block.h"
 #include "softmmu/guest-ram.h"
+#include "util/error.h"
 
 #define HASH_BITS 14
 #define ARENA_BYTES (32u << 20)
@@ -19,12 +20,18 @@ static void forget_all(InterpState *st)
     st->resets++;
 }
 
-InterpState *interp_state_new(const void *const *handlers)
+InterpState *interp_state_new(const void *const *handlers, GError **errp)
 {
     InterpState *st = g_new0(InterpState, 1);
 
+    st->arena = g_try_malloc(ARENA_BYTES);
+    if (!st->arena) {
+        g_free(st);
+        error_setg(errp, "no memory for decoded guest code (%u MiB for each hart); raise the limit "
+                   "on memory (ulimit -v) or take fewer harts (-smp)", ARENA_BYTES >> 20);
+        return NULL;
+    }
     st->hash = g_new0(Block *, 1 << HASH_BITS);
-    st->arena = g_malloc(ARENA_BYTES);
     st->scratch = g_malloc0(BLOCK_MAX_SIZE);
     st->handlers = handlers;
     forget_all(st);

@@ -76,7 +76,7 @@ static inline unsigned block_jump_hash(uint64_t pc)
     return (pc >> 1) & ((1u << JUMP_CACHE_BITS) - 1);
 }
 
-InterpState *interp_state_new(const void *const *handlers);
+InterpState *interp_state_new(const void *const *handlers, GError **errp);
 void interp_state_free(InterpState *st);
 /** The block at virtual address pc in the current mode; NULL: exception raised (exc_cause). */
 Block *block_find(RISCVCPU *cpu, uint64_t pc);

@@ -293,8 +293,8 @@ void interp_run(RISCVCPU *cpu)
 
 static bool interp_init(RISCVCPU *cpu, GError **errp)
 {
-    cpu->interp = interp_state_new(run_or_table(NULL));
-    return true;
+    cpu->interp = interp_state_new(run_or_table(NULL), errp);
+    return cpu->interp != NULL;
 }
 
 static void interp_destroy(RISCVCPU *cpu)

@@ -547,8 +547,8 @@ static bool blk_init(VirtIOBlk *blk, Board *board, BlockNode *node, Opts *opts, 
     blk->wce = blk->wce_initial;
     dev->host_features &= ~FEATURE(VIRTIO_F_ANY_LAYOUT); /* QEMU's does not offer it either */
     virtio_add_queue(dev, QUEUE_NUM_7_2, blk_handle);
-    blk->worker = g_thread_new("virtio-blk", blk_worker, blk);
-    return virtio_plug(board, dev, opts, errp);
+    blk->worker = thread_start("virtio-blk", blk_worker, blk, errp);
+    return blk->worker && virtio_plug(board, dev, opts, errp);
 }
 
 bool virtio_blk_create(Board *board, Opts *opts, GError **errp)

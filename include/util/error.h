@@ -32,6 +32,9 @@ void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...) G_GNUC_
 void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 
+/** g_thread_try_new with a message that says which limit it may be; NULL with errp. */
+GThread *thread_start(const char *name, GThreadFunc fn, void *opaque, GError **errp);
+
 /** Puts text in front of an error that is set; no-op otherwise. */
 void error_prepend(GError **errp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 

@@ -219,13 +219,14 @@ static const ChannelOps exec_ops = {
     "exec", exec_writev, exec_read, exec_complete, exec_describe_end, channel_fd_shutdown, exec_close,
 };
 
-/* In the child between fork and exec: main ignores SIGPIPE, commands like head count on it. */
+/* In the child between fork and exec: main ignores these two, commands like head count on them. */
 static void exec_child_setup(gpointer unused)
 {
     sigset_t none;
 
     setpgid(0, 0);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -291,6 +291,20 @@ static gpointer return_path_thread(gpointer opaque)
     return NULL;
 }
 
+/* Where no thread can be had the way back is one that said nonsense, with the reason. */
+static void start_thread(ReturnPath *rp)
+{
+    GError *err = NULL;
+
+    rp->thread = thread_start("return path", return_path_thread, rp, &err);
+    if (!rp->thread) {
+        g_mutex_lock(&rp->lock);
+        rp->err = err;
+        g_mutex_unlock(&rp->lock);
+        set_state(rp, RETURN_PATH_INVALID, true);
+    }
+}
+
 ReturnPath *return_path_new(Channel *c, const ReturnPathOps *ops, void *opaque)
 {
     static const ReturnPathOps no_ops;
@@ -301,13 +315,13 @@ ReturnPath *return_path_new(Channel *c, const ReturnPathOps *ops, void *opaque)
     rp->opaque = opaque;
     g_mutex_init(&rp->lock);
     g_cond_init(&rp->changed);
-    rp->thread = g_thread_new("return path", return_path_thread, rp);
+    start_thread(rp);
     return rp;
 }
 
 void return_path_replace(ReturnPath *rp, Channel *c)
 {
-    g_thread_join(rp->thread);
+    g_clear_pointer(&rp->thread, g_thread_join);
     g_mutex_lock(&rp->lock);
     rp->state = RETURN_PATH_OPEN;
     rp->ended = false;
@@ -317,13 +331,13 @@ void return_path_replace(ReturnPath *rp, Channel *c)
     g_mutex_unlock(&rp->lock);
     rp->channel = c;
     *rp->block = '\0';
-    rp->thread = g_thread_new("return path", return_path_thread, rp);
+    start_thread(rp);
 }
 
 void return_path_free(ReturnPath *rp)
 {
     if (rp) {
-        g_thread_join(rp->thread);
+        g_clear_pointer(&rp->thread, g_thread_join);
         g_mutex_clear(&rp->lock);
         g_cond_clear(&rp->changed);
         g_clear_error(&rp->err);
