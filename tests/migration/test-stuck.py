@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What would wait for ever, or for a minute: the monitors answer meanwhile, and cancel, quit and
+SIGTERM end it at once. "At once" is a second here; the limits leave room for a slow, busy machine."""
+import os
+import signal
+import time
+
+from ferrytest import emulators
+from ferrytest.guest import Bare
+from ferrytest.move import wait_alive, wait_migration
+from ferrytest.process import VM
+from ferrytest.qmp import QMPError
+from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
+
+EMULATOR = emulators.subject()
+AT_ONCE = 8     # far from the minute that any of these waits
+SLOW_NAMES = os.path.join(os.path.abspath(os.environ.get('FERRY_BUILD', 'build')),
+                          'tests/migration/slow-names.so')
+
+
+def fifo(bench):
+    path = bench.path('fifo')
+    os.mkfifo(path)
+    return 'file:' + path
+
+
+def sleeping_command(_bench):
+    return 'exec:cat >/dev/null; sleep 60'
+
+
+def deaf_command(_bench):
+    return "exec:trap '' TERM; sleep 60"
+
+
+def silent_command(_bench):
+    return 'exec:sleep 60'
+
+
+def slow_name(_bench):
+    os.environ['LD_PRELOAD'] = SLOW_NAMES
+    return 'tcp:slow.test:4444'
+
+
+def start(bench, name, **options):
+    try:
+        return VM(bench, name, EMULATOR, Bare('checker', harts=1, size='2M'), **options)
+    finally:
+        os.environ.pop('LD_PRELOAD', None)
+
+
+def answers(vm):
+    since = time.monotonic()
+    vm.command('query-status')
+    vm.command('query-migrate')
+    check(time.monotonic() - since < AT_ONCE, 'the monitor of %s stood still', vm.name)
+
+
+def end(vm, how):
+    since = time.monotonic()
+    if how == 'cancel':
+        vm.command('migrate_cancel')
+        wait_migration(vm, ['cancelled'], AT_ONCE)
+        check_equal(vm.status(), 'running', 'run state after the cancel')
+        return
+    if how == 'quit':
+        vm.quit(AT_ONCE)
+    else:
+        vm.kill(signal.SIGTERM)
+        vm.wait_exit(AT_ONCE)
+    check(time.monotonic() - since < AT_ONCE, '%s took %.1f s', how, time.monotonic() - since)
+
+
+def source(bench, where, how, state):
+    uri = where(bench)
+    vm = start(bench, 'source')
+    wait_alive(vm)
+    vm.command('migrate', uri=uri)
+    wait_until(lambda: vm.migration().get('status') == state, 30, 'state %s' % state)
+    if state == 'active':    # everything is written, the command has not ended
+        wait_until(lambda: vm.status() == 'finish-migrate', 30, 'the end of the stream')
+    time.sleep(0.3)
+    answers(vm)
+    end(vm, how)
+    if how == 'cancel':     # and there is nothing left that holds it up
+        uri = 'exec:cat > /dev/null'
+        wait_until(lambda: vm.migration()['status'] == 'cancelled', AT_ONCE, 'cancelled')
+        vm.command('migrate', uri=uri)
+        wait_migration(vm)
+
+
+def destination(bench, where, how, deferred):
+    uri = where(bench)
+    vm = start(bench, 'destination', incoming='defer' if deferred else uri)
+    if deferred:
+        vm.command('migrate-incoming', uri=uri)
+    answers(vm)
+    end(vm, how)
+
+
+def refused(vm, name, **arguments):
+    try:
+        vm.command(name, **arguments)
+    except QMPError as error:
+        return error.desc
+    raise Failed('%s is accepted' % arguments)
+
+
+def bind_error_is_the_answer(bench):
+    """What can be known at once is the answer of the command, not the end of the process."""
+    vm = start(bench, 'destination', incoming='defer')
+    for uri, text in (('tcp:192.0.2.1:4444', 'Failed to bind'),
+                      ('file:%s/missing' % bench.path('x'), 'No such file'),
+                      ('unix:/%s' % ('x' * 120), 'is too long')):
+        error = refused(vm, 'migrate-incoming', uri=uri)
+        check(text in error, 'migrate-incoming %s says: %s', uri, error)
+    check_equal(vm.status(), 'inmigrate', 'run state')
+
+
+CASES = [Case('migrate-incoming: a bind error is the answer', bind_error_is_the_answer)]
+for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
+                         ('command that sleeps', sleeping_command, 'active'),
+                         ('command that ignores SIGTERM and reads nothing', deaf_command, 'setup')):
+    for ending in ('cancel', 'quit', 'SIGTERM'):
+        CASES.append(Case('source, %s, %s' % (place, ending),
+                          lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+for place, at in (('fifo', fifo), ('name', slow_name), ('command', silent_command)):
+    for ending in ('quit', 'SIGTERM'):
+        for later in (False, True):
+            CASES.append(Case('%s, %s, %s' % ('migrate-incoming' if later else '-incoming', place,
+                                              ending),
+                              lambda b, at=at, ending=ending, later=later:
+                              destination(b, at, ending, later)))
+
+if __name__ == '__main__':
+    main(CASES)
