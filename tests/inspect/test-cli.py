@@ -177,6 +177,25 @@ def help_and_manual_agree(_folder):
     expect(all(o in manual() for o in options), 'options without words in the manual page')
 
 
+def every_command_has_help(_folder):
+    """Its lines of usage, words, an example of the manual page, and no options but documented ones."""
+    usage = [line.replace('usage:', '').strip() for line in run('--help').stdout.splitlines()]
+    commands = sorted({line.split()[1] for line in usage if re.match('ferry-inspect [a-z]', line)})
+    expect(commands == ['diff', 'extract', 'show', 'verify'], str(commands))
+    for command in commands:
+        text = run(command, '--help').stdout
+        expect(text == run('-h', command, '/nonexistent').stdout, 'the place of --help matters')
+        head, _, words = text.partition('\n\n')
+        lines = [line.replace('usage:', '').strip() for line in head.splitlines()]
+        expect(lines == [u for u in usage if u.startswith('ferry-inspect %s ' % command)], head)
+        example = re.search('^example: (.*)$', words, re.M).group(1)
+        expect(example in manual(), '%s: not in the manual page: %s' % (command, example))
+        for option in re.findall('--[a-z]+', text):
+            expect(option in manual(), option)
+    done = run('shou', '--help', code=2)
+    expect("no command 'shou'" in done.stderr and done.stdout == '', done.stderr)
+
+
 def examples_work(folder):
     """Those of the manual page, as they are printed there."""
     examples = manual().split('EXAMPLES')[1].split('NOTES')[0].strip().splitlines()
@@ -367,7 +386,7 @@ def core_in_gdb(folder):
 
 
 CASES = [json_is_valid_and_documented, json_is_stable, exit_status_and_usage, help_and_manual_agree,
-         examples_work, pipes, offset_in_a_file, progress_is_for_terminals, ram_without_end, raw_ram_is_compared,
+         every_command_has_help, examples_work, pipes, offset_in_a_file, progress_is_for_terminals, ram_without_end, raw_ram_is_compared,
          pages, core_in_gdb]
 
 

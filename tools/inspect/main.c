@@ -15,33 +15,68 @@
 
 enum { EXIT_OK = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 
-static const char usage_text[] =
-    "usage: ferry-inspect show [--json] FILE|-\n"
-    "       ferry-inspect verify [--json] FILE|-\n"
-    "       ferry-inspect diff [--json] A B\n"
-    "       ferry-inspect diff [--json] A B --ram BLOCK\n"
-    "       ferry-inspect extract FILE|- --ram BLOCK -o RAW\n"
-    "       ferry-inspect extract FILE|- --elf -o CORE\n"
-    "       ferry-inspect extract FILE|- --page ADDRESS|BLOCK+OFFSET\n"
-    "       ferry-inspect --help | --version\n"
-    "options: --offset N: the stream begins there in the file (as in file:...,offset=N)\n"
-    "         --quiet: no progress on long inputs\n"
-    "         --ram with diff: only this block; A or B may be its bare contents\n"
-    "\n"
-    "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
-    "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
-    "1 a problem or a difference was found, 2 it could not be tried.\n";
-
 typedef struct Options {
-    gboolean json, elf, version, quiet;
+    gboolean json, elf, version, quiet, help;
     gint64 offset;
     char *ram, *page, *output;
     char **args;
 } Options;
 
+typedef struct Command {
+    const char *name;
+    unsigned files;
+    bool json, ram;             /* may it have these options? */
+    const char *synopsis;       /* its lines of the manual page's synopsis */
+    const char *help;
+    int (*run)(const Options *o, char **files);
+} Command;
+
+static const Command commands[];
+static const size_t command_count;
+
+static const char options_text[] =
+    "options: --offset N: the stream begins there in the file (as in file:...,offset=N)\n"
+    "         --quiet: no progress on long inputs\n";
+
+static void print_usage(FILE *out)
+{
+    const char *prefix = "usage: ";
+
+    for (size_t i = 0; i < command_count; i++) {
+        g_auto(GStrv) lines = g_strsplit(commands[i].synopsis, "\n", -1);
+        for (char **line = lines; *line; line++) {
+            fprintf(out, "%s%s\n", prefix, *line);
+            prefix = "       ";
+        }
+    }
+    fprintf(out, "       ferry-inspect --help | --version\n"
+                 "       ferry-inspect COMMAND --help\n%s\n"
+                 "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
+                 "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
+                 "1 a problem or a difference was found, 2 it could not be tried.\n", options_text);
+}
+
+static int print_help(const Command *c)
+{
+    const char *prefix = "usage: ";
+    g_auto(GStrv) lines = c ? g_strsplit(c->synopsis, "\n", -1) : NULL;
+
+    if (!c) {
+        print_usage(stdout);
+        return EXIT_OK;
+    }
+    for (char **line = lines; *line; line++) {
+        printf("%s%s\n", prefix, *line);
+        prefix = "       ";
+    }
+    printf("\n%s\n%s", c->help, options_text);
+    return EXIT_OK;
+}
+
 static int usage(const char *why)
 {
-    fprintf(stderr, "ferry-inspect: %s\n%s", why, usage_text);
+    fprintf(stderr, "ferry-inspect: %s\n", why);
+    print_usage(stderr);
     return EXIT_USAGE;
 }
 
@@ -81,8 +116,9 @@ static int report_problem(const Model *m, const char *path)
     return EXIT_FOUND;
 }
 
-static int run_show(const Options *o, const char *path)
+static int run_show(const Options *o, char **files)
 {
+    const char *path = files[0];
     Model *m = load(o, path, false);
 
     if (!m) {
@@ -95,8 +131,9 @@ static int run_show(const Options *o, const char *path)
     return rc;
 }
 
-static int run_verify(const Options *o, const char *path)
+static int run_verify(const Options *o, char **files)
 {
+    const char *path = files[0];
     Model *m = load(o, path, true);
 
     if (!m) {
@@ -129,8 +166,9 @@ static Model *load_ram(const Options *o, const char *path, const char *other)
     return m;
 }
 
-static int run_diff(const Options *o, const char *a_path, const char *b_path)
+static int run_diff(const Options *o, char **files)
 {
+    const char *a_path = files[0], *b_path = files[1];
     Model *a = load_ram(o, a_path, b_path);
     Model *b = a ? load_ram(o, b_path, a_path) : NULL;
     unsigned count = 0;
@@ -171,8 +209,9 @@ static bool do_extract(const Options *o, const Model *m, char **error)
                   : extract_ram(m, o->ram, o->output, error);
 }
 
-static int run_extract(const Options *o, const char *path)
+static int run_extract(const Options *o, char **files)
 {
+    const char *path = files[0];
     g_autofree char *error = NULL;
 
     if (!!o->ram + !!o->elf + !!o->page != 1) {
@@ -194,39 +233,94 @@ static int run_extract(const Options *o, const char *path)
     return rc;
 }
 
+/* ---- the commands ---- */
+
+static const Command commands[] = {
+    {
+        "show", 1, true, false,
+        "ferry-inspect show [--json] FILE|-",
+        "Every section with its offset, length, version and content: RAM records by block and\n"
+        "kind, device fields by name.\n"
+        "  --json: the same for programs; ferry-inspect(1) has the keys\n"
+        "example: ferry-inspect show guest.mig | less\n",
+        run_show,
+    },
+    {
+        "verify", 1, true, false,
+        "ferry-inspect verify [--json] FILE|-",
+        "One line: is the stream whole and right? Structure, lengths, footers, deltas applied to\n"
+        "the pages they belong to, every page sent, every field known. The first problem is named\n"
+        "with its offset, section, block and page.\n"
+        "  --json: the same for programs\n"
+        "example: ssh host cat guest.mig | ferry-inspect verify -\n",
+        run_verify,
+    },
+    {
+        "diff", 2, true, true,
+        "ferry-inspect diff [--json] A B\n"
+        "ferry-inspect diff [--json] A B --ram BLOCK",
+        "The pages and fields in which a destination would differ after A or B.\n"
+        "  --ram BLOCK: only this block; A or B may be its bare contents (extract --ram, pmemsave)\n"
+        "  --json: the same for programs\n"
+        "example: ferry-inspect diff guest.mig dump.raw --ram riscv_virt_board.ram\n",
+        run_diff,
+    },
+    {
+        "extract", 1, false, true,
+        "ferry-inspect extract FILE|- --ram BLOCK -o RAW\n"
+        "ferry-inspect extract FILE|- --elf -o CORE\n"
+        "ferry-inspect extract FILE|- --page ADDRESS|BLOCK+OFFSET",
+        "Takes memory out of a stream.\n"
+        "  --ram BLOCK: a block as it lies in memory; pages of zeros become holes\n"
+        "  --elf: an ELF core for gdb-multiarch, with the registers of every hart\n"
+        "  --page: a dump of one page, by guest-physical address or place in a block\n"
+        "  -o FILE, --output FILE: where to write to\n"
+        "example: ferry-inspect extract guest.mig --elf -o core && gdb-multiarch vmlinux core\n",
+        run_extract,
+    },
+};
+static const size_t command_count = G_N_ELEMENTS(commands);
+
+static const Command *find_command(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        if (g_str_equal(commands[i].name, name)) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
 static int run(const Options *o)
 {
-    const char *command = o->args ? o->args[0] : NULL;
-    unsigned n = o->args ? g_strv_length(o->args) - 1 : 0;
+    const Command *c = o->args ? find_command(o->args[0]) : NULL;
 
     if (o->version) {
         printf("ferry-inspect %s\n", FERRY_VERSION);
         return EXIT_OK;
     }
-    if (!command) {
+    if (o->help && (c || !o->args)) {
+        return print_help(c);
+    }
+    if (!o->args) {
         return usage("what shall be done?");
     }
-    bool is_extract = g_str_equal(command, "extract");
-    bool is_diff = g_str_equal(command, "diff");
-    if (!is_extract && (o->elf || o->page || o->output || (o->ram && !is_diff))) {
+    if (!c) {
+        g_autofree char *why = g_strdup_printf("there is no command '%s'", o->args[0]);
+        return usage(why);
+    }
+    if (c->run != run_extract && (o->elf || o->page || o->output || (o->ram && !c->ram))) {
         return usage("--elf, --page and -o belong to extract, --ram to extract and diff");
     }
-    if (is_extract && o->json) {
+    if (o->json && !c->json) {
         return usage("--json belongs to show, verify and diff");
     }
-    if (g_str_equal(command, "show") && n == 1) {
-        return run_show(o, o->args[1]);
+    if (g_strv_length(o->args) - 1 != c->files) {
+        g_autofree char *why = g_strdup_printf("%s wants %s", c->name,
+                                               c->files == 1 ? "one file" : "two files");
+        return usage(why);
     }
-    if (g_str_equal(command, "verify") && n == 1) {
-        return run_verify(o, o->args[1]);
-    }
-    if (is_diff && n == 2) {
-        return run_diff(o, o->args[1], o->args[2]);
-    }
-    if (is_extract && n == 1) {
-        return run_extract(o, o->args[1]);
-    }
-    return usage("unknown command or wrong number of files");
+    return c->run(o, o->args + 1);
 }
 
 int main(int argc, char **argv)
@@ -240,6 +334,7 @@ int main(int argc, char **argv)
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o.output, NULL, NULL },
         { "offset", 0, 0, G_OPTION_ARG_INT64, &o.offset, NULL, NULL },
         { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o.quiet, NULL, NULL },
+        { "help", 'h', 0, G_OPTION_ARG_NONE, &o.help, NULL, NULL },
         { "version", 0, 0, G_OPTION_ARG_NONE, &o.version, NULL, NULL },
         { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &o.args, NULL, NULL },
         { NULL }
@@ -247,10 +342,6 @@ int main(int argc, char **argv)
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) err = NULL;
 
-    if (argc == 2 && (g_str_equal(argv[1], "--help") || g_str_equal(argv[1], "-h"))) {
-        fputs(usage_text, stdout);
-        return EXIT_OK;
-    }
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &err)) {
