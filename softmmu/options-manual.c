@@ -3,25 +3,34 @@
  * Prints the man page, made from the same table as the parser and -help
  * (options.def). Run by the build; not part of the emulator.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include "config-host.h"
 
-/* Text for roff: a leading dot or quote and every backslash and dash are escaped. */
+static void put_char(char c)
+{
+    if (c == '\\') {
+        fputs("\\e", stdout);
+    } else if (c == '-') {
+        fputs("\\-", stdout);
+    } else {
+        putchar(c);
+    }
+}
+
+/* Text for roff: backslashes and dashes are escaped, and a dot or quote where a line begins. */
 static void put_text(const char *text)
 {
-    if (*text == '.' || *text == '\'') {
-        fputs("\\&", stdout);
-    }
+    bool line_begins = true;
+
     for (; *text; text++) {
-        if (*text == '\\') {
-            fputs("\\e", stdout);
-        } else if (*text == '-') {
-            fputs("\\-", stdout);
-        } else if (*text == '\n') {
+        if (*text == '\n') {
             fputs("\n.br\n", stdout);
         } else {
-            putchar(*text);
+            fputs(line_begins && (*text == '.' || *text == '\'') ? "\\&" : "", stdout);
+            put_char(*text);
         }
+        line_begins = *text == '\n';
     }
 }
 
@@ -54,12 +63,96 @@ static void put_option(const char **pending, const char *name, const char *arg, 
     if (arg) {
         printf(" \\fI");
         for (const char *p = arg; *p; p++) {
-            char one[2] = { *p == '\n' ? ' ' : *p, 0 };
-            put_text(one);
+            put_char(*p == '\n' ? ' ' : *p);
         }
         printf("\\fR");
     }
     putchar('\n');
+}
+
+static void put_section_heading(const char *title)
+{
+    printf(".SH %s\n", title);
+}
+
+/* One command line, with the words before it. */
+static void put_example(const char *words, const char *command)
+{
+    printf(".PP\n");
+    put_text(words);
+    printf("\n.PP\n.nf\n.RS\n");
+    for (; *command; command++) {
+        put_char(*command);
+    }
+    printf("\n.RE\n.fi\n");
+}
+
+static void put_paragraph(const char *text)
+{
+    printf(".PP\n");
+    put_text(text);
+    putchar('\n');
+}
+
+static void put_term(const char *term, const char *text)
+{
+    printf(".TP\n\\fB");
+    put_text(term);
+    printf("\\fR\n");
+    put_text(text);
+    putchar('\n');
+}
+
+static void put_migration(void)
+{
+    put_section_heading("MIGRATION");
+    put_paragraph("The destination is started first, with the options of the source and -incoming "
+                  "URI. It needs no kernel, initrd or firmware: they are in the memory that comes. "
+                  "Then the source's monitor is told migrate -d URI; info migrate says how far it "
+                  "is, whether it will end, and if not, what would help. When it is completed the "
+                  "guest runs on the destination, and the source may be ended with quit.");
+    put_paragraph("URI is the way the guest takes:");
+    put_term("tcp:HOST:PORT", "TCP. On the destination, HOST is an address of its own, or empty or 0 "
+             "for all of them.");
+    put_term("unix:PATH", "A unix socket.");
+    put_term("exec:COMMAND", "The standard input and output of a shell command.");
+    put_term("fd:NAME", "A descriptor: a number that was inherited, or a name given with getfd.");
+    put_term("file:PATH[,offset=N]", "A file. With the capability mapped-ram each page has a place of "
+             "its own, so that the file does not grow while the guest writes.");
+    put_paragraph("Set on the source, and on the destination where it says so:");
+    put_term("migrate_set_capability xbzrle on", "Pages that were sent before go as differences: for "
+             "guests that write faster than the link carries. Its cache has the size "
+             "xbzrle-cache-size, which should be what the guest writes to.");
+    put_term("migrate_set_parameter max-bandwidth 500M", "Bytes per second; 0 is no limit.");
+    put_term("migrate_set_parameter downtime-limit 100", "For how many milliseconds the guest may "
+             "stand still at the end.");
+    put_term("migrate_set_capability return-path on", "On both sides: the source waits for the "
+             "destination's word before it says completed.");
+    put_paragraph("Machine versions fix what is sent: virt-7.2 for QEMU 7.2, virt-10.0 for QEMU 10.0; "
+                  "every version reads both. QEMU 10.0 is started with -M virt,acpi=off.");
+}
+
+static void put_examples(void)
+{
+    put_section_heading("EXAMPLES");
+    put_example("A Linux guest on this terminal; Ctrl-a c is the monitor, Ctrl-a x the end:",
+                "ferry-system-riscv64 -M virt -m 512M -smp 2 -nographic -kernel Image -initrd initrd.cpio"
+                " -append console=ttyS0");
+    put_example("With a disk, and a network card behind whose port 22 is port 2222 of this host:",
+                "ferry-system-riscv64 -M virt -m 512M -nographic -kernel Image -append \"console=ttyS0"
+                " root=/dev/vda\" -drive file=disk.img,format=raw,if=none,id=d0 -device"
+                " virtio-blk-device,drive=d0 -netdev user,id=n0,hostfwd=tcp:127.0.0.1:2222-:22"
+                " -device virtio-net-device,netdev=n0");
+    put_example("A guest that waits to be moved, with its monitor on a socket:",
+                "ferry-system-riscv64 -M virt -m 512M -display none -serial file:here.txt -monitor"
+                " unix:here.mon,server=on,wait=off -kernel Image -initrd initrd.cpio -append"
+                " console=ttyS0");
+    put_example("Where it is moved to; after that, in the first one's monitor: migrate -d "
+                "tcp:127.0.0.1:4444",
+                "ferry-system-riscv64 -M virt -m 512M -display none -serial file:there.txt -monitor"
+                " unix:there.mon,server=on,wait=off -incoming tcp:127.0.0.1:4444");
+    put_example("A guest that was saved with migrate \"exec:zstd -1 > guest.zst\":",
+                "ferry-system-riscv64 -M virt -m 512M -nographic -incoming \"exec:zstd -dc guest.zst\"");
 }
 
 int main(void)
@@ -80,6 +173,7 @@ int main(void)
 #define OPTION(name, arg, handler, text) put_option(&help, name, arg, text);
 #include "softmmu/options.def"
     flush_help(&help);
+    put_migration();
     printf(".SH KEYS\nWith \\fB\\-nographic\\fR or \\fB\\-serial mon:...\\fR: Ctrl\\-a h lists the "
            "keys, Ctrl\\-a c switches between console and monitor, Ctrl\\-a x ends the process.\n");
     printf(".SH ENVIRONMENT\n.TP\n\\fBFERRY_CONFIG\\fR\nPath of the configuration file.\n");
@@ -90,6 +184,7 @@ int main(void)
            "1 if something was wrong with an option or with the incoming migration; what the "
            "guest asked for if it reported a failure. A second SIGINT, SIGTERM or SIGHUP ends the "
            "process within a second, whatever it waits for: then by that signal.\n");
-    printf(".SH SEE ALSO\nqemu\\-system\\-riscv64(1)\n");
+    put_examples();
+    printf(".SH SEE ALSO\n.BR ferry\\-inspect (1),\n.BR qemu\\-system\\-riscv64 (1),\n.BR virsh (1)\n");
     return 0;
 }
