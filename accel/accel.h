@@ -13,6 +13,7 @@
 
 typedef struct AccelOps {
     const char *name;           /* "-accel NAME" */
+    bool idle;                  /* a hart never runs, and the clock only moves by qtest's word */
     /** Once per hart, before its thread exists. */
     bool (*init)(RISCVCPU *cpu, GError **errp);
     void (*destroy)(RISCVCPU *cpu);
@@ -25,6 +26,9 @@ typedef struct AccelOps {
     void (*flush)(RISCVCPU *cpu);
 } AccelOps;
 
-extern const AccelOps accel_interp_ops;
+extern const AccelOps accel_interp_ops, accel_qtest_ops;
+
+/** The accelerator of that name, or NULL. */
+const AccelOps *accel_find(const char *name);
 
 #endif

@@ -28,6 +28,7 @@ struct VirtualClock {
     unsigned seq;
     int64_t base_ns;        /* running: virtual - host; stopped: the value */
     bool running;
+    bool stepped;           /* set once: never runs by itself */
 
     GMutex lock;            /* the list and the timerfd */
     ClockTimer *first;      /* sorted by expiry, then by arming order */
@@ -250,11 +251,16 @@ void virtual_clock_free(VirtualClock *clock)
 void virtual_clock_start(VirtualClock *clock)
 {
     g_mutex_lock(&clock->lock);
-    if (!clock->running) {
+    if (!clock->running && !clock->stepped) {
         clock_publish(clock, true, clock->base_ns, -1);
         timerfd_update(clock);
     }
     g_mutex_unlock(&clock->lock);
+}
+
+void virtual_clock_set_stepped(VirtualClock *clock)
+{
+    clock->stepped = true;
 }
 
 void virtual_clock_stop(VirtualClock *clock)

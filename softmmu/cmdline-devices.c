@@ -405,16 +405,62 @@ bool handle_parallel(CommandLine *cl, const char *name, const char *arg, GError 
     return only_none(arg, errp);
 }
 
-bool handle_audiodev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+/* What both options take for the one driver there is; "in." and "out." shape streams nobody hears. */
+static bool audio_check(Opts *opts, bool with_model, GError **errp)
 {
     static const char *const drivers[] = { "none", NULL };
-    Opts *opts = opts_parse(arg, "driver", errp);
-    bool ok = opts && opts_value_in(opts, "driver", drivers, errp);
+    static const char *const keys[] = { "driver", "id", "timer-period", NULL };
+    const char *key, *value;
 
-    if (ok && (!opts_get(opts, "driver") || !opts_get(opts, "id"))) {
-        error_setg(errp, "Parameter '%s' is missing", opts_get(opts, "driver") ? "id" : "driver");
+    if (!opts_get(opts, "driver")) {
+        error_setg(errp, "Parameter 'driver' is missing");
+        return false;
+    }
+    if (!opts_value_in(opts, "driver", drivers, errp)) {
+        return false;
+    }
+    for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
+        if (with_model && strcmp(key, "model") == 0) {
+            if (strcmp(value, "none") != 0) {
+                error_setg(errp, "Unknown sound card name `%s' (the board has none)", value);
+                return false;
+            }
+        } else if (!g_strv_contains(keys, key) && !g_str_has_prefix(key, "in.") &&
+                   !g_str_has_prefix(key, "out.")) {
+            error_setg(errp, "Parameter '%s' is unexpected", key);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool audio_help(CommandLine *cl, Opts *opts)
+{
+    if (!opts || !opts_ask_help(opts, "driver")) {
+        return false;
+    }
+    g_string_append(cl->output, "Available audio drivers:\nnone\n");
+    return true;
+}
+
+bool handle_audiodev(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, "driver", errp);
+    bool ok = audio_help(cl, opts) || (opts && audio_check(opts, false, errp));
+
+    if (ok && !cl->output->len && !opts_get(opts, "id")) {
+        error_setg(errp, "Parameter 'id' is missing");
         ok = false;
     }
+    opts_free(opts);
+    return ok;
+}
+
+bool handle_audio(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    Opts *opts = opts_parse(arg, "driver", errp);
+    bool ok = audio_help(cl, opts) || (opts && audio_check(opts, true, errp));
+
     opts_free(opts);
     return ok;
 }

@@ -19,7 +19,7 @@ static void replace(char **slot, const char *value)
     *slot = g_strdup(value);
 }
 
-/* ---- -machine, -accel ---- */
+/* ---- -machine ---- */
 
 static bool machine_help(CommandLine *cl, GError **errp)
 {
@@ -58,48 +58,6 @@ bool handle_machine(CommandLine *cl, const char *name, const char *arg, GError *
         for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
             opts_set(cl->machine, key, value); /* several -machine add up */
         }
-    }
-    opts_free(opts);
-    return ok;
-}
-
-/* "kvm:tcg": the first that works; tcg is what an interpreter of ours is called outside. */
-static bool accel_check(const char *list, GError **errp)
-{
-    g_auto(GStrv) names = g_strsplit(list, ":", -1);
-
-    for (char **n = names; *n; n++) {
-        if (strcmp(*n, "tcg") == 0) {
-            return true;
-        }
-    }
-    error_setg(errp, "invalid accelerator %s", names[0] ? names[0] : "");
-    return false;
-}
-
-bool handle_accel(CommandLine *cl, const char *name, const char *arg, GError **errp)
-{
-    static const char *const keys[] = { "accel", "thread", "tb-size", "split-wx",
-                                        "one-insn-per-tb", NULL };
-    static const char *const threads[] = { "single", "multi", NULL };
-    Opts *opts = opts_parse(arg, "accel", errp);
-
-    if (!opts) {
-        return false;
-    }
-    const char *accel = opts_get(opts, "accel");
-    bool ok = true;
-    if (opts_ask_help(opts, "accel")) {
-        g_string_append(cl->output, "Accelerators supported in QEMU binary:\ntcg\n");
-    } else if (!accel) {
-        error_setg(errp, "Parameter 'accel' is missing");
-        ok = false;
-    } else if (strcmp(accel, "kvm") == 0) {
-        ok = accel_check(accel, errp);
-    } else if (opts_only_keys(opts, keys, errp) && opts_value_in(opts, "thread", threads, errp)) {
-        opts_set(cl->machine, "accel", accel);
-    } else {
-        ok = false;
     }
     opts_free(opts);
     return ok;
@@ -446,10 +404,9 @@ bool cmdline_complete(CommandLine *cl, GError **errp)
 {
     MachineConfig *c = &cl->config;
     const MachineType *type = select_type(cl, errp);
-    const char *accel = opts_get(cl->machine, "accel");
 
-    if (!type || (accel && !accel_check(accel, errp)) ||
-        !check_machine_properties(cl, type, errp) || !complete_smp(cl, type, errp)) {
+    if (!type || !cmdline_choose_accel(cl, errp) || !check_machine_properties(cl, type, errp) ||
+        !complete_smp(cl, type, errp)) {
         return false;
     }
     c->machine_name = type->wire_name;

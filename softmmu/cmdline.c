@@ -91,6 +91,7 @@ CommandLine *cmdline_new(void)
     MachineConfig *c = &cl->config;
 
     cl->machine = opts_new();
+    cl->accels = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->chardevs = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->monitors = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->add_fds = g_ptr_array_new_with_free_func(cmd_item_free);
@@ -133,6 +134,7 @@ void cmdline_free(CommandLine *cl)
     config_clear(&cl->config);
     opts_free(cl->machine);
     opts_free(cl->sandbox);
+    g_ptr_array_free(cl->accels, TRUE);
     g_ptr_array_free(cl->chardevs, TRUE);
     g_ptr_array_free(cl->monitors, TRUE);
     g_ptr_array_free(cl->add_fds, TRUE);

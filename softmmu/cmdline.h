@@ -15,7 +15,8 @@ typedef struct CmdItem {
 
 typedef struct CommandLine {
     MachineConfig config;
-    Opts *machine;              /* all -machine and -accel machine properties, merged */
+    Opts *machine;              /* all -machine properties, merged */
+    GPtrArray *accels;          /* CmdItem: opts of -accel, in order */
     uint64_t mem_bytes;         /* 0: not given */
     uint64_t smp_cpus, smp_maxcpus, smp_sockets, smp_cores, smp_threads; /* 0: not given */
     GPtrArray *chardevs;        /* CmdItem: opts */
@@ -42,12 +43,15 @@ bool cmdline_parse(CommandLine *cl, int argc, char **argv, GError **errp);
 /** After cmdline_parse: machine type, RAM size, harts; fills what config still lacks. */
 bool cmdline_complete(CommandLine *cl, GError **errp);
 
+/** Part of cmdline_complete: config.accel, and in warnings what was passed over. */
+bool cmdline_choose_accel(CommandLine *cl, GError **errp);
+
 /* ---- for the files of option handlers ---- */
 
 typedef bool OptionHandler(CommandLine *cl, const char *name, const char *arg, GError **errp);
 OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_accel, handle_smp,
     handle_m, handle_mem_path, handle_accept, handle_accept_arg, handle_global, handle_boot,
-    handle_audiodev, handle_name, handle_uuid, handle_device, handle_object, handle_blockdev,
+    handle_audio, handle_audiodev, handle_name, handle_uuid, handle_device, handle_object, handle_blockdev,
     handle_drive, handle_display, handle_nographic, handle_vga, handle_netdev, handle_nic,
     handle_chardev, handle_bios, handle_kernel, handle_append, handle_initrd, handle_dtb,
     handle_add_fd, handle_serial, handle_parallel, handle_monitor, handle_qmp, handle_qmp_pretty,

@@ -45,7 +45,7 @@ static bool vcpu_wait(RISCVCPU *cpu)
 
     g_mutex_lock(&cpu->lock);
     while (!cpu->quit &&
-           (cpu->stop || (atomic_load(&cpu->halted) && !riscv_cpu_has_work(cpu)))) {
+           (cpu->stop || cpu->accel->idle || (atomic_load(&cpu->halted) && !riscv_cpu_has_work(cpu)))) {
         if (cpu->stop && !cpu->stopped) {
             cpu->stopped = true;
             g_cond_broadcast(&cpu->stopped_cond);
@@ -175,7 +175,8 @@ CPUList *cpus_new(Machine *machine, const char *model, unsigned count, GError **
 
     g_mutex_init(&list->throttle_lock);
     list->machine = machine;
-    list->accel = &accel_interp_ops;
+    list->accel = machine->config && machine->config->accel ? accel_find(machine->config->accel)
+                                                            : &accel_interp_ops;
     if (count < 1 || count > CPUS_MAX) {
         error_setg(errp,
                    "Invalid SMP CPUs %u. The max CPUs supported by machine 'virt' is %u", count,

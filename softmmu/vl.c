@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "accel/accel.h"
 #include "hw/boards.h"
 #include "migration/migration.h"
 #include "monitor/monitor.h"
@@ -239,6 +240,9 @@ static bool build_machine(Vl *vl, GError **errp)
 static bool build(Vl *vl, GError **errp)
 {
     build_core(&vl->machine, &vl->cl->config);
+    if (accel_find(vl->cl->config.accel)->idle) {
+        virtual_clock_set_stepped(vl->machine.clock);
+    }
     if (vl->cl->config.incoming) {
         runstate_set(vl->machine.runstate, RUN_STATE_INMIGRATE, NULL);
     }
@@ -352,10 +356,11 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
         *done = true;
         return true;
     }
-    print_warnings(vl);
     /* Known from the start: what would be refused later is refused before a guest waits for it. */
     vl->cl->config.spawn_denied = vl->cl->sandbox && sandbox_denies_spawn(vl->cl->sandbox);
-    return sandbox_possible(vl->cl->sandbox, errp) && cmdline_complete(vl->cl, errp) && add_defaults(vl->cl, errp) &&
+    bool complete = sandbox_possible(vl->cl->sandbox, errp) && cmdline_complete(vl->cl, errp);
+    print_warnings(vl);
+    return complete && add_defaults(vl->cl, errp) &&
            go_to_background(vl, errp) && open_log(vl->cl, errp) && build(vl, errp) &&
            start(vl, errp) && settle(vl, errp);
 }

@@ -25,6 +25,8 @@ int64_t virtual_clock_get_ns(VirtualClock *clock);
 /** Start, stop, set: BQL. Setting is allowed only while stopped. */
 void virtual_clock_start(VirtualClock *clock);
 void virtual_clock_stop(VirtualClock *clock);
+/** From now on start does nothing: only virtual_clock_step_to moves it (-accel qtest). Before the first start. */
+void virtual_clock_set_stepped(VirtualClock *clock);
 void virtual_clock_set_ns(VirtualClock *clock, int64_t ns);
 bool virtual_clock_running(VirtualClock *clock);
 /** Moves the clock forward to at least ns while stopped (qtest clock_step); fires what is due. BQL. */

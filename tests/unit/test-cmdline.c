@@ -122,6 +122,8 @@ static void test_values(void)
         { "-M virt -smp sockets=2,cores=2", 128 << 20, 4 },
         { "--machine type=virt-10.0 -accel tcg,thread=multi", 128 << 20, 1 },
         { "-M virt,acpi=off,aclint=off,aia=none,usb=off -machine accel=tcg", 128 << 20, 1 },
+        { "-M virt -audio none -audiodev none,id=x,in.voices=1 -audio driver=none,model=none",
+          128 << 20, 1 },
         { "-M none", 0, 1 },
         { "-M none -m 64", 64 << 20, 1 },
         { "-M virt -d int,unimp -nic none -net none -vga none -parallel none -k de", 128 << 20, 1 },
@@ -134,6 +136,31 @@ static void test_values(void)
         CommandLine *cl = parse_ok(cases[i].line);
         g_assert_cmpuint(cl->config.ram_bytes, ==, cases[i].ram);
         g_assert_cmpuint(cl->config.smp, ==, cases[i].smp);
+        cmdline_free(cl);
+    }
+}
+
+/* The accelerator that is taken, and what is said of those before it. */
+static void test_accels(void)
+{
+    static const struct { const char *line, *accel, *warnings; } cases[] = {
+        { "-M virt", "tcg", "" },
+        { "-M virt -accel tcg -accel foo", "tcg", "" },
+        { "-M virt -accel qtest -accel tcg", "qtest", "" },
+        { "-M virt -accel kvm,foo=1 -accel tcg", "tcg",
+          "-accel kvm,foo=1: invalid accelerator kvm\nfalling back to tcg\n" },
+        { "-M virt -accel kvm -accel hvf -accel qtest", "qtest",
+          "-accel kvm: invalid accelerator kvm\n-accel hvf: invalid accelerator hvf\n"
+          "falling back to qtest\n" },
+        { "-M virt,accel=kvm:tcg", "tcg", "invalid accelerator kvm\nfalling back to tcg\n" },
+        { "-M virt,accel=tcg:foo", "tcg", "invalid accelerator foo\nfalling back to tcg\n" },
+        { "-M virt,accel=tcg:qtest", "tcg", "" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        CommandLine *cl = parse_ok(cases[i].line);
+        g_assert_cmpstr(cl->config.accel, ==, cases[i].accel);
+        g_assert_cmpstr(cl->warnings->str, ==, cases[i].warnings);
         cmdline_free(cl);
     }
 }
@@ -157,11 +184,19 @@ static void test_bad(void)
         { "-M virt,aia=aplic", "'aia=aplic' is not supported" },
         { "-M virt,mem-merge=x", "Parameter 'mem-merge' expects 'on' or 'off'" },
         { "-M virt,accel=kvm", "invalid accelerator kvm" },
-        { "-M virt,accel=kvm:foo", "invalid accelerator kvm" },
+        { "-M virt,accel=kvm:foo", "invalid accelerator foo" },
+        { "-M virt,accel=", "no accelerator found" },
+        { "-M virt,accel=tcg -accel tcg", "-accel and \"-machine accel=\" options are incompatible" },
+        { "-M virt -accel kvm -accel tcg,foo=1", "-accel tcg,foo=1: Property 'tcg-accel.foo' not found" },
+        { "-M virt -accel qtest,foo=1", "Property 'qtest-accel.foo' not found" },
+        { "-M virt -audio none,model=hda", "Unknown sound card name `hda'" },
+        { "-M virt -audio foo", "Parameter 'driver' does not accept value 'foo'" },
+        { "-M virt -audiodev none,id=x,foo=1", "Parameter 'foo' is unexpected" },
+        { "-M virt -audiodev none", "Parameter 'id' is missing" },
         { "-M virt -accel foo", "invalid accelerator foo" },
         { "-M virt -accel kvm", "-accel kvm: invalid accelerator kvm" },
-        { "-M virt -accel tcg,thread=many", "Parameter 'thread' does not accept value 'many'" },
-        { "-M virt -accel tcg,foo=1", "Invalid parameter 'foo'" },
+        { "-M virt -accel tcg,thread=many", "Invalid 'thread' setting many" },
+        { "-M virt -accel tcg,foo=1", "Property 'tcg-accel.foo' not found" },
         { "-M virt -m foo", "-m foo: Parameter 'size' expects a non-negative number" },
         { "-M virt -m -5", "Parameter 'size' expects" },
         { "-M virt -m 99999999999999999999", "Parameter 'size' expects" },
@@ -363,6 +398,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/libvirt-domain", test_libvirt_domain);
     g_test_add_func("/cmdline/libvirt-probe", test_libvirt_probe);
     g_test_add_func("/cmdline/values", test_values);
+    g_test_add_func("/cmdline/accels", test_accels);
     g_test_add_func("/cmdline/bad", test_bad);
     g_test_add_func("/cmdline/help", test_help);
     g_test_add_func("/cmdline/alias", test_alias);
