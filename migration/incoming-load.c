@@ -338,9 +338,7 @@ void incoming_load_init(IncomingLoad *l, Migration *m, MigrationCaps caps, Strea
     l->ram = make_loader(m, caps);
     l->sections = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     load_name(l, "header");
-    if (channel) {
-        channel_set_wait_hook(channel, lock_bql_hook, l);
-    }
+    stream_reader_set_wait_hook(r, lock_bql_hook, l);
 }
 
 void incoming_load_clear(IncomingLoad *l)

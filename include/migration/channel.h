@@ -15,13 +15,26 @@
 
 typedef struct Channel Channel;
 
+/**
+ * fn(opaque, true) before a read has to wait for the peer and fn(opaque,
+ * false) when it need not any more, both on the reading thread: to let go of
+ * a lock meanwhile.
+ */
+typedef struct ChannelWaitHook {
+    void (*fn)(void *opaque, bool waiting);
+    void *opaque;
+} ChannelWaitHook;
+
 /** What a leaf implements; every member is required. */
 typedef struct ChannelOps {
     const char *kind;   /* "tcp", "unix", "fd", "exec", "file" */
     /** Writes some bytes (>0), or -1 with errp. Blocks. Interrupted by shutdown (-1). */
     ssize_t (*writev)(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
-    /** Reads some bytes (>0), 0 at end, -1 with errp. Blocks. Interrupted by shutdown. */
-    ssize_t (*read)(Channel *c, void *buf, size_t len, GError **errp);
+    /**
+     * Reads some bytes (>0), 0 at end, -1 with errp. Blocks, with hook (may be
+     * NULL) around the wait. Interrupted by shutdown.
+     */
+    ssize_t (*read)(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook, GError **errp);
     /** channel_complete. */
     bool (*complete)(Channel *c, GError **errp);
     /** channel_describe_end. */
@@ -47,6 +60,9 @@ const char *channel_type(const Channel *c);
 ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
 ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp);
+/** channel_read with a hook around its waits; hook may be NULL. */
+ssize_t channel_read_hooked(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                            GError **errp);
 bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* short = error */
 /**
  * Nothing more will be written: the peer sees the end of what it reads, what
@@ -72,13 +88,6 @@ void channel_shutdown(Channel *c);
  * (SIGTERM, then SIGKILL), and left alone otherwise.
  */
 bool channel_close(Channel *c, GError **errp);
-
-/**
- * hook(opaque, true) before a read or write of c has to wait for the peer and
- * hook(opaque, false) when it need not any more, both on the waiting thread:
- * to let go of a lock meanwhile. Set before another thread uses c.
- */
-void channel_set_wait_hook(Channel *c, void (*hook)(void *opaque, bool waiting), void *opaque);
 
 /* Parsed address: from a URI or from QMP "channels". */
 typedef struct ChannelAddress {

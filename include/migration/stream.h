@@ -58,6 +58,13 @@ struct Channel *stream_writer_channel(StreamWriter *w);
 StreamReader *stream_reader_new(struct Channel *channel);
 StreamReader *stream_reader_new_memory(const void *buf, size_t len);    /* buf must outlive it */
 void stream_reader_free(StreamReader *r);
+/**
+ * fn(opaque, true) before this reader has to wait for the peer and fn(opaque,
+ * false) when it need not any more, both on the reading thread: to let go of
+ * a lock meanwhile. fn NULL: none. Readers of memory never wait.
+ */
+void stream_reader_set_wait_hook(StreamReader *r, void (*fn)(void *opaque, bool waiting),
+                                 void *opaque);
 
 /** All return 0 after an error or at end of stream, and set the sticky error. */
 uint8_t stream_get_u8(StreamReader *r);

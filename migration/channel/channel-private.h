@@ -18,8 +18,6 @@ struct Channel {
     bool is_socket;         /* both directions are one socket */
     bool seekable;
     bool return_path;
-    void (*wait_hook)(void *opaque, bool waiting);     /* NULL: none */
-    void *wait_opaque;
     /* any thread, atomic */
     int shut;
 };
@@ -36,7 +34,8 @@ void channel_finish(Channel *c);
 
 /* Ops that do for every descriptor. */
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
-ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp);
+ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                        GError **errp);
 bool channel_fd_complete(Channel *c, GError **errp);
 char *channel_fd_describe_end(Channel *c);
 void channel_fd_shutdown(Channel *c);

@@ -118,23 +118,17 @@ static const char *channel_noun(const Channel *c)
     return c->is_socket ? "socket" : c->seekable ? "file" : "pipe";
 }
 
-/* channel_wait with the owner's hook around it. */
-static bool channel_wait_hooked(Channel *c, int fd, short events, GError **errp)
+/* channel_wait with the reader's hook around it. */
+static bool wait_to_read(Channel *c, const ChannelWaitHook *hook, GError **errp)
 {
-    if (c->wait_hook) {
-        c->wait_hook(c->wait_opaque, true);
+    if (hook) {
+        hook->fn(hook->opaque, true);
     }
-    bool ok = channel_wait(fd, events, c->wake_fd, errp);
-    if (c->wait_hook) {
-        c->wait_hook(c->wait_opaque, false);
+    bool ok = channel_wait(c->rfd, POLLIN, c->wake_fd, errp);
+    if (hook) {
+        hook->fn(hook->opaque, false);
     }
     return ok;
-}
-
-void channel_set_wait_hook(Channel *c, void (*hook)(void *opaque, bool waiting), void *opaque)
-{
-    c->wait_hook = hook;
-    c->wait_opaque = opaque;
 }
 
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
@@ -166,14 +160,15 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             }
             return -1;
         }
-        if (!channel_wait_hooked(c, c->wfd, POLLOUT, errp)) {
+        if (!channel_wait(c->wfd, POLLOUT, c->wake_fd, errp)) {
             error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
             return -1;
         }
     }
 }
 
-ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
+ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                        GError **errp)
 {
     if (c->rfd < 0) {
         error_setg(errp, "Unable to read from '%s': It is open for writing only", c->name);
@@ -194,7 +189,7 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, GError **errp)
             error_setg_errno(errp, errno, "Unable to read from %s", channel_noun(c));
             return -1;
         }
-        if (!channel_wait_hooked(c, c->rfd, POLLIN, errp)) {
+        if (!wait_to_read(c, hook, errp)) {
             error_prepend(errp, "Unable to read from %s: ", channel_noun(c));
             return -1;
         }
@@ -302,7 +297,13 @@ bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp)
 
 ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp)
 {
-    return c->ops->read(c, buf, len, errp);
+    return c->ops->read(c, buf, len, NULL, errp);
+}
+
+ssize_t channel_read_hooked(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                            GError **errp)
+{
+    return c->ops->read(c, buf, len, hook, errp);
 }
 
 bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
@@ -310,7 +311,7 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
     size_t done = 0;
 
     while (done < len) {
-        ssize_t n = c->ops->read(c, (char *)buf + done, len - done, errp);
+        ssize_t n = c->ops->read(c, (char *)buf + done, len - done, NULL, errp);
         if (n < 0) {
             return false;
         }

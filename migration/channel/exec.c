@@ -121,10 +121,11 @@ static ssize_t exec_writev(Channel *c, const struct iovec *iov, int iovcnt, GErr
     return n;
 }
 
-static ssize_t exec_read(Channel *c, void *buf, size_t len, GError **errp)
+static ssize_t exec_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                         GError **errp)
 {
     ExecChannel *e = (ExecChannel *)c;
-    ssize_t n = channel_fd_read(c, buf, len, errp);
+    ssize_t n = channel_fd_read(c, buf, len, hook, errp);
 
     /* The end of a failed command's output is not the end of a stream. */
     if (n == 0 && exec_reap(e, EXEC_STATUS_WAIT_MS) && exec_status_error(e, errp)) {

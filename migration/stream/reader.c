@@ -21,6 +21,7 @@ struct StreamReader {
     /* set once */
     Channel *channel;           /* NULL: memory */
     /* owner thread only */
+    ChannelWaitHook hook;       /* fn NULL: none */
     uint8_t *own;               /* the buffer of a channel's reader */
     const uint8_t *data;        /* own, or the caller's memory */
     size_t pos, len;            /* data[pos..len) is not consumed yet */
@@ -56,6 +57,17 @@ void stream_reader_free(StreamReader *r)
     }
 }
 
+void stream_reader_set_wait_hook(StreamReader *r, void (*fn)(void *opaque, bool waiting),
+                                 void *opaque)
+{
+    r->hook = (ChannelWaitHook){ fn, opaque };
+}
+
+static ssize_t reader_get(StreamReader *r, void *buf, size_t len)
+{
+    return channel_read_hooked(r->channel, buf, len, r->hook.fn ? &r->hook : NULL, &r->err);
+}
+
 /* Makes want bytes available at pos; false at end of stream or error. */
 static bool reader_fill(StreamReader *r, size_t want)
 {
@@ -68,8 +80,7 @@ static bool reader_fill(StreamReader *r, size_t want)
         r->pos = 0;
     }
     while (r->len - r->pos < want && !r->eof && !r->err) {
-        ssize_t n = channel_read(r->channel, r->own + r->len, READER_BUFFER_BYTES - r->len,
-                                 &r->err);
+        ssize_t n = reader_get(r, r->own + r->len, READER_BUFFER_BYTES - r->len);
         if (n > 0) {
             r->len += n;
         } else if (n == 0) {
@@ -108,7 +119,7 @@ static size_t reader_direct(StreamReader *r, uint8_t *buf, size_t len)
     size_t done = 0;
 
     while (done < len && !r->eof && !r->err) {
-        ssize_t n = channel_read(r->channel, buf + done, len - done, &r->err);
+        ssize_t n = reader_get(r, buf + done, len - done);
         if (n > 0) {
             done += n;
             r->offset += n;

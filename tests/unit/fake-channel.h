@@ -41,11 +41,17 @@ static ssize_t fake_writev(Channel *c, const struct iovec *iov, int iovcnt, GErr
     return done;
 }
 
-static ssize_t fake_read(Channel *c, void *buf, size_t len, GError **errp)
+/* Always has to wait, for as long as nothing. */
+static ssize_t fake_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
+                         GError **errp)
 {
     FakeChannel *f = (FakeChannel *)c;
     size_t n = MIN(MIN(len, f->piece), f->in_len - f->in_pos);
 
+    if (hook) {
+        hook->fn(hook->opaque, true);
+        hook->fn(hook->opaque, false);
+    }
     f->calls++;
     if (f->in_pos >= f->fail_after) {
         error_setg(errp, "Unable to read from socket: Connection reset by peer");

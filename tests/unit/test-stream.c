@@ -262,9 +262,40 @@ static void test_not_seekable(void)
     channel_close(&f->base, NULL);
 }
 
+static void count_waits(void *opaque, bool waiting)
+{
+    int *depth = opaque;
+
+    depth[0] += waiting ? 1 : -1;
+    depth[1]++;
+    g_assert_cmpint(depth[0], ==, waiting);
+}
+
+/* The hook is the reader's: another reader of the same channel has its own or none. */
+static void test_wait_hook(void)
+{
+    FakeChannel *f = fake_channel_new(one_of_each, sizeof(one_of_each), 4);
+    StreamReader *r = stream_reader_new(&f->base);
+    int depth[2] = { 0, 0 };
+    char byte;
+
+    stream_reader_set_wait_hook(r, count_waits, depth);
+    g_assert_cmphex(stream_get_be32(r), ==, STREAM_MAGIC);
+    g_assert_cmpint(depth[1], >, 0);
+    int waits = depth[1];
+    g_assert_cmpint(channel_read(&f->base, &byte, 1, NULL), ==, 1);
+    g_assert_cmpint(depth[1], ==, waits);
+    stream_reader_set_wait_hook(r, NULL, NULL);
+    stream_get_be64(r);
+    g_assert_cmpint(depth[1], ==, waits);
+    stream_reader_free(r);
+    channel_close(&f->base, NULL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/stream/wait-hook", test_wait_hook);
     g_test_add_func("/stream/bytes", test_bytes);
     g_test_add_func("/stream/read-back", test_read_back);
     g_test_add_func("/stream/memory", test_memory);
