@@ -7,6 +7,7 @@
  */
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "migration/channel-set.h"
 #include "migration/control/return-path.h"
 #include "migration/incoming.h"
 #include "migration/migration-private.h"
@@ -21,17 +22,18 @@ struct Incoming {
     MigrationCaps caps;
     bool exit_on_error;
     GThread *thread;
+    ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
 
     GMutex lock;
     /* protected by lock */
     ChannelListener *listener;  /* NULL once the peer is there */
-    Channel *channel;           /* NULL before and after */
     bool ended;                 /* incoming_free wants the thread to end */
     GError *error;
     int tid;
     SwitchoverTimes times;
 
     /* incoming thread only */
+    Channel *channel;           /* the main one of channels; NULL before and after */
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel; NULL as that is */
 };
@@ -89,11 +91,9 @@ static bool finish(Incoming *in, GError **errp)
 
 static void let_go_of_channel(Incoming *in)
 {
-    g_mutex_lock(&in->lock);
-    Channel *c = g_steal_pointer(&in->channel);
-    g_mutex_unlock(&in->lock);
     return_path_writer_free(g_steal_pointer(&in->answers));
-    channel_close(c, NULL);
+    in->channel = NULL;
+    channel_set_close_all(in->channels, NULL);
 }
 
 static void quit_failed(void *opaque)
@@ -128,17 +128,14 @@ static bool accept_peer(Incoming *in, GError **errp)
 
     g_mutex_lock(&in->lock);
     ChannelListener *l = g_steal_pointer(&in->listener);
-    in->channel = c;
-    if (c && in->ended) {
-        channel_shutdown(c);
-    }
     g_mutex_unlock(&in->lock);
     channel_listener_free(l);
-    if (c) {
+    if (c && channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, errp)) {
+        in->channel = c;
         in->answers = return_path_writer_new(c);
         trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
     }
-    return c && migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
+    return in->channel && migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
 }
 
 static bool load_from_channel(Incoming *in, GError **errp)
@@ -207,6 +204,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     in->caps = migration_options_caps(m->options);
     in->exit_on_error = exit_on_error;
     in->listener = listener;
+    in->channels = channel_set_new();
     g_mutex_init(&in->lock);
     m->incoming = in;
     migration_state_move(&m->in_state, MIGRATION_EVENT_START, NULL);
@@ -260,6 +258,16 @@ void incoming_times(Incoming *in, SwitchoverTimes *t)
     g_mutex_unlock(&in->lock);
 }
 
+void incoming_yank(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    if (in->listener) {
+        channel_listener_shutdown(in->listener);
+    }
+    g_mutex_unlock(&in->lock);
+    channel_set_shutdown_all(in->channels);
+}
+
 void incoming_free(Incoming *in)
 {
     if (!in) {
@@ -267,13 +275,8 @@ void incoming_free(Incoming *in)
     }
     g_mutex_lock(&in->lock);
     in->ended = true;
-    if (in->listener) {
-        channel_listener_shutdown(in->listener);
-    }
-    if (in->channel) {
-        channel_shutdown(in->channel);
-    }
     g_mutex_unlock(&in->lock);
+    incoming_yank(in);
     bool locked = bql_locked(in->machine->loop);
     if (locked) {
         bql_unlock(in->machine->loop);
@@ -283,6 +286,7 @@ void incoming_free(Incoming *in)
         bql_lock(in->machine->loop);
     }
     g_clear_error(&in->error);
+    channel_set_free(in->channels);
     g_mutex_clear(&in->lock);
     g_free(in);
 }

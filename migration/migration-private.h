@@ -96,6 +96,8 @@ typedef struct OutgoingView {
 bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp);
 /** Cancels if it runs. Main thread, BQL. */
 void outgoing_cancel(Outgoing *o);
+/** Ends its connections, also those to come, as if the network had: it fails. Any thread. */
+void outgoing_yank(Outgoing *o);
 /** migrate-continue. False if it is not in state. Main thread, BQL. */
 bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp);
 /** xbzrle-cache-size changed. Main thread. */
@@ -124,6 +126,8 @@ bool incoming_exits_on_error(const Incoming *in);
 /** Why it failed, or NULL; caller frees. */
 char *incoming_error(Incoming *in);
 int incoming_thread_id(Incoming *in);
+/** Ends its connections, as if the network had: it fails. Any thread. */
+void incoming_yank(Incoming *in);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Ends and joins the thread. BQL held, dropped while waiting. */

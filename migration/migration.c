@@ -205,6 +205,26 @@ void migration_cancel(Migration *m)
     }
 }
 
+static bool incoming_is_active(const Migration *m)
+{
+    return m->incoming && migration_status_is_running(migration_state_get(&m->in_state));
+}
+
+bool migration_may_yank(const Migration *m)
+{
+    return migration_is_active(m) || incoming_is_active(m);
+}
+
+void migration_yank(Migration *m)
+{
+    if (migration_is_active(m)) {
+        outgoing_yank(m->outgoing);
+    }
+    if (incoming_is_active(m)) {
+        incoming_yank(m->incoming);
+    }
+}
+
 void migration_shutdown(Migration *m)
 {
     migration_cancel(m);

@@ -22,8 +22,9 @@ static bool take_descriptor(Outgoing *o, GError **errp)
     }
     if (o->addr->kind == CHANNEL_FD) {
         o->channel = channel_connect(o->addr, -1, errp);
+        return o->channel && channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp);
     }
-    return o->addr->kind != CHANNEL_FD || o->channel;
+    return true;
 }
 
 bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
@@ -37,6 +38,7 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
     o->dialect = migration_dialect(m);
     o->ram_id = o->dialect == DIALECT_QEMU_7_2 ? SECTION_ID_RAM_7_2 : SECTION_ID_RAM_10_0;
     o->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    o->channels = channel_set_new();
     o->start_us = g_get_monotonic_time();
     o->guest_ran = runstate_is_running(m->machine->runstate);
     o->expected_downtime_ms = migration_options_params(m->options).downtime_limit;
@@ -58,22 +60,25 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
     return o->thread != NULL;
 }
 
-void outgoing_cancel(Outgoing *o)
+void outgoing_yank(Outgoing *o)
 {
     uint64_t one = 1;
 
+    channel_set_shutdown_all(o->channels);
+    if (write(o->cancel_fd, &one, sizeof(one)) < 0) {
+        /* it is readable already */
+    }
+}
+
+void outgoing_cancel(Outgoing *o)
+{
     if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_CANCEL, NULL)) {
         return; /* nothing runs, or it is being cancelled already */
     }
     trace_migrate_cancel();
     g_mutex_lock(&o->lock);
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
-    if (o->channel) {
-        channel_shutdown(o->channel);
-    }
-    if (write(o->cancel_fd, &one, sizeof(one)) < 0) {
-        /* it is readable already */
-    }
+    outgoing_yank(o);
     g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
 }
@@ -197,9 +202,7 @@ void outgoing_free(Outgoing *o)
             bql_lock(o->machine->loop);
         }
     }
-    if (o->channel) {
-        channel_close(o->channel, NULL);
-    }
+    channel_set_free(o->channels);
     if (o->description) {
         json_object_put(o->description);
     }

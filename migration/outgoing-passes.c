@@ -226,7 +226,7 @@ static void keep_rate(Outgoing *o)
         trace_migration_rate_limit_pre(wait);
     }
     g_mutex_lock(&o->lock);
-    while (wait > 0 && !o->cancelled && !o->kicked &&
+    while (wait > 0 && !o->cancelled && !o->kicked && !o->way_back_ended &&
            g_cond_wait_until(&o->wake, &o->lock, now + wait)) {
         /* woken for something else */
     }

@@ -3,6 +3,7 @@
 #ifndef MIGRATION_OUTGOING_PRIVATE_H
 #define MIGRATION_OUTGOING_PRIVATE_H
 
+#include "migration/channel-set.h"
 #include "migration/control/policy.h"
 #include "migration/control/rate.h"
 #include "migration/control/return-path.h"
@@ -18,14 +19,15 @@ struct Outgoing {
     uint32_t ram_id;
     GThread *thread;
     int cancel_fd;              /* eventfd: ends a connect */
+    ChannelSet *channels;       /* the migration thread fills and closes it, anybody may shut it */
 
     GMutex lock;
     GCond wake;                 /* cancelled, continued, rate changed */
     /* protected by lock */
-    Channel *channel;           /* NULL before connect and after the end */
-    RamSaver *saver;            /* the same */
+    RamSaver *saver;            /* NULL before setup and after the end */
     bool cancelled;             /* read without lock too */
     bool continued, kicked;
+    bool way_back_ended;        /* the destination says no more */
     RamStats last_ram;          /* when there is no saver any more */
     bool guest_ran;             /* when it started: else all is sent in "downtime" */
     bool has_ram;
@@ -41,6 +43,7 @@ struct Outgoing {
     int tid;
 
     /* migration thread only */
+    Channel *channel;           /* the main one of channels; NULL before connect and after the end */
     StreamWriter *w;
     ReturnPath *rp;
     RateLimit rate;

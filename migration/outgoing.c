@@ -41,14 +41,40 @@ static bool outgoing_cancelled(Outgoing *o)
     return yes;
 }
 
+/* Before everything is sent there is no verdict to come: whatever ends the talk ends the migration. */
+static bool check_way_back(Outgoing *o, GError **errp)
+{
+    ReturnPathState state = o->rp ? return_path_state(o->rp) : RETURN_PATH_OPEN;
+
+    if (state == RETURN_PATH_ACCEPTED) {
+        error_setg(errp, "return path: the destination accepted before everything was sent");
+    } else if (state != RETURN_PATH_OPEN) {
+        return_path_error(o->rp, errp);
+    }
+    return state == RETURN_PATH_OPEN;
+}
+
 bool outgoing_check_cancelled(Outgoing *o, GError **errp)
 {
     if (outgoing_cancelled(o)) {
         error_setg(errp, "Operation was cancelled");
         return false;
     }
-    return true;
+    return check_way_back(o, errp);
 }
+
+/* On the return path thread: whoever sleeps looks again. */
+static void way_back_changed(void *opaque)
+{
+    Outgoing *o = opaque;
+
+    g_mutex_lock(&o->lock);
+    o->way_back_ended = true;
+    g_cond_broadcast(&o->wake);
+    g_mutex_unlock(&o->lock);
+}
+
+static const ReturnPathOps return_path_ops = { .changed = way_back_changed };
 
 static void note_step(Outgoing *o, SwitchoverStep step)
 {
@@ -140,16 +166,12 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
 
 static bool outgoing_connect(Outgoing *o, GError **errp)
 {
-    Channel *c = NULL;
-
     if (!o->channel) {
-        c = channel_connect(o->addr, o->cancel_fd, errp);
-        if (!c) {
+        o->channel = channel_connect(o->addr, o->cancel_fd, errp);
+        if (!o->channel ||
+            !channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp)) {
             return false;
         }
-        g_mutex_lock(&o->lock);
-        o->channel = c;
-        g_mutex_unlock(&o->lock);
     }
     trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);
@@ -189,7 +211,7 @@ static void open_return_path(Outgoing *o)
     uint32_t ping = GUINT32_TO_BE(1);
 
     trace_open_return_path_on_source();
-    o->rp = return_path_new(o->channel, NULL, NULL);
+    o->rp = return_path_new(o->channel, &return_path_ops, o);
     trace_savevm_send_open_return_path();
     outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
     trace_savevm_send_ping(1);
@@ -252,7 +274,7 @@ static bool stop_guest(Outgoing *o, GError **errp)
 static bool wait_for_continue(Outgoing *o, GError **errp)
 {
     g_mutex_lock(&o->lock);
-    while (!o->continued && !o->cancelled) {
+    while (!o->continued && !o->cancelled && !o->way_back_ended) {
         g_cond_wait(&o->wake, &o->lock);
     }
     g_mutex_unlock(&o->lock);
@@ -353,10 +375,8 @@ static bool wait_for_verdict(Outgoing *o, GError **errp)
     if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
         return false;
     }
-    g_mutex_lock(&o->lock);
-    Channel *c = g_steal_pointer(&o->channel);
-    g_mutex_unlock(&o->lock);
-    return channel_close(c, errp);
+    o->channel = NULL;
+    return channel_set_close_all(o->channels, errp);
 }
 
 static bool outgoing_complete(Outgoing *o, GError **errp)
@@ -423,19 +443,13 @@ static void find_cause(Outgoing *o, GError **err)
 
 static void let_go_of_channel(Outgoing *o)
 {
-    g_mutex_lock(&o->lock);
-    Channel *c = o->channel;
-    if (c && !o->committed) {
-        channel_shutdown(c);
-    }
-    o->channel = NULL;
-    g_mutex_unlock(&o->lock);
-    if (c && o->committed) {
-        channel_shutdown(c);    /* the verdict is in; nothing more is to come */
+    if (!o->committed) {
+        channel_set_shutdown_all(o->channels);  /* else the return path thread has read its last */
     }
     return_path_free(g_steal_pointer(&o->rp));
     stream_writer_free(g_steal_pointer(&o->w));
-    channel_close(c, NULL);
+    o->channel = NULL;
+    channel_set_close_all(o->channels, NULL);
 }
 
 static void let_go_of_ram(Outgoing *o)

@@ -37,6 +37,13 @@ bool migration_incoming_set_autostart(Migration *m, bool autostart);
 
 /** True while an outgoing migration is in a running state (monitor checks, quit). */
 bool migration_is_active(const Migration *m);
+/** True if migration_yank has something to end: an outgoing or incoming migration under way. Main thread. */
+bool migration_may_yank(const Migration *m);
+/**
+ * yank: ends all connections of the migration under way, as if the network
+ * had: it fails as it would then. Does not wait. Main thread; the BQL is not needed.
+ */
+void migration_yank(Migration *m);
 /** Stops it for process exit: like migrate_cancel, waits. BQL held, dropped while waiting. */
 void migration_shutdown(Migration *m);
 

@@ -500,6 +500,56 @@ static void test_cancel_before_verdict(Fixture *f, gconstpointer unused)
     assert_source_unharmed(f, RUN_STATE_RUNNING);
 }
 
+/* ---- connections that end by themselves ---- */
+
+/* Only the way back is cut; the source, which waits for something else, notices all the same. */
+static void test_way_back_cut(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "return-path");
+    set_cap(f->src, "pause-before-switchover");
+    start(f->src, "exec:exec >&-; cat > /dev/null");
+    wait_out(f, MIGRATION_STATUS_FAILED);
+    g_autofree char *got = out_error(f);
+    g_assert_nonnull(strstr(got, "Unexpected end after 0 of 4 bytes"));
+    assert_source_unharmed(f, RUN_STATE_RUNNING);
+}
+
+static void yank(Fixture *f)
+{
+    tiny_lock(f->src);
+    g_assert_true(migration_may_yank(f->src->machine.migration));
+    migration_yank(f->src->machine.migration);
+    tiny_unlock(f->src);
+    wait_out(f, MIGRATION_STATUS_FAILED);
+    g_assert_false(migration_may_yank(f->src->machine.migration));
+    assert_source_unharmed(f, RUN_STATE_RUNNING);
+}
+
+/* In setup, in a pass, in a blocked write, and while it waits for migrate-continue. */
+static void test_yank(Fixture *f, gconstpointer unused)
+{
+    int fd = deaf_peer(f);
+
+    start_guest(f->src);
+    g_assert_false(migration_may_yank(f->src->machine.migration));
+    for (int i = 0; i < 5; i++) {
+        start(f->src, f->unix_uri);
+        g_usleep(i * 5000);
+        yank(f);
+    }
+    close(fd);
+    g_autofree char *sock = g_build_filename(f->dir, "sock", NULL);
+    g_unlink(sock);
+    set_cap(f->src, "return-path");
+    set_cap(f->src, "pause-before-switchover");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_PRE_SWITCHOVER);
+    yank(f);
+    wait_in(f, MIGRATION_STATUS_FAILED);
+}
+
 /* The link stalls in the middle of a device section: nobody may have to wait for the big lock. */
 static void test_stalled_device(Fixture *f, gconstpointer unused)
 {
@@ -609,6 +659,8 @@ int main(int argc, char **argv)
     ADD("cancel/blocked", DIALECT_QEMU_7_2, test_cancel_blocked);
     ADD("cancel/paused", DIALECT_QEMU_7_2, test_cancel_while_paused);
     ADD("cancel/before-verdict", DIALECT_QEMU_10_0, test_cancel_before_verdict);
+    ADD("way-back-cut", DIALECT_QEMU_7_2, test_way_back_cut);
+    ADD("yank", DIALECT_QEMU_7_2, test_yank);
     ADD("stalled-device", DIALECT_QEMU_7_2, test_stalled_device);
     ADD("rate-limit", DIALECT_QEMU_7_2, test_rate_limit);
     ADD("waits-for-destination", DIALECT_QEMU_7_2, test_waits_for_destination);
