@@ -8,7 +8,7 @@
 #include <string.h>
 #include "hw/balloon.h"
 #include "hw/core/device.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-mmio.h"
 
 #define CONFIG_BYTES 16
 #define PFNS_MAX 65536          /* of one buffer; Linux sends 256 */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "hw/block-backend.h"
 #include "hw/core/device.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-mmio.h"
 
 #define SECTOR 512
 #define SECTOR_BITS 9

@@ -4,6 +4,7 @@
  * virtio 1.x 4.2 and machine-virt 5. The board makes the slots; devices
  * plug into them. An empty slot answers with device id 0.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hw/virtio/virtio-mmio.h"
@@ -27,17 +28,11 @@ enum {
 
 /* ---- interrupts ---- */
 
-void virtio_slot_update_irq(VirtIOSlot *slot)
+static void slot_update_irq(VirtIOTransport *transport)
 {
-    if (slot) {
-        irq_line_set(&slot->irq, slot->dev && slot->dev->isr != 0);
-    }
-}
+    VirtIOSlot *slot = (VirtIOSlot *)transport;
 
-void virtio_slot_interrupt(VirtIOSlot *slot, uint8_t bits)
-{
-    slot->dev->isr |= bits;
-    virtio_slot_update_irq(slot);
+    irq_line_set(&slot->irq, slot->dev && slot->dev->isr != 0);
 }
 
 /* ---- reset ---- */
@@ -49,8 +44,10 @@ static void slot_soft_reset(VirtIOSlot *slot)
     memset(slot->queues, 0, sizeof(slot->queues));
 }
 
-void virtio_slot_reset(VirtIOSlot *slot)
+static void slot_reset(VirtIOTransport *transport)
 {
+    VirtIOSlot *slot = (VirtIOSlot *)transport;
+
     slot->host_features_sel = slot->guest_features_sel = 0;
     slot->guest_page_shift = 0;
     slot_soft_reset(slot);
@@ -82,7 +79,7 @@ static void write_queue_num(VirtIOSlot *slot, uint32_t value)
     if (!vq || !queue_size_ok(value)) {
         return;
     }
-    if (slot->legacy) {
+    if (slot->transport.legacy) {
         vq->num = value;
         virtqueue_update_legacy(vq);
     } else {
@@ -144,7 +141,7 @@ static void write_status(VirtIOSlot *slot, uint8_t value)
 {
     VirtIODevice *dev = slot->dev;
 
-    if (!slot->legacy && (value & VIRTIO_STATUS_FEATURES_OK) &&
+    if (!slot->transport.legacy && (value & VIRTIO_STATUS_FEATURES_OK) &&
         !(dev->status & VIRTIO_STATUS_FEATURES_OK)) {
         virtio_set_features(dev, join(slot->guest_features));
     }
@@ -159,7 +156,7 @@ static void write_driver_features(VirtIOSlot *slot, uint32_t value)
 {
     VirtIODevice *dev = slot->dev;
 
-    if (slot->legacy) {
+    if (slot->transport.legacy) {
         if (slot->guest_features_sel == 0) {
             virtio_set_features(dev, value);
         }
@@ -172,7 +169,7 @@ static uint32_t read_device_features(const VirtIOSlot *slot)
 {
     uint64_t features = slot->dev->host_features;
 
-    if (slot->legacy) {
+    if (slot->transport.legacy) {
         return slot->host_features_sel == 0 ? (uint32_t)features : 0;
     }
     return slot->host_features_sel == 0 ? (uint32_t)features
@@ -192,15 +189,15 @@ static uint32_t read_reg(VirtIOSlot *slot, uint64_t offset)
     case REG_QUEUE_NUM_MAX:
         return vq ? VIRTQUEUE_SIZE_MAX : 0;
     case REG_QUEUE_PFN:
-        return slot->legacy && vq ? vq->desc >> slot->guest_page_shift : 0;
+        return slot->transport.legacy && vq ? vq->desc >> slot->guest_page_shift : 0;
     case REG_QUEUE_READY:
-        return !slot->legacy && vq ? selected_staging(slot)->enabled : 0;
+        return !slot->transport.legacy && vq ? selected_staging(slot)->enabled : 0;
     case REG_INTERRUPT_STATUS:
         return dev->isr;
     case REG_STATUS:
         return dev->status;
     case REG_CONFIG_GENERATION:
-        return slot->legacy ? 0 : dev->config_generation;
+        return slot->transport.legacy ? 0 : dev->config_generation;
     default:
         return 0;
     }
@@ -211,7 +208,7 @@ static void write_ring_address(VirtIOSlot *slot, uint64_t offset, uint32_t value
     VirtIOMMIOQueue *staging = selected_staging(slot);
     unsigned word = offset >> 2 & 1;
 
-    if (slot->legacy) {
+    if (slot->transport.legacy) {
         return;
     }
     switch (offset & ~4ULL) {
@@ -231,7 +228,7 @@ static void write_ring_address(VirtIOSlot *slot, uint64_t offset, uint32_t value
 
 static void write_guest_page_size(VirtIOSlot *slot, uint32_t value)
 {
-    if (slot->legacy) {
+    if (slot->transport.legacy) {
         slot->guest_page_shift = value ? __builtin_ctz(value) : 0;
     }
 }
@@ -240,7 +237,7 @@ static void write_queue_align(VirtIOSlot *slot, uint32_t value)
 {
     VirtQueue *vq = selected_queue(slot);
 
-    if (slot->legacy && vq && value && (value & (value - 1)) == 0) {
+    if (slot->transport.legacy && vq && value && (value & (value - 1)) == 0) {
         vq->align = value;
         virtqueue_update_legacy(vq);
     }
@@ -275,12 +272,12 @@ static void write_reg(VirtIOSlot *slot, uint64_t offset, uint32_t value)
         write_queue_align(slot, value);
         break;
     case REG_QUEUE_PFN:
-        if (slot->legacy) {
+        if (slot->transport.legacy) {
             write_queue_pfn(slot, value);
         }
         break;
     case REG_QUEUE_READY:
-        if (!slot->legacy) {
+        if (!slot->transport.legacy) {
             write_queue_ready(slot, value);
         }
         break;
@@ -289,7 +286,7 @@ static void write_reg(VirtIOSlot *slot, uint64_t offset, uint32_t value)
         break;
     case REG_INTERRUPT_ACK:
         dev->isr &= ~value;
-        virtio_slot_update_irq(slot);
+        slot_update_irq(&slot->transport);
         break;
     case REG_STATUS:
         write_status(slot, value);
@@ -346,7 +343,7 @@ static MemTxResult mmio_read(void *opaque, uint64_t offset, unsigned size, uint6
             *value = MMIO_MAGIC;
             break;
         case REG_VERSION:
-            *value = slot->legacy ? 1 : 2;
+            *value = slot->transport.legacy ? 1 : 2;
             break;
         case REG_VENDOR_ID:
             *value = MMIO_VENDOR;
@@ -381,7 +378,85 @@ static MemTxResult mmio_write(void *opaque, uint64_t offset, unsigned size, uint
 
 const MemoryRegionOps virtio_mmio_ops = { mmio_read, mmio_write };
 
+/* ---- stream (machine-virt 2.10) ---- */
+
+static const VMStateField mmio_queue_fields[] = {
+    VMSTATE_UINT16(num, VirtIOMMIOQueue),
+    VMSTATE_BOOL(enabled, VirtIOMMIOQueue),
+    VMSTATE_UINT32_ARRAY(desc, VirtIOMMIOQueue, 2),
+    VMSTATE_UINT32_ARRAY(avail, VirtIOMMIOQueue, 2),
+    VMSTATE_UINT32_ARRAY(used, VirtIOMMIOQueue, 2),
+    VMSTATE_END_OF_LIST(),
+};
+
+static const VMStateDescription mmio_queue_vmstate = {
+    .name = "virtio_mmio/queue_state", .version_id = 1, .minimum_version_id = 1,
+    .fields = mmio_queue_fields,
+};
+
+static const VMStateField mmio_state_fields[] = {
+    VMSTATE_UINT32_ARRAY(guest_features, VirtIOSlot, 2),
+    VMSTATE_STRUCT_ARRAY(queues, VirtIOSlot, VIRTIO_QUEUES_WIRE, mmio_queue_vmstate,
+                         VirtIOMMIOQueue),
+    VMSTATE_END_OF_LIST(),
+};
+
+static bool mmio_state_needed(void *opaque)
+{
+    return !((VirtIOSlot *)opaque)->transport.legacy;
+}
+
+static const VMStateDescription mmio_state_vmstate = {
+    .name = "virtio_mmio/state", .version_id = 1, .minimum_version_id = 1,
+    .fields = mmio_state_fields, .needed = mmio_state_needed,
+};
+
+static const VMStateDescription *const mmio_extra_subsections[] = { &mmio_state_vmstate, NULL };
+
+static const VMStateDescription mmio_extra_vmstate = {
+    .name = "virtio_mmio", .version_id = 1, .minimum_version_id = 1,
+    .subsections = mmio_extra_subsections,
+};
+
+static void slot_save(const VirtIOTransport *transport, StreamWriter *w)
+{
+    const VirtIOSlot *slot = (const VirtIOSlot *)transport;
+
+    stream_put_be32(w, slot->host_features_sel);
+    stream_put_be32(w, slot->guest_features_sel);
+    stream_put_be32(w, slot->guest_page_shift);
+}
+
+static bool slot_load(VirtIOTransport *transport, StreamReader *r, GError **errp)
+{
+    VirtIOSlot *slot = (VirtIOSlot *)transport;
+
+    slot->host_features_sel = stream_get_be32(r);
+    slot->guest_features_sel = stream_get_be32(r);
+    slot->guest_page_shift = stream_get_be32(r);
+    if (slot->guest_page_shift > 31) {
+        error_setg(errp, "%s: page shift %u: impossible", slot->dev->ops->name,
+                   slot->guest_page_shift);
+        return false;
+    }
+    return true;
+}
+
 /* ---- slots ---- */
+
+static void slot_unplug(VirtIOTransport *transport)
+{
+    ((VirtIOSlot *)transport)->dev = NULL;
+}
+
+static const VirtIOTransportOps slot_ops = {
+    .update_irq = slot_update_irq,
+    .reset = slot_reset,
+    .unplug = slot_unplug,
+    .save = slot_save,
+    .load = slot_load,
+    .extra_vmsd = &mmio_extra_vmstate,
+};
 
 static void slots_free(void *opaque)
 {
@@ -409,7 +484,7 @@ bool virtio_slots_new(Board *board, uint64_t base, uint64_t stride, unsigned cou
 
         slot->n = i;
         slot->base = base + i * stride;
-        slot->legacy = legacy;
+        slot->transport = (VirtIOTransport){ &slot_ops, legacy };
         slot->irq = line(opaque, i);
         if (!address_space_add_io(board->machine->as, "virtio-mmio", slot->base, stride,
                                   &virtio_mmio_ops, slot, errp)) {
@@ -419,7 +494,7 @@ bool virtio_slots_new(Board *board, uint64_t base, uint64_t stride, unsigned cou
     return true;
 }
 
-VirtIOSlot *virtio_slot_find(Board *board, const char *bus, const char *driver, GError **errp)
+static VirtIOSlot *slot_find(Board *board, const char *bus, const char *driver, GError **errp)
 {
     static const char prefix[] = "virtio-mmio-bus.";
     uint64_t n;
@@ -445,42 +520,22 @@ VirtIOSlot *virtio_slot_find(Board *board, const char *bus, const char *driver, 
     return NULL;
 }
 
-/* ---- stream: the modern transport's part (machine-virt 2.10) ---- */
-
-static const VMStateField mmio_queue_fields[] = {
-    VMSTATE_UINT16(num, VirtIOMMIOQueue),
-    VMSTATE_BOOL(enabled, VirtIOMMIOQueue),
-    VMSTATE_UINT32_ARRAY(desc, VirtIOMMIOQueue, 2),
-    VMSTATE_UINT32_ARRAY(avail, VirtIOMMIOQueue, 2),
-    VMSTATE_UINT32_ARRAY(used, VirtIOMMIOQueue, 2),
-    VMSTATE_END_OF_LIST(),
-};
-
-static const VMStateDescription mmio_queue_vmstate = {
-    .name = "virtio_mmio/queue_state", .version_id = 1, .minimum_version_id = 1,
-    .fields = mmio_queue_fields,
-};
-
-static const VMStateField mmio_state_fields[] = {
-    VMSTATE_UINT32_ARRAY(guest_features, VirtIOSlot, 2),
-    VMSTATE_STRUCT_ARRAY(queues, VirtIOSlot, VIRTIO_QUEUES_WIRE, mmio_queue_vmstate,
-                         VirtIOMMIOQueue),
-    VMSTATE_END_OF_LIST(),
-};
-
-static bool mmio_state_needed(void *opaque)
+bool virtio_plug(Board *board, VirtIODevice *dev, Opts *opts, GError **errp)
 {
-    return !((VirtIOSlot *)opaque)->legacy;
+    VirtIOSlot *slot = slot_find(board, opts_get(opts, "bus"), dev->ops->driver, errp);
+    g_autofree char *path = NULL, *bus = NULL;
+
+    if (!slot) {
+        return false;
+    }
+    slot->dev = dev;
+    path = g_strdup_printf("virtio-mmio@%016" PRIx64, slot->base);
+    bus = g_strdup_printf("virtio-mmio-bus.%u", slot->n);
+    virtio_attach(board, dev, &(VirtIOPlace){ &slot->transport, path, bus, slot->base }, opts);
+    return true;
 }
 
-static const VMStateDescription mmio_state_vmstate = {
-    .name = "virtio_mmio/state", .version_id = 1, .minimum_version_id = 1,
-    .fields = mmio_state_fields, .needed = mmio_state_needed,
-};
-
-static const VMStateDescription *const mmio_extra_subsections[] = { &mmio_state_vmstate, NULL };
-
-const VMStateDescription virtio_mmio_extra_vmstate = {
-    .name = "virtio_mmio", .version_id = 1, .minimum_version_id = 1,
-    .subsections = mmio_extra_subsections,
-};
+VirtIOSlot *virtio_slot(const VirtIODevice *dev)
+{
+    return (VirtIOSlot *)dev->transport;
+}

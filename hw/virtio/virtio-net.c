@@ -369,7 +369,7 @@ bool virtio_net_create(Board *board, Opts *opts, GError **errp)
         virtio_free(dev);
         return false;
     }
-    name = dev->id ? g_strdup(dev->id) : g_strdup_printf("virtio-net-device.%u", dev->slot->n);
+    name = dev->id ? g_strdup(dev->id) : g_strdup_printf("virtio-net-device.%u", virtio_slot(dev)->n);
     net_register_device(board->nets, name, net->backend, net_link_set, net);
     return true;
 }

@@ -7,7 +7,7 @@
 #include <glib-unix.h>
 #include "hw/core/device.h"
 #include "hw/rng-backend.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-mmio.h"
 
 #define RNG_CHUNK 4096      /* bytes per buffer at most: bounds the time under the BQL */
 #define RNG_BURST 16        /* buffers per kick, the rest from the main loop */

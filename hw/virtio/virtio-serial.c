@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include "hw/core/device.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-serial.h"
 
 #define CONFIG_BYTES 12

@@ -6,7 +6,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
-#include "hw/virtio/virtio-mmio.h"
+#include "hw/virtio/virtio.h"
 
 #define CONFIG_WIRE_MAX 4096
 
@@ -33,9 +33,7 @@ static bool virtio_put(StreamWriter *w, const void *pv, size_t size, const VMSta
     VirtIODevice *dev = (VirtIODevice *)pv;
     uint8_t config[VIRTIO_CONFIG_MAX];
 
-    stream_put_be32(w, dev->slot->host_features_sel);
-    stream_put_be32(w, dev->slot->guest_features_sel);
-    stream_put_be32(w, dev->slot->guest_page_shift);
+    dev->transport->ops->save(dev->transport, w);
     stream_put_u8(w, dev->status);
     stream_put_u8(w, dev->isr);
     stream_put_be16(w, dev->queue_sel);
@@ -103,7 +101,7 @@ static bool load_queues(VirtIODevice *dev, StreamReader *r, GError **errp)
                        vq->last_avail_idx);
             return false;
         }
-        if (dev->slot->legacy && vq != &ignored) {
+        if (dev->transport->legacy && vq != &ignored) {
             virtqueue_update_legacy(vq);
         }
     }
@@ -165,7 +163,7 @@ static bool virtio_loaded(VirtIODevice *dev, GError **errp)
     if (dev->ops->post_load && !dev->ops->post_load(dev, errp)) {
         return false;
     }
-    virtio_slot_update_irq(dev->slot);
+    dev->transport->ops->update_irq(dev->transport);
     return true;
 }
 
@@ -175,17 +173,16 @@ static bool virtio_get(StreamReader *r, void *pv, size_t size, const VMStateFiel
     VirtIODevice *dev = pv;
 
     virtio_reset(dev);
-    virtio_slot_reset(dev->slot);
-    dev->slot->host_features_sel = stream_get_be32(r);
-    dev->slot->guest_features_sel = stream_get_be32(r);
-    dev->slot->guest_page_shift = stream_get_be32(r);
+    dev->transport->ops->reset(dev->transport);
+    if (!dev->transport->ops->load(dev->transport, r, errp)) {
+        return false;
+    }
     dev->status = stream_get_u8(r);
     dev->isr = stream_get_u8(r);
     dev->queue_sel = stream_get_be16(r);
     dev->guest_features = stream_get_be32(r);
-    if (dev->slot->guest_page_shift > 31 || dev->queue_sel >= VIRTIO_QUEUES_WIRE) {
-        error_setg(errp, "%s: page shift %u, selected queue %u: impossible", dev->ops->name,
-                   dev->slot->guest_page_shift, dev->queue_sel);
+    if (dev->queue_sel >= VIRTIO_QUEUES_WIRE) {
+        error_setg(errp, "%s: selected queue %u: impossible", dev->ops->name, dev->queue_sel);
         return false;
     }
     if (!load_config(dev, r, errp) || !load_queues(dev, r, errp) ||
@@ -299,14 +296,17 @@ static bool ringsize_get(StreamReader *r, void *pv, size_t size, const VMStateFi
 static bool extra_put(StreamWriter *w, const void *pv, size_t size, const VMStateField *field,
                       GError **errp)
 {
-    return vmstate_save_body(w, &virtio_mmio_extra_vmstate, ((VirtIODevice *)pv)->slot, NULL,
-                             errp);
+    VirtIOTransport *t = ((VirtIODevice *)pv)->transport;
+
+    return vmstate_save_body(w, t->ops->extra_vmsd, t, NULL, errp);
 }
 
 static bool extra_get(StreamReader *r, void *pv, size_t size, const VMStateField *field,
                       GError **errp)
 {
-    return vmstate_load_body(r, &virtio_mmio_extra_vmstate, ((VirtIODevice *)pv)->slot, 1, errp);
+    VirtIOTransport *t = ((VirtIODevice *)pv)->transport;
+
+    return vmstate_load_body(r, t->ops->extra_vmsd, t, 1, errp);
 }
 
 static bool features_put(StreamWriter *w, const void *pv, size_t size, const VMStateField *field,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What all virtio devices share: creation, plugging into a slot, status,
- * features, reset, run state. Called by the devices and the mmio transport.
+ * What all virtio devices share: creation, status, features, reset, run
+ * state, interrupts. Called by the devices and their transport.
  */
 #include <stdarg.h>
 #include <inttypes.h>
 #include <string.h>
-#include "hw/virtio/virtio-mmio.h"
+#include "hw/virtio/virtio.h"
 #include "softmmu/runstate.h"
 
 /* ---- creation ---- */
@@ -79,7 +79,7 @@ static void virtio_system_reset(void *opaque)
     VirtIODevice *dev = opaque;
 
     virtio_reset(dev);
-    virtio_slot_reset(dev->slot);
+    dev->transport->ops->reset(dev->transport);
 }
 
 static void virtio_run_state_changed(void *opaque, bool running, RunState state)
@@ -92,38 +92,31 @@ static void virtio_free_opaque(void *opaque)
     virtio_free(opaque);
 }
 
-bool virtio_plug(Board *board, VirtIODevice *dev, Opts *opts, GError **errp)
+void virtio_attach(Board *board, VirtIODevice *dev, const VirtIOPlace *place, const Opts *opts)
 {
-    VirtIOSlot *slot = virtio_slot_find(board, opts_get(opts, "bus"), dev->ops->driver, errp);
-    g_autofree char *idstr = NULL, *bus = NULL;
+    g_autofree char *idstr = g_strdup_printf("%s/%s", place->path, dev->ops->name);
 
-    if (!slot) {
-        return false;
-    }
-    if (slot->legacy) {
+    if (place->transport->legacy) {
         dev->host_features &= ~FEATURE(VIRTIO_F_VERSION_1);
     } else {
         dev->host_features |= FEATURE(VIRTIO_F_VERSION_1);
         dev->host_features &= ~(FEATURE(VIRTIO_F_NOTIFY_ON_EMPTY) | FEATURE(VIRTIO_F_ANY_LAYOUT) |
                                 dev->ops->legacy_features);
     }
-    dev->slot = slot;
-    slot->dev = dev;
+    dev->transport = place->transport;
     virtio_reset(dev);
-    idstr = g_strdup_printf("virtio-mmio@%016" PRIx64 "/%s", slot->base, dev->ops->name);
-    bus = g_strdup_printf("virtio-mmio-bus.%u", slot->n);
     vmstate_register(dev->machine->vmstate, idstr, 0, dev->ops->vmsd, dev);
     machine_add_reset_handler(dev->machine->runstate, virtio_system_reset, dev);
     runstate_add_notifier(dev->machine->runstate, virtio_run_state_changed, dev);
     board_on_free(board, virtio_free_opaque, dev);
-    board_add_device(board, dev->ops->driver, dev->id, bus, slot->base, device_props(opts));
-    return true;
+    board_add_device(board, dev->ops->driver, dev->id, place->bus, place->base,
+                     device_props(opts));
 }
 
 void virtio_free(VirtIODevice *dev)
 {
-    if (dev->slot) {
-        dev->slot->dev = NULL;
+    if (dev->transport) {
+        dev->transport->ops->unplug(dev->transport);
     }
     if (dev->ops->free) {
         dev->ops->free(dev);
@@ -165,7 +158,7 @@ void virtio_reset(VirtIODevice *dev)
     for (unsigned i = 0; i < dev->queue_count; i++) {
         virtqueue_reset(&dev->queues[i]);
     }
-    virtio_slot_update_irq(dev->slot);
+    dev->transport->ops->update_irq(dev->transport);
 }
 
 void virtio_set_status(VirtIODevice *dev, uint8_t status)
@@ -212,11 +205,17 @@ void virtio_get_config(VirtIODevice *dev, uint8_t config[VIRTIO_CONFIG_MAX])
     }
 }
 
+void virtio_interrupt(VirtIODevice *dev, uint8_t bits)
+{
+    dev->isr |= bits;
+    dev->transport->ops->update_irq(dev->transport);
+}
+
 void virtio_config_changed(VirtIODevice *dev)
 {
     dev->config_generation++;
     if (dev->status & VIRTIO_STATUS_DRIVER_OK) {
-        virtio_slot_interrupt(dev->slot, 3);
+        virtio_interrupt(dev, 3);
     }
 }
 
@@ -249,4 +248,9 @@ void virtqueue_update_legacy(VirtQueue *vq)
     }
     vq->avail = vq->desc + 16ULL * vq->num;
     vq->used = (vq->avail + 2ULL * (3 + vq->num) + align - 1) & ~(align - 1);
+}
+
+bool virtqueue_ready(const VirtQueue *vq)
+{
+    return vq->num && vq->desc && vq->avail && vq->used && !vq->dev->broken;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio devices behind a virtio-mmio slot: queues, life, stream. A guest's
- * ring can hold anything: what makes no sense marks the device broken until
- * the guest resets it. Everything here runs under the BQL.
+ * virtio devices behind a transport: queues, life, stream. A guest's ring
+ * can hold anything: what makes no sense marks the device broken until the
+ * guest resets it. Everything here runs under the BQL. Calls go one way:
+ * transport (virtio-mmio.c) -> virtio.c -> the transport's table; devices ->
+ * virtqueue.c -> virtio.c.
  */
 #ifndef HW_VIRTIO_VIRTIO_H
 #define HW_VIRTIO_VIRTIO_H
@@ -30,7 +32,7 @@ enum {
 
 typedef struct VirtIODevice VirtIODevice;
 typedef struct VirtQueue VirtQueue;
-typedef struct VirtIOSlot VirtIOSlot;
+typedef struct VirtIOTransport VirtIOTransport;
 
 /** One request of the guest: what the device reads (out) and what it fills (in). */
 typedef struct VirtQueueElement {
@@ -51,6 +53,26 @@ struct VirtQueue {
     uint16_t last_avail_idx, used_idx, signalled_used;
     bool signalled_used_valid;
     uint32_t inuse;             /* popped and not yet pushed */
+};
+
+/** A kind of transport. All members are there. */
+typedef struct VirtIOTransportOps {
+    /** The interrupt line follows the device's isr. */
+    void (*update_irq)(VirtIOTransport *transport);
+    /** The machine's reset: the transport's registers have their first values. */
+    void (*reset)(VirtIOTransport *transport);
+    /** The device is about to be freed. */
+    void (*unplug)(VirtIOTransport *transport);
+    /** The registers that come first in a device's section (machine-virt 2.10). */
+    void (*save)(const VirtIOTransport *transport, StreamWriter *w);
+    bool (*load)(VirtIOTransport *transport, StreamReader *r, GError **errp);
+    const VMStateDescription *extra_vmsd;   /* of the transport: subsection "extra_state" */
+} VirtIOTransportOps;
+
+/** First member of every transport. */
+struct VirtIOTransport {
+    const VirtIOTransportOps *ops;
+    bool legacy;                /* the interface before virtio 1.0 */
 };
 
 /** A kind of device. NULL members are skipped. */
@@ -80,7 +102,7 @@ typedef struct VirtIODeviceOps {
 struct VirtIODevice {
     const VirtIODeviceOps *ops;
     Machine *machine;
-    VirtIOSlot *slot;
+    VirtIOTransport *transport; /* NULL: not plugged */
     char *id;                   /* -device id= or NULL */
     uint64_t host_features, guest_features;
     uint8_t status, isr;
@@ -103,8 +125,16 @@ VirtIODevice *virtio_new(Board *board, size_t size, const VirtIODeviceOps *ops, 
 /** Adds the next queue; default_num as QEMU 7.2 has it. */
 VirtQueue *virtio_add_queue(VirtIODevice *dev, uint32_t default_num,
                             void (*handle)(VirtIODevice *dev, VirtQueue *vq));
-/** Puts the device into the slot bus= names or the highest free one, registers its section. */
-bool virtio_plug(Board *board, VirtIODevice *dev, Opts *opts, GError **errp);
+/** Where a transport has put a device. */
+typedef struct VirtIOPlace {
+    VirtIOTransport *transport;
+    const char *path;           /* "virtio-mmio@0000000010008000": what its section begins with */
+    const char *bus;            /* "virtio-mmio-bus.7" */
+    uint64_t base;
+} VirtIOPlace;
+
+/** The transport has a place for dev: features, reset, section, handlers, listing. */
+void virtio_attach(Board *board, VirtIODevice *dev, const VirtIOPlace *place, const Opts *opts);
 void virtio_free(VirtIODevice *dev);
 
 void virtio_reset(VirtIODevice *dev);
@@ -118,16 +148,19 @@ static inline bool virtio_has(const VirtIODevice *dev, unsigned feature)
 }
 /** Reads the whole config space; config_bytes bytes. */
 void virtio_get_config(VirtIODevice *dev, uint8_t config[VIRTIO_CONFIG_MAX]);
+/** Sets isr bits (1 ring, 2 config) and the line. */
+void virtio_interrupt(VirtIODevice *dev, uint8_t bits);
 /** The config changed: tells the guest. */
 void virtio_config_changed(VirtIODevice *dev);
 /** Writes a message to stderr and stops the device until the guest resets it. */
 void virtio_error(VirtIODevice *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /** Completes legacy ring addresses from desc, num, align. */
 void virtqueue_update_legacy(VirtQueue *vq);
+/** True if the driver has set the queue up and the device is not broken. */
+bool virtqueue_ready(const VirtQueue *vq);
 
 /* ---- rings (virtqueue.c) ---- */
 
-bool virtqueue_ready(const VirtQueue *vq);
 /** True if the guest offered nothing. */
 bool virtqueue_empty(VirtQueue *vq);
 /** Next request, or NULL: none, or the ring is broken. Free with virtqueue_element_free or push. */

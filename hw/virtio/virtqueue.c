@@ -6,7 +6,7 @@
  */
 #include <inttypes.h>
 #include <string.h>
-#include "hw/virtio/virtio-mmio.h"
+#include "hw/virtio/virtio.h"
 #include "util/error.h"
 #include "softmmu/guest-ram.h"
 
@@ -90,11 +90,6 @@ static bool ring_store16(VirtQueue *vq, uint64_t addr, uint16_t value)
     uint16_t raw = GUINT16_TO_LE(value);
 
     return ring_store(vq, addr, &raw, 2);
-}
-
-bool virtqueue_ready(const VirtQueue *vq)
-{
-    return vq->num && vq->desc && vq->avail && vq->used && !vq->dev->broken;
 }
 
 bool virtqueue_read_avail_idx(VirtQueue *vq, uint16_t *idx)
@@ -394,7 +389,7 @@ static bool virtqueue_should_notify(VirtQueue *vq)
 void virtqueue_notify(VirtQueue *vq)
 {
     if (virtqueue_ready(vq) && virtqueue_should_notify(vq)) {
-        virtio_slot_interrupt(vq->dev->slot, 1);
+        virtio_interrupt(vq->dev, 1);
     }
 }
 

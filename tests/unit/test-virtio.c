@@ -44,7 +44,7 @@ static uint32_t reg_read(const Driver *d, unsigned reg)
 static Driver driver_new(BoardFixture *f, const char *name, unsigned queue)
 {
     VirtIODevice *dev = board_fixture_virtio(f, name);
-    Driver d = { .f = f, .as = f->machine.as, .mmio = dev->slot->base, .queue = queue };
+    Driver d = { .f = f, .as = f->machine.as, .mmio = virtio_slot(dev)->base, .queue = queue };
 
     d.base = RING_BASE + queue * 0x10000;
     d.avail = d.base + 16 * RING_NUM;
