@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What all boards share: main RAM and its memory backend, -device, the
- * listing of devices, orderly destruction; and the machine "none". Called by
- * vl while the machine is built.
+ * The inside of a Board, for boards and devices: main RAM and its memory
+ * backend, -global, the listing of devices, what runs at the end. Which
+ * boards there are, and how one is built, is in boards.c above.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +10,7 @@
 #include <unistd.h>
 #include "hw/block-backend.h"
 #include "hw/core/board.h"
-#include "hw/core/device.h"
 #include "hw/net-backend.h"
-#include "hw/rng-backend.h"
 
 typedef struct BoardCleanup {
     void (*free_fn)(void *opaque);
@@ -50,6 +48,27 @@ BoardDevice *board_add_device(Board *board, const char *driver, const char *id, 
     dev->props = props ? props : g_new0(char *, 1);
     g_ptr_array_add(board->devices, dev);
     return dev;
+}
+
+Board *board_alloc(Machine *machine)
+{
+    Board *board = g_new0(Board, 1);
+
+    board->machine = machine;
+    board->devices = g_ptr_array_new_with_free_func(board_device_free);
+    board->cleanups = g_ptr_array_new_with_free_func(g_free);
+    board->serial_buses = g_ptr_array_new();
+    return board;
+}
+
+void board_run_cleanups(Board *board)
+{
+    for (guint i = board->cleanups->len; i > 0; i--) {
+        BoardCleanup *c = g_ptr_array_index(board->cleanups, i - 1);
+
+        c->free_fn(c->opaque);
+    }
+    g_ptr_array_set_size(board->cleanups, 0);
 }
 
 size_t board_device_count(const Board *board)
@@ -172,101 +191,4 @@ RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **
         return add_backend_ram(machine, object, errp);
     }
     return ram_list_add(machine->ram, default_id, config->ram_bytes, config->mem_path, errp);
-}
-
-static bool none_init_ram(Machine *machine, GError **errp)
-{
-    RAMBlock *block;
-
-    if (machine->config->ram_bytes == 0) {
-        return true;
-    }
-    block = board_add_main_ram(machine, "ram", errp);
-    return block && address_space_add_ram(machine->as, "ram", 0, block, errp);
-}
-
-bool board_init_ram(Machine *machine, GError **errp)
-{
-    if (strcmp(machine->config->machine_name, "none") == 0) {
-        return none_init_ram(machine, errp);
-    }
-    return virt_init_ram(machine, errp);
-}
-
-/* ---- the board ---- */
-
-static bool none_init(Board *board, GError **errp)
-{
-    MachineConfig *config = board->machine->config;
-
-    if (config->kernel) {
-        error_setg(errp, "The -kernel parameter is not supported (use the generic 'loader' device "
-                   "instead).");
-        return false;
-    }
-    return true;
-}
-
-static bool create_user_devices(Board *board, GError **errp)
-{
-    GPtrArray *devices = board->machine->config->devices;
-
-    for (guint i = 0; devices && i < devices->len; i++) {
-        if (!device_create(board, g_ptr_array_index(devices, i), errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool backends_init(Board *board, GError **errp)
-{
-    board->blocks = block_backends_new(board->machine, errp);
-    if (!board->blocks) {
-        return false;
-    }
-    board->nets = net_backends_new(board->machine, errp);
-    if (!board->nets) {
-        return false;
-    }
-    board->rngs = rng_backends_new(board->machine, errp);
-    return board->rngs != NULL;
-}
-
-Board *board_new(Machine *machine, GError **errp)
-{
-    Board *board = g_new0(Board, 1);
-    bool none = strcmp(machine->config->machine_name, "none") == 0;
-
-    board->machine = machine;
-    board->devices = g_ptr_array_new_with_free_func(board_device_free);
-    board->cleanups = g_ptr_array_new_with_free_func(g_free);
-    board->serial_buses = g_ptr_array_new();
-    board->roms = rom_list_new(machine);
-    if (!backends_init(board, errp) || !(none ? none_init(board, errp) : virt_init(board, errp)) ||
-        !create_user_devices(board, errp)) {
-        board_free(board);
-        return NULL;
-    }
-    return board;
-}
-
-void board_free(Board *board)
-{
-    if (!board) {
-        return;
-    }
-    for (guint i = board->cleanups->len; i > 0; i--) {
-        BoardCleanup *c = g_ptr_array_index(board->cleanups, i - 1);
-
-        c->free_fn(c->opaque);
-    }
-    block_backends_free(board->blocks);
-    net_backends_free(board->nets);
-    rng_backends_free(board->rngs);
-    rom_list_free(board->roms);
-    g_ptr_array_unref(board->cleanups);
-    g_ptr_array_unref(board->devices);
-    g_ptr_array_unref(board->serial_buses);
-    g_free(board);
 }

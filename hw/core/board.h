@@ -32,6 +32,10 @@ struct Board {
     GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
 };
 
+/** An empty board; board_new fills it. */
+Board *board_alloc(Machine *machine);
+/** Runs what board_on_free was given, the last first; once. */
+void board_run_cleanups(Board *board);
 /** Remembers that free_fn(opaque) must run when the board goes away. */
 void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque);
 
@@ -41,10 +45,6 @@ BoardDevice *board_add_device(Board *board, const char *driver, const char *id, 
 
 /** Value that -global gives for driver.property (the last wins), or NULL. */
 const char *board_global(Board *board, const char *driver, const char *property);
-
-/** The virt board's part of board_init_ram and board_new (hw/riscv/virt.c). */
-bool virt_init_ram(Machine *machine, GError **errp);
-bool virt_init(Board *board, GError **errp);
 
 /** The block that is the machine's RAM, under the memory backend's name if there is one. */
 RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **errp);

@@ -36,6 +36,10 @@ bool boot_load_images(Board *board, VirtBoot *boot, GError **errp);
 /** Adds the device tree and the reset vector; sets boot->fdt_addr. */
 bool boot_load_fdt(Board *board, VirtBoot *boot, GBytes *fdt, GError **errp);
 
+/** The virt board's part of board_init_ram and board_new. */
+bool virt_init_ram(Machine *machine, GError **errp);
+bool virt_init(Board *board, GError **errp);
+
 /** The device tree (machine-virt 4.2), or -dtb's file, with /chosen filled in. NULL with errp. */
 GBytes *virt_fdt_build(Board *board, const VirtBoot *boot, GError **errp);
 
