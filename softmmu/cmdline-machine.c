@@ -286,13 +286,30 @@ static bool fixed_property(CommandLine *cl, const char *key, const char *const *
     return true;
 }
 
+static bool check_aia(CommandLine *cl, GError **errp)
+{
+    static const char *const known[] = { "none", "aplic", "aplic-imsic", NULL };
+    const char *value = opts_get(cl->machine, "aia");
+
+    if (value && !g_strv_contains(known, value)) {
+        error_setg(errp, "Invalid AIA interrupt controller type\n"
+                   "Valid values are none, aplic, and aplic-imsic.");
+        return false;
+    }
+    if (value && strcmp(value, "none") != 0) {
+        error_setg(errp, "machine property 'aia=%s' is not supported: the board has the PLIC "
+                   "(aia=none)", value);
+        return false;
+    }
+    return true;
+}
+
 static bool check_machine_properties(CommandLine *cl, const MachineType *type, GError **errp)
 {
     static const char *const off[] = { "off", "no", "false", "n", NULL };
     static const char *const off_or_auto[] = { "off", "no", "false", "n", "auto", NULL };
     static const char *const any[] = { "dump-guest-core", "mem-merge", "graphics",
                                        "suppress-vmdesc" };
-    static const char *const none[] = { "none", NULL };
     static const char *const common[] = {
         "type", "accel", "usb", "dump-guest-core", "mem-merge", "graphics", "memory-backend",
         "suppress-vmdesc", "kernel", "initrd", "append", "dtb", "firmware", NULL,
@@ -314,7 +331,7 @@ static bool check_machine_properties(CommandLine *cl, const MachineType *type, G
         }
     }
     return fixed_property(cl, "usb", off, errp) && fixed_property(cl, "acpi", off_or_auto, errp) &&
-           fixed_property(cl, "aclint", off, errp) && fixed_property(cl, "aia", none, errp) &&
+           check_aia(cl, errp) && opts_get_bool(cl->machine, "aclint", &cl->config.aclint, errp) &&
            fixed_property(cl, "iommu-sys", off_or_auto, errp);
 }
 

@@ -308,6 +308,13 @@ void cpu_set_irq(CPUList *list, unsigned i, int irq, bool level)
     }
 }
 
+void cpu_raise_ssip(CPUList *list, unsigned i)
+{
+    if (i < list->count) {
+        riscv_cpu_raise_ssip(list->cpus[i]);
+    }
+}
+
 bool cpu_get_irq(const CPUList *list, unsigned i, int irq)
 {
     return i < list->count && (riscv_cpu_mip(list->cpus[i]) >> irq) & 1;

@@ -17,6 +17,10 @@
 #define DTB_MAX_BYTES 0x100000
 #define UART_CLOCK_HZ 3686400
 #define TIMEBASE_HZ 10000000
+/* The CLINT's parts, as an ACLINT names them. */
+#define CLINT_SWI_BYTES 0x4000
+#define CLINT_MTIMER_BYTES 0xc000
+#define CLINT_MTIME_OFFSET 0x7ff8
 
 /* A tree being written: the first error sticks. */
 typedef struct Tree {
@@ -174,6 +178,18 @@ static void write_memory(Tree *t)
     node_end(t);
 }
 
+/* <intc a> for each hart */
+static void prop_interrupt_extended(Tree *t, uint32_t a)
+{
+    g_autofree uint32_t *cells = g_new(uint32_t, 2 * t->harts);
+
+    for (unsigned i = 0; i < t->harts; i++) {
+        cells[2 * i] = intc_phandle(t, i);
+        cells[2 * i + 1] = a;
+    }
+    prop_cells_array(t, "interrupts-extended", cells, 2 * t->harts);
+}
+
 /* <intc a, intc b> for each hart */
 static void prop_interrupts_extended(Tree *t, uint32_t a, uint32_t b)
 {
@@ -187,17 +203,54 @@ static void prop_interrupts_extended(Tree *t, uint32_t a, uint32_t b)
     prop_cells_array(t, "interrupts-extended", cells, 4 * t->harts);
 }
 
-static void write_interrupt_controllers(Tree *t)
+static void write_clint(Tree *t)
 {
     static const char clint[] = "sifive,clint0\0riscv,clint0";
-    static const char plic[] = "sifive,plic-1.0.0\0riscv,plic0";
 
     node_begin(t, "clint@%" PRIx64, virt_memmap[VIRT_CLINT].base);
     prop_bytes(t, "compatible", clint, sizeof(clint));
     prop_reg(t, virt_memmap[VIRT_CLINT].base, virt_memmap[VIRT_CLINT].size);
     prop_interrupts_extended(t, 3, 7);
     node_end(t);
+}
 
+static void write_software_interrupts(Tree *t, const char *name, const char *compatible,
+                                      uint64_t base, uint32_t irq)
+{
+    node_begin(t, "%s@%" PRIx64, name, base);
+    prop_string(t, "compatible", compatible);
+    prop_reg(t, base, CLINT_SWI_BYTES);
+    prop_interrupt_extended(t, irq);
+    prop_empty(t, "interrupt-controller");
+    prop_cells(t, "#interrupt-cells", 0);
+    node_end(t);
+}
+
+/* The same registers under their newer names, and the supervisor's software interrupts. */
+static void write_aclint(Tree *t)
+{
+    uint64_t base = virt_memmap[VIRT_CLINT].base, timecmp = base + CLINT_SWI_BYTES;
+    uint64_t mtime = timecmp + CLINT_MTIME_OFFSET;
+
+    write_software_interrupts(t, "sswi", "riscv,aclint-sswi", virt_memmap[VIRT_SSWI].base, 1);
+    node_begin(t, "mtimer@%" PRIx64, timecmp);
+    prop_string(t, "compatible", "riscv,aclint-mtimer");
+    prop_cells(t, "reg", mtime >> 32, (uint32_t)mtime, 0, CLINT_MTIMER_BYTES - CLINT_MTIME_OFFSET,
+               timecmp >> 32, (uint32_t)timecmp, 0, CLINT_MTIME_OFFSET);
+    prop_interrupt_extended(t, 7);
+    node_end(t);
+    write_software_interrupts(t, "mswi", "riscv,aclint-mswi", base, 3);
+}
+
+static void write_interrupt_controllers(Tree *t)
+{
+    static const char plic[] = "sifive,plic-1.0.0\0riscv,plic0";
+
+    if (t->board->machine->config->aclint) {
+        write_aclint(t);
+    } else {
+        write_clint(t);
+    }
     node_begin(t, "plic@%" PRIx64, virt_memmap[VIRT_PLIC].base);
     prop_cells(t, "phandle", t->plic_phandle);
     prop_bytes(t, "compatible", plic, sizeof(plic));

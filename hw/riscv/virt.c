@@ -13,6 +13,7 @@
 #include "hw/char/serial.h"
 #include "hw/intc/clint.h"
 #include "hw/intc/plic.h"
+#include "hw/intc/sswi.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/sifive-test.h"
 #include "hw/pci/gpex.h"
@@ -26,6 +27,7 @@ const MemMapEntry virt_memmap[] = {
     [VIRT_TEST] = { 0x100000, 0x1000 },
     [VIRT_RTC] = { 0x101000, 0x1000 },
     [VIRT_CLINT] = { 0x2000000, 0x10000 },
+    [VIRT_SSWI] = { 0x2f00000, 0x4000 },        /* aclint=on */
     [VIRT_PCIE_PIO] = { 0x3000000, 0x10000 },
     [VIRT_PLATFORM_BUS] = { 0x4000000, 0x2000000 },
     [VIRT_PLIC] = { 0xc000000, 0x600000 },
@@ -165,6 +167,10 @@ static bool create_interrupt_controllers(VirtMachine *vm, GError **errp)
     vm->plic = plic_new(harts, plic_output, vm);
     vmstate_register(machine->vmstate, "riscv_mtimer", 0, &clint_vmstate, vm->clint);
     vmstate_register(machine->vmstate, "riscv_sifive_plic", 0, &plic_vmstate, vm->plic);
+    if (machine->config->aclint &&
+        !map_io(vm, "riscv.aclint.sswi", VIRT_SSWI, &sswi_mmio_ops, machine->cpus, errp)) {
+        return false;
+    }
     return map_io(vm, "riscv.aclint", VIRT_CLINT, &clint_mmio_ops, vm->clint, errp) &&
            map_io(vm, "riscv.sifive.plic", VIRT_PLIC, &plic_mmio_ops, vm->plic, errp);
 }

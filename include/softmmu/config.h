@@ -19,6 +19,7 @@ typedef struct MachineConfig {
     const char *machine_version; /* "none", "virt-7.2", "virt-10.0": softmmu/machine-types.h */
     bool machine_alias;         /* -M virt: the version may still follow a guest that comes in */
     Opts *machine_opts;         /* what is left of -M NAME,... */
+    bool aclint;                /* -M virt,aclint=on: described as ACLINT, with an SSWI */
     const char *accel;          /* "tcg" or "qtest"; NULL, in tests, is tcg */
     char *cpu_model;            /* -cpu text or NULL */
     unsigned smp;

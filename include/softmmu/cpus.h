@@ -36,6 +36,8 @@ void cpus_reset_all(CPUList *cpus);
 
 /** Drives an interrupt input of hart i (bit of mip). Any thread; wakes a hart in WFI. */
 void cpu_set_irq(CPUList *cpus, unsigned i, int irq, bool level);
+/** Makes hart i's SSIP pending, until its software clears it. As cpu_set_irq. */
+void cpu_raise_ssip(CPUList *cpus, unsigned i);
 
 /** That bit of mip as the hart sees it (a device without a section of its own restores its line from it). */
 bool cpu_get_irq(const CPUList *cpus, unsigned i, int irq);

@@ -98,6 +98,13 @@ void riscv_cpu_set_line(RISCVCPU *cpu, int irq, bool level)
     }
 }
 
+void riscv_cpu_raise_ssip(RISCVCPU *cpu)
+{
+    if (!(atomic_fetch_or(&cpu->mip_soft, MIP_SSIP) & MIP_SSIP)) {
+        riscv_cpu_kick(cpu);
+    }
+}
+
 void riscv_cpu_update_stimer(RISCVCPU *cpu)
 {
     if (!cpu->model->sstc || !(cpu->menvcfg & MENVCFG_STCE)) {

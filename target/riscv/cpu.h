@@ -81,7 +81,7 @@ struct RISCVCPU {
 
     /* Interrupts. mip = irq_lines | mip_soft; atomic, any thread */
     _Atomic uint64_t irq_lines; /* driven by devices and by the stimecmp timer (STIP with STCE) */
-    _Atomic uint64_t mip_soft;  /* written by software: SSIP, STIP (without STCE), SEIP */
+    _Atomic uint64_t mip_soft;  /* written by software: SSIP (set by the SSWI, too), STIP (without STCE), SEIP */
 
     /* Caches, hart thread only (others only while paused) */
     TLB *tlbs;                  /* [CACHE_MODES] */
@@ -141,6 +141,8 @@ void riscv_cpu_update_stimer(RISCVCPU *cpu);
 void riscv_cpu_stimer_fired(void *opaque);
 /** Interrupt line, any thread; wakes the hart. */
 void riscv_cpu_set_line(RISCVCPU *cpu, int irq, bool level);
+/** A device writes what software owns: SSIP in mip_soft. Any thread. */
+void riscv_cpu_raise_ssip(RISCVCPU *cpu);
 /** Makes the hart look at its requests soon; wakes it if it waits. Any thread. */
 void riscv_cpu_kick(RISCVCPU *cpu);
 /** Marks [in, out of] guest code for the dirty-log barrier. Hart thread. */

@@ -363,12 +363,11 @@ static void write_satp(RISCVCPU *cpu, uint64_t v)
     }
 }
 
+/* Bit by bit: the SSWI sets SSIP meanwhile, and an instruction that names another bit must not lose it. */
 static void write_soft_mip(RISCVCPU *cpu, uint64_t v, uint64_t mask)
 {
-    uint64_t old = atomic_load(&cpu->mip_soft);
-
-    /* only this thread writes mip_soft while the hart runs */
-    atomic_store(&cpu->mip_soft, (old & ~mask) | (v & mask));
+    atomic_fetch_or(&cpu->mip_soft, v & mask);
+    atomic_fetch_and(&cpu->mip_soft, v | ~mask);
 }
 
 static void write_tvec(uint64_t *tvec, uint64_t v)
@@ -400,7 +399,7 @@ static void write_menvcfg(RISCVCPU *cpu, uint64_t v)
     }
 }
 
-static bool write_supervisor(RISCVCPU *cpu, unsigned csr, uint64_t v)
+static bool write_supervisor(RISCVCPU *cpu, unsigned csr, uint64_t v, uint64_t touched)
 {
     switch (csr) {
     case CSR_SSTATUS:
@@ -410,7 +409,7 @@ static bool write_supervisor(RISCVCPU *cpu, unsigned csr, uint64_t v)
         cpu->mie = (cpu->mie & ~cpu->mideleg) | (v & cpu->mideleg);
         return true;
     case CSR_SIP:
-        write_soft_mip(cpu, v, MIP_SSIP & cpu->mideleg);
+        write_soft_mip(cpu, v, MIP_SSIP & cpu->mideleg & touched);
         return true;
     case CSR_STVEC:
         write_tvec(&cpu->stvec, v);
@@ -444,7 +443,7 @@ static bool write_supervisor(RISCVCPU *cpu, unsigned csr, uint64_t v)
     return false;
 }
 
-static bool write_machine(RISCVCPU *cpu, unsigned csr, uint64_t v)
+static bool write_machine(RISCVCPU *cpu, unsigned csr, uint64_t v, uint64_t touched)
 {
     switch (csr) {
     case CSR_MSTATUS:
@@ -486,8 +485,8 @@ static bool write_machine(RISCVCPU *cpu, unsigned csr, uint64_t v)
         cpu->mtval = v;
         return true;
     case CSR_MIP:
-        write_soft_mip(cpu, v,
-                       cpu->menvcfg & MENVCFG_STCE ? MIP_SSIP | MIP_SEIP : MIP_S_ALL);
+        write_soft_mip(cpu, v, touched &
+                       (cpu->menvcfg & MENVCFG_STCE ? MIP_SSIP | MIP_SEIP : MIP_S_ALL));
         return true;
     case CSR_MCYCLE:
         write_cycle(cpu, v);
@@ -499,7 +498,8 @@ static bool write_machine(RISCVCPU *cpu, unsigned csr, uint64_t v)
     return false;
 }
 
-static bool csr_write(RISCVCPU *cpu, unsigned csr, uint64_t v)
+/* touched: the bits that the instruction names; all for csrrw. */
+static bool csr_write(RISCVCPU *cpu, unsigned csr, uint64_t v, uint64_t touched)
 {
     if (csr <= CSR_FCSR && csr >= CSR_FFLAGS) {
         write_fp(cpu, csr, v);
@@ -521,7 +521,8 @@ static bool csr_write(RISCVCPU *cpu, unsigned csr, uint64_t v)
         riscv_pmp_write_cfg(cpu, csr - CSR_PMPCFG0, v);
         return true;
     }
-    return csr >> 8 == 1 ? write_supervisor(cpu, csr, v) : write_machine(cpu, csr, v);
+    return csr >> 8 == 1 ? write_supervisor(cpu, csr, v, touched)
+                         : write_machine(cpu, csr, v, touched);
 }
 
 bool riscv_csr_access(RISCVCPU *cpu, unsigned csr, int op, bool does_read, bool does_write,
@@ -540,5 +541,6 @@ bool riscv_csr_access(RISCVCPU *cpu, unsigned csr, int op, bool does_read, bool 
     uint64_t base = csr == CSR_MIP ? atomic_load(&cpu->mip_soft) : *old;
 
     return csr_write(cpu, csr,
-                     op == 1 ? operand : op == 2 ? base | operand : base & ~operand);
+                     op == 1 ? operand : op == 2 ? base | operand : base & ~operand,
+                     op == 1 ? UINT64_MAX : operand);
 }

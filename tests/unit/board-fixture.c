@@ -47,6 +47,7 @@ static void config_init(BoardFixture *f, const BoardOptions *o)
     c->ram_bytes = RAM_BYTES;
     c->bios = "none";
     c->append = (char *)o->append;
+    c->aclint = o->aclint;
     c->devices = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free);
     c->drives = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free);
     c->netdevs = g_ptr_array_new_with_free_func((GDestroyNotify)opts_free);

@@ -24,6 +24,7 @@ typedef struct BoardOptions {
     bool modern;        /* virtio-mmio.force-legacy=off */
     bool virtio;        /* blk, net (hub), rng, serial with one console */
     const char *append;
+    bool aclint;
 } BoardOptions;
 
 BoardFixture *board_fixture_new(const BoardOptions *options);

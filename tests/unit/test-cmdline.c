@@ -121,6 +121,7 @@ static void test_values(void)
         { "-M virt -smp cpus=2,maxcpus=4", 128 << 20, 2 },
         { "-M virt -smp sockets=2,cores=2", 128 << 20, 4 },
         { "--machine type=virt-10.0 -accel tcg,thread=multi", 128 << 20, 1 },
+        { "-M virt,aclint=on", 128 << 20, 1 },
         { "-M virt,acpi=off,aclint=off,aia=none,usb=off -machine accel=tcg", 128 << 20, 1 },
         { "-M virt -audio none -audiodev none,id=x,in.voices=1 -audio driver=none,model=none",
           128 << 20, 1 },
@@ -169,6 +170,9 @@ static void test_bad(void)
 {
     static const struct { const char *line, *message; } cases[] = {
         { "-foo", "-foo: invalid option" },
+        { "-M virt,aclint=foo", "Parameter 'aclint' expects 'on' or 'off'" },
+        { "-M virt,aia=foo", "Invalid AIA interrupt controller type\nValid values are none, " },
+        { "-M virt,aia=aplic", "'aia=aplic' is not supported: the board has the PLIC" },
         { "--foo", "--foo: invalid option" },
         { "foo", "'foo': not an option" },
         { "-", "'-': not an option" },

@@ -97,6 +97,28 @@ static void test_10_0(void)
     board_fixture_free(f);
 }
 
+/* The nodes of QEMU's dumpdtb with aclint=on and two harts; the others are as without. */
+static void test_aclint(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .harts = 2, .aclint = true });
+    GBytes *t = build(f);
+
+    expect(t, "/soc/clint@2000000", "reg", NULL);
+    expect(t, "/soc/mswi@2000000", "compatible", "riscv,aclint-mswi");
+    expect(t, "/soc/mswi@2000000", "reg", "0 2000000 0 4000");
+    expect(t, "/soc/mswi@2000000", "interrupts-extended", "4 3 2 3");
+    expect(t, "/soc/mswi@2000000", "#interrupt-cells", "0");
+    expect(t, "/soc/mtimer@2004000", "compatible", "riscv,aclint-mtimer");
+    expect(t, "/soc/mtimer@2004000", "reg", "0 200bff8 0 4008 0 2004000 0 7ff8");
+    expect(t, "/soc/mtimer@2004000", "interrupts-extended", "4 7 2 7");
+    expect(t, "/soc/sswi@2f00000", "compatible", "riscv,aclint-sswi");
+    expect(t, "/soc/sswi@2f00000", "reg", "0 2f00000 0 4000");
+    expect(t, "/soc/sswi@2f00000", "interrupts-extended", "4 1 2 1");
+    expect(t, "/soc/plic@c000000", "phandle", "5");
+    g_bytes_unref(t);
+    board_fixture_free(f);
+}
+
 /* The guest numbers its disks in the order of the slots in the tree: the highest first. */
 static void test_slot_order(void)
 {
@@ -215,6 +237,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fdt/7.2", test_7_2);
     g_test_add_func("/fdt/10.0", test_10_0);
+    g_test_add_func("/fdt/aclint", test_aclint);
     g_test_add_func("/fdt/slot-order", test_slot_order);
     g_test_add_func("/fdt/user-tree", test_user_tree);
     g_test_add_func("/fdt/elf", test_elf);

@@ -105,6 +105,27 @@ def test_accel_qtest():
         expect(guest.process.returncode == 0, 'does not end when it is switched off')
 
 
+def mips(guest):
+    text = guest('human-monitor-command', **{'command-line': 'info registers -a'})
+    return [int(line.split()[1], 16) for line in text.splitlines() if line.split()[:1] == ['mip']]
+
+
+def test_aclint():
+    """The SSWI, as QEMU 7.2 and 10.0 were watched: reads as 0, bit 0 sets SSIP, for good."""
+    with Guest('-M', 'virt,aclint=on', '-smp', '2', '-S', '-bios', 'none') as guest:
+        expect(mips(guest) == [0x80, 0x80], f'at first: {mips(guest)}')
+        for line, want in (('writel 0x2f00004 1', [0x80, 0x82]), ('writel 0x2f00004 0', [0x80, 0x82]),
+                           ('writel 0x2f00000 2', [0x80, 0x82]), ('writel 0x2f00000 3', [0x82, 0x82]),
+                           ('writel 0x2f00008 1', [0x82, 0x82])):
+            expect(guest.ask(line) == 'OK', line)
+            expect(mips(guest) == want, f'{line}: {mips(guest)}')
+        expect(guest.ask('readl 0x2f00004') == 'OK 0x0000000000000000', 'reads as 0')
+        guest('system_reset')
+        expect(mips(guest) == [0x80, 0x80], f'after a reset: {mips(guest)}')
+    with Guest('-M', 'virt,aclint=off', '-S', '-bios', 'none') as guest:
+        expect(guest.ask('writel 0x2f00000 1').startswith('FAIL'), 'an SSWI with aclint=off')
+
+
 def main():
     tests = [(name, fn) for name, fn in globals().items() if name.startswith('test_')]
     wanted = sys.argv[2:]
