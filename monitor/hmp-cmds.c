@@ -90,7 +90,7 @@ void hmp_info_version(HMPMonitor *mon, const HMPArgs *args)
 {
     (void)args;
     monitor_printf(mon, "%d.%d.%d %s\n", MONITOR_QEMU_MAJOR, MONITOR_QEMU_MINOR,
-                   MONITOR_QEMU_MICRO, monitor_package());
+                   MONITOR_QEMU_MICRO, MONITOR_PACKAGE);
 }
 
 void hmp_info_status(HMPMonitor *mon, const HMPArgs *args)

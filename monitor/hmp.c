@@ -489,17 +489,18 @@ static void hmp_free(Session *s)
     g_free(mon);
 }
 
-static const SessionOps hmp_ops = {
-    .kind = "readline", .can_read = hmp_can_read, .read = hmp_read, .opened = hmp_opened,
-    .closed = hmp_closed, .focused = hmp_focused, .event = hmp_event, .free = hmp_free,
-};
-
-Session *hmp_session_new(Monitors *monitors, Chardev *chr)
+static Session *hmp_new(Monitors *monitors, Chardev *chr, bool pretty)
 {
+    (void)pretty;
     HMPMonitor *mon = g_new0(HMPMonitor, 1);
-    mon->base = (Session) { .ops = &hmp_ops, .monitors = monitors, .chr = chr };
+    mon->base = (Session) { .ops = &hmp_session_ops, .monitors = monitors, .chr = chr };
     mon->format = (HMPFormat) { 'x', 4 };
     mon->cpu_index = -1;
     mon->editor = line_editor_new(&editor_ops, mon, "(qemu) ");
     return &mon->base;
 }
+
+const SessionOps hmp_session_ops = {
+    .kind = "readline", .new = hmp_new, .can_read = hmp_can_read, .read = hmp_read,
+    .opened = hmp_opened, .closed = hmp_closed, .focused = hmp_focused, .event = hmp_event, .free = hmp_free,
+};

@@ -3,6 +3,7 @@
 #ifndef MONITOR_INTERNAL_H
 #define MONITOR_INTERNAL_H
 
+#include "config-host.h"
 #include "monitor/dump.h"
 #include "monitor/monitor.h"
 
@@ -11,6 +12,7 @@ typedef struct Session Session;
 /** What QMP and HMP implement; every member is required. Main thread, BQL. */
 typedef struct SessionOps {
     const char *kind;                               /* "control" or "readline" */
+    Session *(*new)(Monitors *monitors, Chardev *chr, bool pretty);
     size_t (*can_read)(Session *s);
     void (*read)(Session *s, const uint8_t *buf, size_t len);
     void (*opened)(Session *s);                     /* a peer is there: greet */
@@ -41,8 +43,7 @@ struct Monitors {
     GQueue events;              /* struct json_object*, oldest first */
 };
 
-Session *qmp_session_new(Monitors *monitors, Chardev *chr, bool pretty);
-Session *hmp_session_new(Monitors *monitors, Chardev *chr);
+extern const SessionOps qmp_session_ops, hmp_session_ops;
 
 struct QMPCapabilityList;
 /** qmp_capabilities for the session that runs it (NULL or not QMP: an error). */
@@ -53,11 +54,10 @@ bool session_is_backed_up(Session *s);
 
 /** The fd that came with the running command; -1 with QEMU's error. */
 int monitors_take_fd(Monitors *monitors, GError **errp);
-/** query-version's package text: "Ferry <version>". */
-const char *monitor_package(void);
-
 #define MONITOR_QEMU_MAJOR 7
 #define MONITOR_QEMU_MINOR 2
 #define MONITOR_QEMU_MICRO 22
+/* query-version's package text */
+#define MONITOR_PACKAGE "Ferry " FERRY_VERSION
 
 #endif

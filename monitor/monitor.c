@@ -3,21 +3,15 @@
  * The set of monitor sessions and the way of events into them. Events may
  * come from any thread: they are queued with their time stamp and written on
  * the main thread, in the order in which they were emitted. Called by vl
- * (monitor_add) and by the generated event functions.
+ * (monitor_add) and by the generated event functions. Kinds of sessions are
+ * rows of a table; what they need themselves is in session.c.
  */
 #include "monitor/internal.h"
 
 #include <json-c/json.h>
 
-#include "config-host.h"
 #include "softmmu/machine.h"
-#include "util/error.h"
 #include "util/trace-monitor.h"
-
-const char *monitor_package(void)
-{
-    return "Ferry " FERRY_VERSION;
-}
 
 static size_t session_can_read(void *opaque)
 {
@@ -29,13 +23,6 @@ static void session_read(void *opaque, const uint8_t *buf, size_t len)
 {
     Session *s = opaque;
     s->ops->read(s, buf, len);
-}
-
-#define PENDING_MAX_BYTES (1u << 20)
-
-bool session_is_backed_up(Session *s)
-{
-    return chardev_pending(s->chr) > PENDING_MAX_BYTES;
 }
 
 static void session_open(Session *s)
@@ -62,12 +49,20 @@ static void session_event(void *opaque, ChardevEvent event)
 }
 
 static const ChardevFrontend session_frontend = {
-    .can_read = session_can_read, .read = session_read, .event = session_event,
+    .can_read = session_can_read,
+    .read = session_read,
+    .event = session_event,
+};
+
+/* By what monitor_add's control says. */
+static const SessionOps *const session_kinds[] = {
+    [false] = &hmp_session_ops,
+    [true] = &qmp_session_ops,
 };
 
 bool monitor_add(Monitors *monitors, Chardev *chr, bool control, bool pretty, GError **errp)
 {
-    Session *s = control ? qmp_session_new(monitors, chr, pretty) : hmp_session_new(monitors, chr);
+    Session *s = session_kinds[control]->new(monitors, chr, pretty);
     if (!chardev_attach(chr, &session_frontend, s, errp)) {
         s->ops->free(s);
         return false;
@@ -103,7 +98,7 @@ static void flush_events(void *opaque)
 
 void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *data)
 {
-    if (!monitors) {    /* a test without monitors, or the end of the process */
+    if (!monitors) { /* a test without monitors, or the end of the process */
         json_object_put(data);
         return;
     }
@@ -123,21 +118,10 @@ void qmp_event_emit(Monitors *monitors, const char *name, struct json_object *da
     g_queue_push_tail(&monitors->events, event);
     g_mutex_unlock(&monitors->lock);
     if (g_thread_self() == monitors->main_thread) {
-        flush_events(monitors);     /* so that RESUME comes before cont's return */
+        flush_events(monitors); /* so that RESUME comes before cont's return */
     } else {
         main_loop_post(monitors->machine->loop, flush_events, monitors);
     }
-}
-
-/* ---- fds of the running command ---- */
-
-int monitors_take_fd(Monitors *monitors, GError **errp)
-{
-    int fd = monitors->current ? chardev_take_fd(monitors->current->chr) : -1;
-    if (fd < 0) {
-        error_setg(errp, "No file descriptor supplied via SCM_RIGHTS");
-    }
-    return fd;
 }
 
 /* ---- life ---- */

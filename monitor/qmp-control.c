@@ -25,7 +25,7 @@ VersionInfo *qmp_query_version(struct Machine *machine, GError **errp)
     info->qemu->major = MONITOR_QEMU_MAJOR;
     info->qemu->minor = MONITOR_QEMU_MINOR;
     info->qemu->micro = MONITOR_QEMU_MICRO;
-    info->package = g_strdup(monitor_package());
+    info->package = g_strdup(MONITOR_PACKAGE);
     return info;
 }
 

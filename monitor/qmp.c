@@ -132,12 +132,10 @@ static bool read_request(const QMPSession *q, struct json_object *value, Request
     return true;
 }
 
-static const SessionOps qmp_ops;
-
 bool qmp_session_negotiate(Session *s, QMPCapabilityList *enable, GError **errp)
 {
     QMPSession *q = (QMPSession *)s;
-    if (!s || s->ops != &qmp_ops || q->negotiated) {
+    if (!s || s->ops != &qmp_session_ops || q->negotiated) {
         error_set_class(errp, FERRY_ERROR_COMMAND_NOT_FOUND,
                         "Capabilities negotiation is already complete, command ignored");
         return false;
@@ -220,7 +218,7 @@ static struct json_object *greeting(void)
     json_object_object_add(qemu, "minor", json_object_new_int(MONITOR_QEMU_MINOR));
     json_object_object_add(qemu, "major", json_object_new_int(MONITOR_QEMU_MAJOR));
     json_object_object_add(version, "qemu", qemu);
-    json_object_object_add(version, "package", json_object_new_string(monitor_package()));
+    json_object_object_add(version, "package", json_object_new_string(MONITOR_PACKAGE));
     json_object_object_add(qmp, "version", version);
     json_object_object_add(qmp, "capabilities", json_object_new_array());
     json_object_object_add(top, "QMP", qmp);
@@ -275,16 +273,16 @@ static void qmp_focused(Session *s)
     (void)s; /* a program at the other end has nothing to look at */
 }
 
-static const SessionOps qmp_ops = {
-    .kind = "control", .can_read = qmp_can_read, .read = qmp_read, .opened = qmp_opened,
-    .closed = qmp_closed, .focused = qmp_focused, .event = qmp_event, .free = qmp_free,
-};
-
-Session *qmp_session_new(Monitors *monitors, Chardev *chr, bool pretty)
+static Session *qmp_new(Monitors *monitors, Chardev *chr, bool pretty)
 {
     QMPSession *q = g_new0(QMPSession, 1);
-    q->base = (Session) { .ops = &qmp_ops, .monitors = monitors, .chr = chr };
+    q->base = (Session) { .ops = &qmp_session_ops, .monitors = monitors, .chr = chr };
     q->pretty = pretty;
     q->reader = json_reader_new(handle_message, q);
     return &q->base;
 }
+
+const SessionOps qmp_session_ops = {
+    .kind = "control", .new = qmp_new, .can_read = qmp_can_read, .read = qmp_read,
+    .opened = qmp_opened, .closed = qmp_closed, .focused = qmp_focused, .event = qmp_event, .free = qmp_free,
+};

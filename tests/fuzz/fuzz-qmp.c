@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool refuse = false;
     if (!s) {   /* one machine for all inputs: it must survive them all */
         monitor_machine_setup(&f, NULL);
-        s = qmp_session_new(f.m.monitors, chardev_from_text(f.m.chardevs, "c", "null", NULL),
-                            false);
+        Chardev *chr = chardev_from_text(f.m.chardevs, "c", "null", NULL);
+        s = qmp_session_ops.new(f.m.monitors, chr, false);
     }
     JsonReader *r = json_reader_new(look, &refuse);
     json_reader_feed(r, data, size);
