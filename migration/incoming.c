@@ -19,7 +19,6 @@ struct Incoming {
     /* set once */
     Migration *m;
     Machine *machine;
-    MigrationCaps caps;
     bool exit_on_error;
     GThread *thread;
     ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
@@ -33,6 +32,7 @@ struct Incoming {
     SwitchoverTimes times;
 
     /* incoming thread only */
+    MigrationCaps caps;         /* as they stood when the peer came */
     Channel *channel;           /* the main one of channels; NULL before and after */
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel; NULL as that is */
@@ -122,6 +122,19 @@ static void fail(Incoming *in, GError *err)
     }
 }
 
+/*
+ * From here on capabilities may not change: until the peer has come they may. The BQL makes it one
+ * step, so that a change is either seen here or refused.
+ */
+static bool begin(Incoming *in, GError **errp)
+{
+    bql_lock(in->machine->loop);
+    bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
+    in->caps = migration_options_caps(in->m->options);
+    bql_unlock(in->machine->loop);
+    return ok;
+}
+
 static bool accept_peer(Incoming *in, GError **errp)
 {
     Channel *c = channel_listener_accept(in->listener, errp);
@@ -135,7 +148,7 @@ static bool accept_peer(Incoming *in, GError **errp)
         in->answers = return_path_writer_new(c);
         trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
     }
-    return in->channel && migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
+    return in->channel && begin(in, errp);
 }
 
 static bool load_from_channel(Incoming *in, GError **errp)
@@ -201,7 +214,6 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     Incoming *in = g_new0(Incoming, 1);
     in->m = m;
     in->machine = m->machine;
-    in->caps = migration_options_caps(m->options);
     in->exit_on_error = exit_on_error;
     in->listener = listener;
     in->channels = channel_set_new();

@@ -86,12 +86,21 @@ bool qmp_migrate_pause(struct Machine *machine, GError **errp)
 
 /* ---- options ---- */
 
+/* A destination that listens has no peer yet: what is set now is what counts when it comes. */
+static bool is_in_progress(Migration *m)
+{
+    MigrationStatus in = migration_state_get(&m->in_state);
+
+    return migration_is_active(m) ||
+           (in != MIGRATION_STATUS_SETUP && migration_status_is_running(in));
+}
+
 bool qmp_migrate_set_capabilities(struct Machine *machine,
                                   MigrationCapabilityStatusList *capabilities, GError **errp)
 {
     Migration *m = machine->migration;
 
-    if (migration_is_active(m) || migration_status_is_running(migration_state_get(&m->in_state))) {
+    if (is_in_progress(m)) {
         error_setg(errp, "There's a migration process in progress");
         return false;
     }

@@ -138,6 +138,42 @@ def cache_grown_hits(bench):
     wait_migration(source)
 
 
+def capabilities_while_listening(bench):
+    """A destination that listens takes capabilities until the source has come, and means them."""
+    guest = Bare('loadgen', size='4M', memory=32)
+    source = VM(bench, 'source', EMULATOR, guest)
+    journey = Journey()
+    journey.vms.append(source)
+    wait_alive(source)
+    channel = channels.Unix(bench)
+    destination = VM(bench, 'destination', EMULATOR, guest, incoming=channel.incoming)
+    move = Move(bench, EMULATOR, guest, channel)
+    force_passes(move)
+    for vm in (source, destination):
+        vm.set_capabilities(xbzrle=True, events=True)
+        vm.set_parameters(**move.params)
+    check_equal(destination.hmp('migrate_set_capability return-path off'), '', 'in HMP')
+    destination.qmp.poll_events()
+    source.command('migrate', uri=channel.outgoing)
+    destination.qmp.wait_event('MIGRATION', match=lambda d: d['status'] == 'active')
+    error = None
+    try:
+        destination.set_capabilities(xbzrle=False)
+    except QMPError as e:
+        error = e.desc
+    check(error and 'in progress' in error, 'changed while the stream comes: %s', error)
+    move.during(source, destination)
+    wait_migration(source)
+    journey.prove(destination)
+    # One that cannot work over a socket shows that what counts is what stands when the peer comes.
+    wrong = VM(bench, 'wrong', EMULATOR, guest, incoming=channel.incoming)
+    wrong.set_capabilities(mapped_ram=True)
+    destination.set_capabilities(events=True)
+    destination.command('migrate', uri=channel.outgoing)
+    check_equal(wrong.wait_exit(), 1, 'exit status')
+    check('seekable transport' in wrong.stderr(), 'said by the destination: %s', wrong.stderr())
+
+
 def returned_settings(bench):
     """What was set is what is told, in QMP and HMP."""
     vm = VM(bench, 'vm', EMULATOR, Bare('idle'), paused=True)
@@ -526,6 +562,7 @@ CASES = [
     Case('bandwidth changed while active', bandwidth_changes),
     Case('page cache resized while active', cache_resized),
     Case('a grown page cache hits', cache_grown_hits, timeout=120),
+    Case('a listening destination takes capabilities', capabilities_while_listening),
     Case('settings are told as they were set', returned_settings),
     Case('historic names', historic_names),
     Case('migrate -d -x', historic_migrate),
