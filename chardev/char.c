@@ -421,6 +421,10 @@ void chardev_output_ready(Chardev *chr)
     if (chr->queue->len) {
         size_t done = chr->ops->write(chr, chr->queue->data, chr->queue->len);
         g_byte_array_remove_range(chr->queue, 0, done);
+        if (chr->queue->len == 0) { /* what one answer needed is given back */
+            g_byte_array_free(chr->queue, TRUE);
+            chr->queue = g_byte_array_new();
+        }
     }
     if (chr->queue->len == 0 && chr->fe_blocked) {
         chr->fe_blocked = false;

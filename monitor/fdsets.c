@@ -111,10 +111,9 @@ static int64_t free_set_id(FdSets *fds)
     return id;
 }
 
-bool fdset_add(FdSets *fds, int64_t id, int fd, const char *opaque, int64_t *set_out,
-               GError **errp)
+static FdSetMember *member_add(FdSets *fds, int64_t id, int fd, const char *opaque,
+                               int64_t *set_out)
 {
-    (void)errp;     /* room for a limit; adding cannot fail today */
     if (id < 0) {
         id = free_set_id(fds);
     }
@@ -131,6 +130,22 @@ bool fdset_add(FdSets *fds, int64_t id, int fd, const char *opaque, int64_t *set
     if (set_out) {
         *set_out = id;
     }
+    return m;
+}
+
+bool fdset_add(FdSets *fds, int64_t id, int fd, const char *opaque, int64_t *set_out,
+               GError **errp)
+{
+    (void)errp;     /* room for a limit; adding cannot fail today */
+    member_add(fds, id, fd, opaque, set_out);
+    return true;
+}
+
+bool fdset_add_passed(FdSets *fds, int64_t id, int fd, const char *opaque, int64_t *set_out,
+                      GError **errp)
+{
+    (void)errp;
+    member_add(fds, id, fd, opaque, set_out)->passed = true;
     return true;
 }
 
@@ -138,6 +153,29 @@ static void member_remove(FdSetEntry *set, GList *link)
 {
     member_free(link->data);
     set->members = g_list_delete_link(set->members, link);
+}
+
+static void drop_if_empty(FdSets *fds, FdSetEntry *set)
+{
+    if (!set->members) {
+        fds->sets = g_list_remove(fds->sets, set);
+        set_free(set);
+    }
+}
+
+void fdsets_drop_passed(FdSets *fds)
+{
+    for (GList *s = fds->sets, *next_set; s; s = next_set) {
+        FdSetEntry *set = s->data;
+        next_set = s->next;
+        for (GList *l = set->members, *next; l; l = next) {
+            next = l->next;
+            if (((FdSetMember *)l->data)->passed) {
+                member_remove(set, l);
+            }
+        }
+        drop_if_empty(fds, set);
+    }
 }
 
 bool fdset_remove(FdSets *fds, int64_t id, bool has_fd, int64_t fd, GError **errp)
@@ -152,9 +190,8 @@ bool fdset_remove(FdSets *fds, int64_t id, bool has_fd, int64_t fd, GError **err
             found = true;
         }
     }
-    if (set && !set->members) {
-        fds->sets = g_list_remove(fds->sets, set);
-        set_free(set);
+    if (set) {
+        drop_if_empty(fds, set);
     }
     if (!found) {
         g_autofree char *what = has_fd

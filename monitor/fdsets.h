@@ -8,6 +8,7 @@
 typedef struct FdSetMember {
     int fd;
     char *opaque;       /* NULL: none */
+    bool passed;        /* came over a monitor, not with the command line */
 } FdSetMember;
 
 typedef struct FdSetEntry {
@@ -15,6 +16,11 @@ typedef struct FdSetEntry {
     GList *members;     /* FdSetMember* */
 } FdSetEntry;
 
+/** fdset_add for what a monitor's client passed. */
+bool fdset_add_passed(FdSets *fds, int64_t set, int fd, const char *opaque, int64_t *set_out,
+                      GError **errp);
+/** Closes what fdset_add_passed added: nobody is left who could ask for it or take it away. */
+void fdsets_drop_passed(FdSets *fds);
 /** All sets by number; borrowed. */
 GList *fdsets_list(FdSets *fds);
 /** Closes one fd of a set, or all; "File descriptor named 'fdset-id:N' not found". */

@@ -44,8 +44,19 @@ struct JsonReader {
     int braces, brackets;
 };
 
+/* A client that sent something huge once does not keep us large. */
+#define KEEP_BYTES (64u << 10)
+
 static void drop_message(JsonReader *r)
 {
+    if (r->text->allocated_len > KEEP_BYTES) {
+        g_string_free(r->text, TRUE);
+        r->text = g_string_new(NULL);
+    }
+    if (r->tokens->len > KEEP_BYTES / sizeof(Token)) {
+        g_array_free(r->tokens, TRUE);
+        r->tokens = g_array_new(FALSE, FALSE, sizeof(Token));
+    }
     g_string_truncate(r->text, 0);
     g_array_set_size(r->tokens, 0);
     r->token_start = 0;

@@ -6,11 +6,13 @@
  * (monitor_add) and by the generated event functions. Kinds of sessions are
  * rows of a table; what they need themselves is in session.c.
  */
+#include "monitor/fdsets.h"
 #include "monitor/internal.h"
 
 #include <json-c/json.h>
 
 #include "softmmu/machine.h"
+#include "softmmu/runstate.h"
 #include "util/trace-monitor.h"
 
 static size_t session_can_read(void *opaque)
@@ -33,14 +35,39 @@ static void session_open(Session *s)
     }
 }
 
+static bool any_open(const Monitors *monitors)
+{
+    for (guint i = 0; i < monitors->sessions->len; i++) {
+        const Session *s = g_ptr_array_index(monitors->sessions, i);
+        if (s->is_open) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * As QEMU 7.2 (10.0 keeps them for ever): sets that clients passed go with the last of them while
+ * the guest runs. A guest that waits may be waiting for the client that comes next.
+ */
+static void session_close(Session *s)
+{
+    struct Machine *machine = s->monitors->machine;
+
+    s->is_open = false;
+    s->ops->closed(s);
+    if (!any_open(s->monitors) && machine->fds && runstate_is_running(machine->runstate)) {
+        fdsets_drop_passed(machine->fds);
+    }
+}
+
 static void session_event(void *opaque, ChardevEvent event)
 {
     Session *s = opaque;
     if (event == CHARDEV_OPENED) {
         session_open(s);
     } else if (event == CHARDEV_CLOSED && s->is_open) {
-        s->is_open = false;
-        s->ops->closed(s);
+        session_close(s);
     } else if (event == CHARDEV_WRITABLE) {
         chardev_accept_input(s->chr);
     } else if (event == CHARDEV_MUX_IN && s->is_open) {

@@ -39,8 +39,8 @@ AddfdInfo *qmp_add_fd(struct Machine *machine, bool has_fdset_id, int64_t fdset_
     }
     AddfdInfo *info = g_new0(AddfdInfo, 1);
     info->fd = fd;
-    if (!fdset_add(machine->fds, has_fdset_id ? fdset_id : -1, fd, opaque, &info->fdset_id,
-                   errp)) {
+    if (!fdset_add_passed(machine->fds, has_fdset_id ? fdset_id : -1, fd, opaque,
+                          &info->fdset_id, errp)) {
         qapi_free_AddfdInfo(info);
         return NULL;
     }

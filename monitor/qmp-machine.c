@@ -146,9 +146,10 @@ MemoryInfo *qmp_query_memory_size_summary(struct Machine *machine, GError **errp
     return info;
 }
 
+/* What a guest has in its memory is for our user alone: keys, passwords. */
 static int open_output(const char *filename, GError **errp)
 {
-    int fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         error_setg_errno(errp, errno, "Could not open '%s'", filename);
     }
