@@ -19,6 +19,10 @@ static bool wants_events(Migration *m)
            (migration_options_caps(m->options) & MIGRATION_CAP(EVENTS));
 }
 
+static const GuestJobKind migration_job = {
+    "a migration", "query-migrate tells how far it is, migrate_cancel ends it",
+};
+
 static void state_changed(void *opaque, MigrationStatus from, MigrationStatus to)
 {
     Migration *m = opaque;
@@ -26,6 +30,17 @@ static void state_changed(void *opaque, MigrationStatus from, MigrationStatus to
     if (wants_events(m)) {
         qapi_event_send_migration(m->machine->monitors, to);
     }
+}
+
+/* In the states that are no running ones the guest is let go of: see state.c (6) and (7). */
+static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatus to)
+{
+    Migration *m = opaque;
+
+    if (!migration_status_is_running(to)) {
+        guest_job_end(&m->machine->job, &migration_job);
+    }
+    state_changed(m, from, to);
 }
 
 void migration_emit_pass(Migration *m, uint64_t pass)
@@ -77,7 +92,7 @@ Migration *migration_new(struct Machine *machine)
 
     m->machine = machine;
     m->options = migration_options_new(dialect);
-    migration_state_init(&m->out_state, MIGRATION_OUTGOING, dialect, state_changed, m);
+    migration_state_init(&m->out_state, MIGRATION_OUTGOING, dialect, out_state_changed, m);
     migration_state_init(&m->in_state, MIGRATION_INCOMING, dialect, state_changed, m);
     migration_register_sections(m);
     return m;
@@ -160,12 +175,14 @@ bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
     g_autoptr(GError) err = NULL;
 
     if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
-        !check_transport(m, addr, errp)) {
+        !check_transport(m, addr, errp) ||
+        !guest_job_begin(&m->machine->job, &migration_job, errp)) {
         channel_address_free(addr);
         return false;
     }
     outgoing_free(g_steal_pointer(&m->outgoing));
     if (!migration_state_move(&m->out_state, MIGRATION_EVENT_START, errp)) {
+        guest_job_end(&m->machine->job, &migration_job);
         channel_address_free(addr);
         return false;
     }

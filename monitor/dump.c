@@ -44,7 +44,8 @@ struct DumpState {
     int fd;
     GArray *regions;        /* DumpRegion */
     uint64_t total_bytes;
-    bool was_running;
+    bool was_running;       /* the guest goes on afterwards; main thread */
+    bool stop_asked;        /* "stop" came meanwhile; main thread */
     bool sparse;            /* the file began empty and has holes where memory is zero */
     GThread *thread;
     /* written by the writing thread, read by any: atomic */
@@ -223,12 +224,29 @@ static DumpQueryResult *query(const DumpState *d)
     return result;
 }
 
+static const GuestJobKind dump_job = { "a memory dump", "query-dump tells how far it is" };
+
 /* Lets the guest go on; main thread, BQL. */
 static void finish(DumpState *d)
 {
-    if (d->was_running) {
-        d->was_running = false;
+    guest_job_end(&d->machine->job, &dump_job);
+    if (d->was_running && d->stop_asked) {
+        runstate_set(d->machine->runstate, RUN_STATE_PAUSED, NULL);
+    } else if (d->was_running) {
         vm_start(d->machine->runstate, NULL);
+    }
+    d->was_running = false;
+}
+
+bool dump_is_running(struct Machine *machine)
+{
+    return guest_job_is(&machine->job, &dump_job);
+}
+
+void dump_stay_stopped(struct Machine *machine)
+{
+    if (dump_is_running(machine)) {
+        machine->monitors->dump->stop_asked = true;
     }
 }
 
@@ -353,7 +371,8 @@ bool qmp_dump_guest_memory(struct Machine *machine, bool paging, const char *pro
     }
     DumpState *d = dump_new(machine, has_begin ? (uint64_t)begin : 0,
                             has_begin ? (uint64_t)length : UINT64_MAX, errp);
-    if (!d) {
+    if (!d || !guest_job_begin(&machine->job, &dump_job, errp)) {
+        dump_state_free(d);
         return false;
     }
     d->fd = open_target(machine, protocol, errp);
@@ -361,6 +380,7 @@ bool qmp_dump_guest_memory(struct Machine *machine, bool paging, const char *pro
     d->was_running = d->fd >= 0 && runstate_is_running(machine->runstate);
     if (d->fd < 0 ||
         (d->was_running && !vm_stop(machine->runstate, RUN_STATE_SAVE_VM, errp))) {
+        guest_job_end(&machine->job, &dump_job);
         dump_state_free(d);
         return false;
     }

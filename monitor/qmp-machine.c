@@ -31,6 +31,7 @@ bool qmp_stop(struct Machine *machine, GError **errp)
         migration_incoming_set_autostart(machine->migration, false);
         return true;
     }
+    dump_stay_stopped(machine);
     return !runstate_is_running(machine->runstate) ||
            vm_stop(machine->runstate, RUN_STATE_PAUSED, errp);
 }
@@ -40,6 +41,11 @@ bool qmp_cont(struct Machine *machine, GError **errp)
     RunState state = runstate_get(machine->runstate);
     if (runstate_needs_reset(machine->runstate)) {
         error_setg(errp, "Resetting the Virtual Machine is required");
+        return false;
+    }
+    if (dump_is_running(machine)) {
+        error_setg(errp, "A memory dump is being written, the guest must stand still: wait for "
+                   "DUMP_COMPLETED (query-dump tells how far it is)");
         return false;
     }
     if (state == RUN_STATE_SUSPENDED || state == RUN_STATE_RUNNING) {

@@ -10,6 +10,7 @@
 #include "softmmu/clock.h"
 #include "softmmu/cpus.h"
 #include "softmmu/dirty-log.h"
+#include "softmmu/guest-job.h"
 #include "softmmu/main-loop.h"
 #include "softmmu/memory.h"
 #include "softmmu/ramblock.h"
@@ -32,6 +33,7 @@ typedef struct Machine {
     AddressSpace *as;
     VMStateRegistry *vmstate;       /* dialect lives here */
     struct RunStateCtl *runstate;
+    GuestJob job;                   /* who stops the guest for long: one at a time */
     CPUList *cpus;                  /* NULL: machine none without -cpu */
     struct Board *board;            /* NULL for machine none */
     struct FdSets *fds;

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a QMP client may rely on, tried on the real program: what it leaves behind, what it costs."""
+import fcntl
 import json
 import os
+import select
 import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest import emulators  # noqa: E402
+from ferrytest.move import wait_migration  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
-from ferrytest.qmp import QMP  # noqa: E402
-from ferrytest.tap import Case, check, check_equal, main, wait_until  # noqa: E402
+from ferrytest.qmp import QMP, QMPError  # noqa: E402
+from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until  # noqa: E402
 
 EMULATOR = emulators.ferry()
 
@@ -108,7 +111,104 @@ def huge_request(bench):
     wait_until(lambda: resident_kib(vm) < before + (8 << 10), 10, 'the memory to come back')
 
 
+class SlowDump:
+    """A detached dump into a pipe that nobody reads until finish()."""
+
+    def __init__(self, bench, vm):
+        path = bench.path('pipe')
+        os.mkfifo(path)
+        self.fd = os.open(path, os.O_RDWR)
+        fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+        bench.at_end(lambda: os.close(self.fd))
+        self.vm = vm
+        vm.command('dump-guest-memory', paging=False, protocol='file:' + path, detach=True)
+        check_equal(vm.command('query-dump')['status'], 'active', 'dump')
+
+    def finish(self):
+        def ended():
+            self.vm.qmp.poll_events()
+            while select.select([self.fd], [], [], 0.05)[0]:
+                os.read(self.fd, 1 << 20)
+            return self.vm.command('query-dump')['status'] != 'active'
+        wait_until(ended, 30, 'the dump to end')
+        self.vm.qmp.wait_event('DUMP_COMPLETED')
+
+
+def refused(vm, words, name, /, **arguments):
+    try:
+        vm.command(name, **arguments)
+    except QMPError as error:
+        check(words in error.desc, '%s: refused with "%s", not "%s"', name, error.desc, words)
+        return
+    raise Failed('%s was not refused' % name)
+
+
+def dump_then_others(bench):
+    """While a dump is written nobody else stops or starts the guest, and afterwards all may."""
+    vm = start(bench)
+    dump = SlowDump(bench, vm)
+    check_equal(vm.status(), 'save-vm', 'run state')
+    refused(vm, 'Cannot start a migration: a memory dump has had the guest for ', 'migrate',
+            uri='exec:cat >/dev/null')
+    refused(vm, 'There is a dump in process', 'dump-guest-memory', paging=False,
+            protocol='file:' + bench.path('second'))
+    refused(vm, 'A memory dump is being written', 'cont')
+    check('A memory dump is being written' in vm.hmp('cont'), 'cont in HMP is not refused')
+    check_equal(vm.status(), 'save-vm', 'run state')
+    dump.finish()
+    check_equal(vm.status(), 'running', 'run state afterwards')
+    vm.command('migrate', uri='exec:cat >/dev/null')
+    wait_migration(vm)
+
+
+def stop_while_dumping(bench):
+    """`stop` during a dump means: do not go on afterwards."""
+    vm = start(bench)
+    dump = SlowDump(bench, vm)
+    vm.command('stop')
+    dump.finish()
+    check_equal(vm.status(), 'paused', 'run state afterwards')
+    vm.command('cont')
+    check_equal(vm.status(), 'running', 'run state after cont')
+
+
+def paused_guest_dumped(bench):
+    """A guest that was paused before the dump may not be started under it either."""
+    vm = start(bench)
+    vm.command('stop')
+    dump = SlowDump(bench, vm)
+    refused(vm, 'A memory dump is being written', 'cont')
+    dump.finish()
+    check_equal(vm.status(), 'paused', 'run state afterwards')
+    vm.command('cont')
+
+
+def migration_then_dump(bench):
+    """No dump while a migration goes on or has paused the guest, and the file is left alone."""
+    vm = start(bench)
+    path = bench.path('core')
+    vm.set_capabilities(pause_before_switchover=True)
+    vm.command('migrate', uri='exec:cat >/dev/null')
+    wait_migration(vm, ['pre-switchover'])
+    refused(vm, 'Cannot start a memory dump: a migration has had the guest for ',
+            'dump-guest-memory', paging=False, protocol='file:' + path, detach=True)
+    check(not os.path.exists(path), 'a refused dump made its file')
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    check_equal(vm.status(), 'running', 'run state')
+    vm.command('dump-guest-memory', paging=False, protocol='file:' + path)
+    check_equal(vm.status(), 'running', 'run state')
+    # a failed one lets go as well
+    vm.command('migrate', uri='unix:' + bench.path('nobody'))
+    wait_migration(vm, ['failed'])
+    vm.command('dump-guest-memory', paging=False, protocol='file:' + bench.path('core2'))
+
+
 CASES = [
+    Case('dump, then migrate, dump, cont', dump_then_others),
+    Case('stop while a dump is written', stop_while_dumping),
+    Case('dump of a paused guest', paused_guest_dumped),
+    Case('migrate, then dump', migration_then_dump),
     Case('sets of descriptors end with their clients', passed_sets_end),
     Case('sets of descriptors wait for a guest', passed_sets_wait_for_a_guest),
     Case('saved guest memory is private', saved_memory_is_private),
