@@ -7,9 +7,9 @@
 #define MIGRATION_PRIVATE_H
 
 #include "migration/channel.h"
-#include "migration/control/options.h"
-#include "migration/control/state.h"
-#include "migration/control/switchover.h"
+#include "migration/settings/options.h"
+#include "migration/state/state.h"
+#include "migration/state/switchover.h"
 #include "migration/migration.h"
 #include "migration/ram.h"
 #include "migration/vmstate.h"
@@ -58,7 +58,7 @@ struct Migration {
     MigrationState out_state, in_state;
 };
 
-/* ---- sections.c ---- */
+/* ---- vmstate/sections.c ---- */
 
 void migration_register_sections(Migration *m);
 /** Before a save: the run state that globalstate tells. BQL. */
@@ -68,7 +68,7 @@ void migration_sections_prepare_load(Migration *m);
 /** The run state that was received; running if the stream had none. */
 RunState migration_sections_received(const Migration *m);
 
-/* ---- outgoing.c ---- */
+/* ---- source/outgoing.c ---- */
 
 /** What query-migrate needs; a copy. */
 typedef struct OutgoingView {
@@ -111,7 +111,7 @@ int outgoing_thread_id(Outgoing *o);
 /** Waits for the thread; it must be ending. BQL held, dropped while waiting. */
 void outgoing_free(Outgoing *o);
 
-/* ---- incoming.c ---- */
+/* ---- destination/incoming.c ---- */
 
 /**
  * Listens and starts the incoming thread. What a failed attempt has left in
@@ -133,7 +133,7 @@ void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
 void incoming_free(Incoming *in);
 
-/* ---- configuration.c (migration-stream 1.5) ---- */
+/* ---- stream/configuration.c (migration-stream 1.5) ---- */
 
 /** Header and configuration block. */
 void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);

@@ -2,7 +2,7 @@
 /*
  * The Migration object: what the machine and the monitors hold. Owns the
  * options and at most one outgoing and one incoming migration; checks what
- * may begin when. The stories themselves are outgoing.c and incoming.c.
+ * may begin when. The stories themselves are source/outgoing.c and destination/incoming.c.
  */
 #include "migration/migration.h"
 #include <fcntl.h>

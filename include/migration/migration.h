@@ -3,7 +3,7 @@
  * Migration as the machine sees it: one object per process that owns the
  * options (capabilities and parameters), at most one outgoing and one
  * incoming migration, and answers the monitors. The two stories are in
- * migration/outgoing.c and migration/incoming.c.
+ * migration/source/outgoing.c and migration/destination/incoming.c.
  */
 #ifndef MIGRATION_MIGRATION_H
 #define MIGRATION_MIGRATION_H

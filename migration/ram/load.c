@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The destination's RAM: one parser for START, PART and END payloads. Called
- * by migration/incoming on the incoming thread. Every number of the stream is
+ * by migration/destination/incoming on the incoming thread. Every number of the stream is
  * checked before it is used; nothing is allocated by what the stream says;
  * a message names the record's place in the stream, its block and page.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The source's RAM: the ram section's START, PART and END payloads. Called by
- * migration/outgoing on the migration thread; the story of one page reads
+ * migration/source/outgoing on the migration thread; the story of one page reads
  * from save_next_page downward (that is: upward in this file).
  *
  *   dirty log -> dirty (what is left) -> walk (which next) -> classify (as what) -> here -> stream
@@ -20,7 +20,7 @@
 #include "migration/ram/cost.h"
 #include "migration/ram/dirty.h"
 #include "migration/ram/holes.h"
-#include "migration/ram/stats.h"
+#include "migration/ram/counters.h"
 #include "migration/ram/walk.h"
 #include "migration/stream/format.h"
 #include "util/error.h"

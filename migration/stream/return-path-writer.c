@@ -5,7 +5,7 @@
  * of the destination has something to say; decides nothing.
  */
 #include <string.h>
-#include "migration/control/return-path.h"
+#include "migration/stream/return-path.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 

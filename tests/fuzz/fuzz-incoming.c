@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "../tiny-machine/tiny-machine.h"
-#include "migration/incoming.h"
+#include "migration/destination/load.h"
 
 enum { SELECT_10_0 = 1, SELECT_MAPPED = 2, SELECT_FIXED = 4, SELECT_TWO_BLOCKS = 8,
        SELECT_NO_FOOTER = 16 };

@@ -7,7 +7,7 @@
  */
 #include <stdlib.h>
 #include "../unit/fake-channel.h"
-#include "migration/control/return-path.h"
+#include "migration/stream/return-path.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

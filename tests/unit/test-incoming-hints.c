@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/incoming-hints.c: what a message about a refused stream has besides the cause. */
-#include "migration/incoming-hints.h"
+/* migration/destination/hints.c: what a message about a refused stream has besides the cause. */
+#include "migration/destination/hints.h"
 #include "migration/vmstate.h"
 #include "util/error.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/options: the tables, QEMU's texts, nothing changed on error, the documentation. */
+/* migration/settings/options: the tables, QEMU's texts, nothing changed on error, the documentation. */
 #include <stdio.h>
 #include <string.h>
-#include "migration/control/options-table.h"
-#include "migration/control/options.h"
+#include "migration/settings/options-table.h"
+#include "migration/settings/options.h"
 #include "qapi/qapi-visit.h"
 #include "util/error.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/policy and rate: migration-stream 5.2, 5.3, 5.5 as numbers. */
-#include "migration/control/policy.h"
-#include "migration/control/rate.h"
+/* migration/policy/policy and rate: migration-stream 5.2, 5.3, 5.5 as numbers. */
+#include "migration/policy/policy.h"
+#include "migration/policy/rate.h"
 
 static void test_decide(void)
 {

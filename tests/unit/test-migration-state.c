@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/state: every pair of state and event, against a second, hand-written account. */
-#include "migration/control/state.h"
+/* migration/state/state: every pair of state and event, against a second, hand-written account. */
+#include "migration/state/state.h"
 
 #define SET(name) (1u << MIGRATION_STATUS_##name)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* control/stats: query-migrate by state, "info migrate" line by line (migration-stream 5.7, 9.5). */
-#include "migration/control/stats.h"
+/* commands/stats: query-migrate by state, "info migrate" line by line (migration-stream 5.7, 9.5). */
+#include "migration/commands/stats.h"
 
 static OutgoingView view(MigrationStatus status)
 {

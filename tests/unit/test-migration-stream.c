@@ -7,7 +7,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include "../tiny-machine/tiny-machine.h"
-#include "migration/incoming.h"
+#include "migration/destination/load.h"
 
 static const char json_7_2[] =
     "{\"page_size\": 4096, \"devices\": [{\"name\": \"timer\", \"instance_id\": 0, "

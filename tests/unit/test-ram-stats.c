@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram/stats: rates over periods of more than a second (migration-stream 4.7, 5.4). */
-#include "migration/ram/stats.h"
+/* migration/ram/counters: rates over periods of more than a second (migration-stream 4.7, 5.4). */
+#include "migration/ram/counters.h"
 
 static void test_period(void)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/control/return-path: verdicts, reasons, nonsense, and QEMU's way of just going. */
+/* migration/stream/return-path: verdicts, reasons, nonsense, and QEMU's way of just going. */
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "migration/control/return-path.h"
+#include "migration/stream/return-path.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The human monitor's migration commands (migration-stream 9.5, 9.6):
+ * arguments to QMP commands and options, results to QEMU's texts. Main
+ * thread, BQL. A foreground migrate holds its monitor back and shows a
+ * progress line from a timer.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "migration/commands/stats.h"
+#include "migration/migration-private.h"
+#include "monitor/hmp-handlers.h"
+#include "monitor/hmp-internal.h"
+#include "monitor/monitor.h"
+#include "qapi/qapi-commands.h"
+#include "util/error.h"
+#include "util/opts.h"
+
+#define PROGRESS_MS 250
+
+static Migration *migration_of(HMPMonitor *mon)
+{
+    return hmp_machine(mon)->migration;
+}
+
+/* ---- migrate ---- */
+
+/** A foreground migrate; freed by its timer when the migration has ended. */
+typedef struct Foreground {
+    HMPMonitor *mon;
+    Migration *m;
+} Foreground;
+
+static void foreground_end(Foreground *f, const OutgoingView *v)
+{
+    if (v->status == MIGRATION_STATUS_FAILED) {
+        monitor_printf(f->mon, "Error: %s\n", v->error ? v->error : "migration failed");
+    } else if (v->status == MIGRATION_STATUS_CANCELLED) {
+        monitor_puts(f->mon, "migration cancelled\n");
+    } else if (v->accepted_unknown) {
+        monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %" PRId64
+                       " ms (return-path is off: whether the destination accepted it is not "
+                       "known here)\n", v->total_ms, v->downtime_ms);
+    } else {
+        monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %" PRId64
+                       " ms\n", v->total_ms, v->downtime_ms);
+    }
+    hmp_resume(f->mon);
+    g_free(f);
+}
+
+static gboolean foreground_tick(gpointer opaque)
+{
+    Foreground *f = opaque;
+    OutgoingView v;
+
+    if (!f->m->outgoing) {
+        hmp_resume(f->mon);
+        g_free(f);
+        return G_SOURCE_REMOVE;
+    }
+    outgoing_view(f->m->outgoing, &v);
+    bool running = migration_status_is_running(v.status);
+    if (running) {
+        g_autofree char *text = migration_progress_text(&v);
+        hmp_progress(f->mon, text);
+    } else {
+        foreground_end(f, &v);
+    }
+    outgoing_view_clear(&v);
+    return running ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+static void wait_in_foreground(HMPMonitor *mon)
+{
+    if (!hmp_suspend(mon)) {
+        monitor_puts(mon, "terminal does not allow synchronous migration, continuing detached\n");
+        return;
+    }
+    Foreground *f = g_new(Foreground, 1);
+    *f = (Foreground){ .mon = mon, .m = migration_of(mon) };
+    GSource *timer = g_timeout_source_new(PROGRESS_MS);
+    g_source_set_callback(timer, foreground_tick, f, NULL);
+    g_source_attach(timer, main_loop_context(hmp_machine(mon)->loop));
+    g_source_unref(timer);
+}
+
+static bool set_capability(HMPMonitor *mon, MigrationCapability cap, bool on, GError **errp)
+{
+    MigrationCapabilityStatus status = { .capability = cap, .state = on };
+    MigrationCapabilityStatusList list = { .value = &status };
+
+    return qmp_migrate_set_capabilities(hmp_machine(mon), &list, errp);
+}
+
+void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
+{
+    MigrationCaps before = migration_options_caps(migration_of(mon)->options);
+    g_autoptr(GError) err = NULL;
+
+    /* -x is the flag of the XBZRLE series of 2012: it switches the capability on. */
+    if ((hmp_arg_flag(args, "xbzrle") &&
+         !set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, true, &err)) ||
+        !qmp_migrate(hmp_machine(mon), hmp_arg_str(args, "uri"), NULL, true,
+                     hmp_arg_flag(args, "blk"), true, hmp_arg_flag(args, "inc"), false, false, true,
+                     hmp_arg_flag(args, "resume"), &err)) {
+        if (!(before & MIGRATION_CAP(XBZRLE))) {
+            set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, false, NULL);
+        }
+        hmp_handle_error(mon, g_steal_pointer(&err));
+        return;
+    }
+    if (!hmp_arg_flag(args, "detach")) {
+        wait_in_foreground(mon);
+    }
+}
+
+void hmp_migrate_cancel(HMPMonitor *mon, const HMPArgs *args)
+{
+    qmp_migrate_cancel(hmp_machine(mon), NULL);
+}
+
+void hmp_migrate_continue(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    int state = MigrationStatus_parse(hmp_arg_str(args, "state"), &err);
+
+    if (state >= 0) {
+        qmp_migrate_continue(hmp_machine(mon), state, &err);
+    }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_migrate_incoming(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+
+    qmp_migrate_incoming(hmp_machine(mon), hmp_arg_str(args, "uri"), NULL, false, false, &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_migrate_recover(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+
+    qmp_migrate_recover(hmp_machine(mon), hmp_arg_str(args, "uri"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_migrate_pause(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+
+    qmp_migrate_pause(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_migrate_start_postcopy(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+
+    qmp_migrate_start_postcopy(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
+
+/* ---- options ---- */
+
+void hmp_migrate_set_capability(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    int cap = MigrationCapability_parse(hmp_arg_str(args, "capability"), &err);
+
+    if (cap >= 0) {
+        set_capability(mon, cap, hmp_arg_int(args, "state", 0), &err);
+    }
+    hmp_handle_error(mon, err);
+}
+
+static void set_parameter(HMPMonitor *mon, const char *name, const char *value)
+{
+    Migration *m = migration_of(mon);
+    MigrationParameters before = migration_options_params(m->options);
+    GError *err = NULL;
+
+    if (migration_options_set_parameter_text(m->options, name, value, &err)) {
+        migration_parameters_changed(m, &before, &err);
+    }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_migrate_set_parameter(HMPMonitor *mon, const HMPArgs *args)
+{
+    set_parameter(mon, hmp_arg_str(args, "parameter"), hmp_arg_str(args, "value"));
+}
+
+/* migrate_set_cachesize (2012) and migrate_set_cache_size (1.2 to 5.2): bytes, suffix allowed. */
+void hmp_migrate_set_cache_size(HMPMonitor *mon, const HMPArgs *args)
+{
+    set_parameter(mon, "xbzrle-cache-size", hmp_arg_str(args, "value"));
+}
+
+/* Until 5.2: MiB per second without suffix, as max-bandwidth is today. */
+void hmp_migrate_set_speed(HMPMonitor *mon, const HMPArgs *args)
+{
+    set_parameter(mon, "max-bandwidth", hmp_arg_str(args, "value"));
+}
+
+/* Until 5.2: seconds, with a fraction; "30ms", "1s" as its parser allowed. */
+void hmp_migrate_set_downtime(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *text = hmp_arg_str(args, "value");
+    GError *err = NULL;
+    char *end;
+    double seconds = g_ascii_strtod(text, &end);
+
+    if (!strcmp(end, "ms")) {
+        seconds /= 1000;
+    } else if (end == text || (*end && strcmp(end, "s"))) {
+        error_setg(&err, "Invalid time '%s': seconds expected, such as 0.3, 1s or 30ms", text);
+        hmp_handle_error(mon, err);
+        return;
+    }
+    qmp_migrate_set_downtime(hmp_machine(mon), seconds, &err);
+    hmp_handle_error(mon, err);
+}
+
+/* ---- info ---- */
+
+static void print_dialect(HMPMonitor *mon)
+{
+    Migration *m = migration_of(mon);
+    int received = vmstate_received_dialect(m->machine->vmstate);
+    bool incoming = m->incoming && !m->outgoing && received >= 0;
+    int dialect = incoming ? received : (int)migration_dialect(m);
+
+    if (incoming || m->outgoing) {
+        monitor_printf(mon, "%s stream: QEMU %s\n", incoming ? "received" : "sent",
+                       dialect == DIALECT_QEMU_7_2 ? "7.2" : "10.0");
+    }
+}
+
+/* Ours, so only when asked for: where the downtime went. */
+static void print_switchover(HMPMonitor *mon)
+{
+    SwitchoverTimes times;
+
+    migration_switchover_times(migration_of(mon), &times);
+    g_autofree char *text = switchover_text(&times);
+    monitor_puts(mon, text);
+}
+
+/* After QEMU's lines: why it goes on, and what would help. */
+static void print_outlook(HMPMonitor *mon)
+{
+    Migration *m = migration_of(mon);
+    MigrationParameters p = migration_options_params(m->options);
+    OutgoingView v;
+
+    if (m->outgoing) {
+        outgoing_view(m->outgoing, &v);
+        g_autofree char *text = migration_outlook_text(&v, &p);
+        monitor_puts(mon, text);
+        outgoing_view_clear(&v);
+    }
+}
+
+void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
+{
+    Migration *m = migration_of(mon);
+    MigrationInfo *info = qmp_query_migrate(m->machine, NULL);
+    g_autofree char *globals = migration_options_globals_text(m->options);
+    g_autofree char *text = migration_info_text(info, migration_dialect(m) == DIALECT_QEMU_7_2);
+
+    monitor_puts(mon, globals);
+    monitor_puts(mon, text);
+    print_dialect(mon);
+    print_outlook(mon);
+    if (hmp_arg_flag(args, "all")) {
+        print_switchover(mon);
+    }
+    qapi_free_MigrationInfo(info);
+}
+
+void hmp_info_migrate_capabilities(HMPMonitor *mon, const HMPArgs *args)
+{
+    g_autofree char *text = migration_options_capabilities_text(migration_of(mon)->options);
+    monitor_puts(mon, text);
+}
+
+void hmp_info_migrate_parameters(HMPMonitor *mon, const HMPArgs *args)
+{
+    g_autofree char *text = migration_options_parameters_text(migration_of(mon)->options);
+    monitor_puts(mon, text);
+}
+
+void hmp_info_migrate_cache_size(HMPMonitor *mon, const HMPArgs *args)
+{
+    monitor_printf(mon, "xbzrle cache size: %" PRIu64 " kbytes\n",
+                   qmp_query_migrate_cache_size(hmp_machine(mon), NULL) >> 10);
+}
+
+/* ---- completion ---- */
+
+static void add_matching(const char *const *names, const char *text, GPtrArray *out)
+{
+    for (; *names; names++) {
+        if (g_str_has_prefix(*names, text)) {
+            g_ptr_array_add(out, g_strdup(*names));
+        }
+    }
+}
+
+void hmp_complete_migrate_capability(struct Machine *machine, unsigned nb, const char *text,
+                                     GPtrArray *out)
+{
+    static const char *const on_off[] = { "off", "on", NULL };
+    g_autofree const char **names = migration_capability_names();
+
+    add_matching(nb == 1 ? names : on_off, text, out);
+}
+
+void hmp_complete_migrate_parameter(struct Machine *machine, unsigned nb, const char *text,
+                                    GPtrArray *out)
+{
+    g_autofree const char **names = migration_parameter_names();
+
+    if (nb == 1) {
+        add_matching(names, text, out);
+    }
+}
+
+void hmp_complete_migrate_state(struct Machine *machine, unsigned nb, const char *text,
+                                GPtrArray *out)
+{
+    static const char *const states[] = { "pre-switchover", NULL };
+
+    add_matching(states, text, out);
+}

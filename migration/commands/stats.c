@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Views to QAPI, QAPI to text. Called by the monitor commands only. */
+#include <inttypes.h>
+#include <string.h>
+#include "migration/policy/policy.h"
+#include "migration/commands/stats.h"
+
+static MigrationStats *ram_stats(const OutgoingView *v)
+{
+    MigrationStats *s = g_new0(MigrationStats, 1);
+    const RamStats *r = &v->ram;
+
+    s->transferred = v->transferred_bytes;
+    s->remaining = v->status == MIGRATION_STATUS_COMPLETED
+                       ? 0 : r->remaining_pages * TARGET_PAGE_SIZE;
+    s->total = v->ram_total_bytes;
+    s->duplicate = r->duplicate_pages;
+    s->normal = r->normal_pages;
+    s->normal_bytes = r->normal_pages * TARGET_PAGE_SIZE;
+    s->dirty_pages_rate = r->dirty_pages_rate;
+    s->mbps = v->mbps;
+    s->dirty_sync_count = r->dirty_sync_count;
+    s->page_size = TARGET_PAGE_SIZE;
+    s->pages_per_second = r->pages_per_second;
+    s->precopy_bytes = v->precopy_bytes;
+    s->downtime_bytes = v->downtime_bytes;
+    return s;
+}
+
+static XBZRLECacheStats *cache_stats(const OutgoingView *v, uint64_t cache_size)
+{
+    XBZRLECacheStats *s = g_new0(XBZRLECacheStats, 1);
+    const RamStats *r = &v->ram;
+
+    s->cache_size = cache_size;
+    s->bytes = r->xbzrle_bytes;
+    s->pages = r->xbzrle_pages;
+    s->cache_miss = r->xbzrle_cache_miss;
+    s->cache_miss_rate = r->xbzrle_cache_miss_rate;
+    s->encoding_rate = r->xbzrle_encoding_rate;
+    s->overflow = r->xbzrle_overflow;
+    return s;
+}
+
+static void fill_times(MigrationInfo *info, const OutgoingView *v)
+{
+    info->has_total_time = info->has_setup_time = true;
+    info->total_time = v->total_ms;
+    info->setup_time = v->setup_ms;
+    if (v->status == MIGRATION_STATUS_COMPLETED) {
+        info->has_downtime = true;
+        info->downtime = v->downtime_ms;
+    } else {
+        info->has_expected_downtime = true;
+        info->expected_downtime = v->expected_downtime_ms;
+    }
+}
+
+MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size)
+{
+    MigrationInfo *info = g_new0(MigrationInfo, 1);
+
+    info->has_status = true;
+    info->status = v->status;
+    if (v->status == MIGRATION_STATUS_FAILED) {
+        info->error_desc = g_strdup(v->error);
+    }
+    if (migration_status_has_ram(v->status)) {
+        fill_times(info, v);
+        info->ram = v->has_ram ? ram_stats(v) : NULL;
+        if (v->caps & MIGRATION_CAP(XBZRLE)) {
+            info->xbzrle_cache = cache_stats(v, cache_size);
+        }
+        info->has_cpu_throttle_percentage = v->throttle_percent > 0;
+        info->cpu_throttle_percentage = v->throttle_percent;
+    }
+    return info;
+}
+
+/* ---- text ---- */
+
+static void line(GString *out, const char *name, int64_t value, const char *unit)
+{
+    g_string_append_printf(out, "%s: %" PRId64 "%s\n", name, value, unit);
+}
+
+static void line_nonzero(GString *out, const char *name, uint64_t value, const char *unit)
+{
+    if (value) {
+        line(out, name, value, unit);
+    }
+}
+
+static void ram_text(GString *out, const MigrationStats *s, bool skipped_line)
+{
+    line(out, "transferred ram", s->transferred >> 10, " kbytes");
+    g_string_append_printf(out, "throughput: %0.2f mbps\n", s->mbps);
+    line(out, "remaining ram", s->remaining >> 10, " kbytes");
+    line(out, "total ram", s->total >> 10, " kbytes");
+    line(out, "duplicate", s->duplicate, " pages");
+    if (skipped_line) {
+        line(out, "skipped", s->skipped, " pages");
+    }
+    line(out, "normal", s->normal, " pages");
+    line(out, "normal bytes", s->normal_bytes >> 10, " kbytes");
+    line(out, "dirty sync count", s->dirty_sync_count, "");
+    line(out, "page size", s->page_size >> 10, " kbytes");
+    line(out, "multifd bytes", s->multifd_bytes >> 10, " kbytes");
+    line(out, "pages-per-second", s->pages_per_second, "");
+    line_nonzero(out, "dirty pages rate", s->dirty_pages_rate, " pages");
+    line_nonzero(out, "postcopy request count", s->postcopy_requests, "");
+    if (s->precopy_bytes) {
+        line(out, "precopy ram", s->precopy_bytes >> 10, " kbytes");
+    }
+    if (s->downtime_bytes) {
+        line(out, "downtime ram", s->downtime_bytes >> 10, " kbytes");
+    }
+}
+
+static void cache_text(GString *out, const XBZRLECacheStats *s)
+{
+    line(out, "cache size", s->cache_size, " bytes");
+    line(out, "xbzrle transferred", s->bytes >> 10, " kbytes");
+    line(out, "xbzrle pages", s->pages, " pages");
+    line(out, "xbzrle cache miss", s->cache_miss, " pages");
+    g_string_append_printf(out, "xbzrle cache miss rate: %0.2f\n", s->cache_miss_rate);
+    g_string_append_printf(out, "xbzrle encoding rate: %0.2f\n", s->encoding_rate);
+    line(out, "xbzrle overflow", s->overflow, "");
+}
+
+static void address_text(GString *out, const SocketAddressList *list)
+{
+    g_string_append(out, "socket address: [\n");
+    for (; list; list = list->next) {
+        const SocketAddress *a = list->value;
+        switch (a->type) {
+        case SOCKET_ADDRESS_TYPE_INET:
+            g_string_append_printf(out, "\ttcp:%s:%s\n", a->u.inet.host, a->u.inet.port);
+            break;
+        case SOCKET_ADDRESS_TYPE_UNIX:
+            g_string_append_printf(out, "\tunix:%s\n", a->u.q_unix.path);
+            break;
+        default:
+            g_string_append_printf(out, "\tfd:%s\n", a->u.fd.str);
+        }
+    }
+    g_string_append(out, "]\n");
+}
+
+char *migration_info_text(const MigrationInfo *info, bool skipped_line)
+{
+    GString *out = g_string_new(NULL);
+
+    if (info->has_status) {
+        g_string_append_printf(out, "Migration status: %s", MigrationStatus_str(info->status));
+        if (info->error_desc) {
+            g_string_append_printf(out, " (%s)", info->error_desc);
+        }
+        g_string_append_c(out, '\n');
+        line(out, "total time", info->total_time, " ms");
+    }
+    if (info->has_expected_downtime) {
+        line(out, "expected downtime", info->expected_downtime, " ms");
+    }
+    if (info->has_downtime) {
+        line(out, "downtime", info->downtime, " ms");
+    }
+    if (info->has_setup_time) {
+        line(out, "setup", info->setup_time, " ms");
+    }
+    if (info->ram) {
+        ram_text(out, info->ram, skipped_line);
+    }
+    if (info->xbzrle_cache) {
+        cache_text(out, info->xbzrle_cache);
+    }
+    if (info->has_cpu_throttle_percentage) {
+        line(out, "cpu throttle percentage", info->cpu_throttle_percentage, "");
+    }
+    if (info->socket_address) {
+        address_text(out, info->socket_address);
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* What is left of this pass. In the first one, zero pages are taken to be as frequent as before. */
+static double pass_wire_bytes(const OutgoingView *v)
+{
+    double done = v->ram.duplicate_pages + v->ram.normal_pages;
+    bool first = v->ram.dirty_sync_count <= 1 && done > 0;
+
+    return v->pending_wire_bytes * (first ? v->ram.normal_pages / done : 1);
+}
+
+/* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */
+static double dirty_wire_rate(const OutgoingView *v)
+{
+    double pages = v->ram.remaining_pages;
+    double cost = pages > 0 ? v->pending_wire_bytes / pages : TARGET_PAGE_SIZE;
+
+    return v->ram.periods == 0 ? -1 : v->ram.dirty_pages_rate * MIN(cost, TARGET_PAGE_SIZE);
+}
+
+char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p)
+{
+    PolicyOutlook o = {
+        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = pass_wire_bytes(v),
+        .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
+        .bandwidth = v->mbps * 1000 / 8, .max_bandwidth = p->max_bandwidth,
+        .switchover_bandwidth = p->avail_switchover_bandwidth,
+        .downtime_limit_ms = p->downtime_limit,
+        .xbzrle = v->caps & MIGRATION_CAP(XBZRLE),
+        .auto_converge = v->caps & MIGRATION_CAP(AUTO_CONVERGE),
+        .cache_miss_rate = v->ram.xbzrle_cache_miss_rate,
+        .throttle_percent = v->throttle_percent, .throttle_max = p->max_cpu_throttle,
+    };
+
+    if (v->status != MIGRATION_STATUS_ACTIVE || !v->has_ram || !v->reason) {
+        return g_strdup("");
+    }
+    g_autofree char *outlook = policy_outlook(&o);
+    return g_strdup_printf("decision: %s\nconvergence: %s\n", v->reason, outlook);
+}
+
+char *migration_progress_text(const OutgoingView *v)
+{
+    double total = v->ram_total_bytes ? v->ram_total_bytes : 1;
+    double remaining = (double)v->ram.remaining_pages * TARGET_PAGE_SIZE;
+    double rate = v->mbps * 1e6 / 8;
+    double mib = 1 << 20;
+
+    if (!migration_status_has_ram(v->status) || !v->has_ram) {
+        return g_strdup_printf("%s, %" PRId64 " s", MigrationStatus_str(v->status),
+                               v->total_ms / 1000);
+    }
+    return g_strdup_printf("pass %" PRIu64 ": %.1f%%, %.1f MiB/s, %.1f MiB left, "
+                           "dirtied %.1f MiB/s, pass ends in %.0f s",
+                           v->ram.dirty_sync_count, MAX(100.0 * (1 - remaining / total), 0.0),
+                           rate / mib, remaining / mib,
+                           v->ram.dirty_pages_rate * (double)TARGET_PAGE_SIZE / mib,
+                           rate > 0 ? pass_wire_bytes(v) / rate : 0.0);
+}

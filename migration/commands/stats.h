@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The numbers of a migration as clients see them: query-migrate
+ * (migration-stream 5.7), "info migrate" (9.5) and the progress line of a
+ * foreground migrate. Pure functions of a view; main thread.
+ */
+#ifndef MIGRATION_COMMANDS_STATS_H
+#define MIGRATION_COMMANDS_STATS_H
+
+#include "migration/migration-private.h"
+
+/** Caller frees with qapi_free_MigrationInfo. cache_size: the parameter. */
+MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size);
+/** "info migrate" after its "globals:". skipped: the 7.2 line. Caller frees. */
+char *migration_info_text(const MigrationInfo *info, bool skipped_line);
+/**
+ * What "info migrate" has more than QEMU's while a migration is active: why it
+ * goes on, and whether it will end. Empty otherwise. p: the parameters. Caller
+ * frees.
+ */
+char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p);
+/** "pass 3: 57.1%, 31.9 MiB/s, 411.0 MiB left, ...": fits a line of 80. Caller frees. */
+char *migration_progress_text(const OutgoingView *v);
+
+#endif

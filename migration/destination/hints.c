@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See incoming-hints.h. Called once, where a failed load is explained. Goes by
+ * the message, which is QEMU's own sentence in most cases and says what is
+ * wrong but not what to change: with QEMU as the source and without a return
+ * path our message is all that its user gets. Never replaces the cause.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include "migration/destination/hints.h"
+#include "migration/stream/format.h"
+#include "migration/vmstate.h"
+
+#define BOTH_SIDES "start both sides with the same "
+
+static const struct {
+    const char *message, *section, *hint;   /* section: a prefix; NULL: any */
+} hints[] = {
+    { "Unknown savevm section or instance", "cpu",
+      "The source has more harts than this machine: " BOTH_SIDES "-smp" },
+    { "Unknown savevm section or instance", "virtio-mmio@",
+      "This machine has no such device in that slot: " BOTH_SIDES
+      "-device options, in the same order" },
+    { "Unknown savevm section or instance", NULL,
+      "This machine has no such device: start the source without it" },
+    { "section footer for", "riscv_mtimer",
+      "The state is not for this number of harts: " BOTH_SIDES "-smp" },
+    { "section footer for", "riscv_sifive_plic",
+      "The state is not for this number of harts: " BOTH_SIDES "-smp" },
+    { "unsupported version", NULL,
+      "The source is another version than those known here, QEMU 7.2 and 10.0" },
+    { "Unknown ramblock \"/rom@etc/acpi", "ram",
+      "The source offers its guest ACPI tables: start it with -M virt,acpi=off" },
+    { "Unknown ramblock", "ram",
+      "This machine has no such memory: start the source without what it belongs to" },
+    { "Size mismatch: virt.flash", "ram",
+      "The flash has another size there: " BOTH_SIDES "-drive if=pflash" },
+    { "Size mismatch: ", "ram", "There is more or less RAM there: " BOTH_SIDES "-m" },
+    { "Machine type received is", NULL, "These are two machines: " BOTH_SIDES "-M" },
+    { "UUID received is", NULL, "These are two guests, or " BOTH_SIDES "-uuid" },
+    { "but received capability is", NULL, "Set the capability alike on both sides" },
+    { "which this machine's CPU lacks", "cpu",
+      "Give the -cpu of this side what the source's has, or boot the guest without it" },
+};
+
+const char *incoming_hint(const char *message, const char *idstr)
+{
+    for (size_t i = 0; message && i < G_N_ELEMENTS(hints); i++) {
+        const char *section = hints[i].section;
+        if (strstr(message, hints[i].message) &&
+            (!section || (idstr && g_str_has_prefix(idstr, section)))) {
+            return hints[i].hint;
+        }
+    }
+    return NULL;
+}
+
+/* Before its CPU has come, only the numbering of its sections tells whose a stream is. */
+static const char *dialect_text(int dialect, uint32_t ram_id)
+{
+    return dialect == DIALECT_QEMU_7_2      ? ", stream of QEMU 7.2"
+           : dialect == DIALECT_QEMU_10_0   ? ", stream of QEMU 10.0"
+           : ram_id == SECTION_ID_RAM_7_2   ? ", stream numbered as by QEMU 7.2"
+           : ram_id == SECTION_ID_RAM_10_0  ? ", stream numbered as by QEMU 10.0"
+                                            : "";
+}
+
+void incoming_explain(GError **errp, const char *doing, const char *section, int dialect,
+                      uint32_t ram_id, uint64_t offset)
+{
+    if (!errp || !*errp) {
+        return;
+    }
+    const char *hint = incoming_hint((*errp)->message, section);
+    g_autofree char *text = g_strdup_printf("%s%s, offset 0x%" PRIx64 ": %s%s%s", doing,
+                                            dialect_text(dialect, ram_id), offset,
+                                            (*errp)->message, hint ? ". " : "", hint ? hint : "");
+    /* Names from the stream are part of messages, which go out as JSON. */
+    g_free((*errp)->message);
+    (*errp)->message = g_utf8_make_valid(text, -1);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination's story: listen, accept, load (destination/load.c), the word
+ * to the source, the guest's start. Begun by migration.c on the main thread,
+ * told by one incoming thread. A failure ends the process, if it is to end,
+ * through the main loop.
+ */
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "migration/channel-set.h"
+#include "migration/stream/return-path.h"
+#include "migration/destination/load.h"
+#include "migration/migration-private.h"
+#include "softmmu/machine-types.h"
+#include "util/error.h"
+#include "util/trace-migration.h"
+
+struct Incoming {
+    /* set once */
+    Migration *m;
+    Machine *machine;
+    bool exit_on_error;
+    GThread *thread;
+    ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
+
+    GMutex lock;
+    /* protected by lock */
+    ChannelListener *listener;  /* NULL once the peer is there */
+    bool ended;                 /* incoming_free wants the thread to end */
+    GError *error;
+    int tid;
+    SwitchoverTimes times;
+
+    /* incoming thread only */
+    MigrationCaps caps;         /* as they stood when the peer came */
+    Channel *channel;           /* the main one of channels; NULL before and after */
+    IncomingLoad load;
+    ReturnPathWriter *answers;  /* over channel; NULL as that is */
+};
+
+/* ---- the end ---- */
+
+static void note_step(Incoming *in, SwitchoverStep step)
+{
+    g_mutex_lock(&in->lock);
+    in->times.us[step] = g_get_monotonic_time();
+    g_mutex_unlock(&in->lock);
+    switchover_trace(step);
+}
+
+/* The guest is ours now: start it or leave it as it was (migration-stream 2.7). BQL. */
+static bool settle_guest(Incoming *in, GError **errp)
+{
+    RunStateCtl *rs = in->machine->runstate;
+    RunState received = migration_sections_received(in->m);
+
+    machine_type_adopt(in->machine);
+    if (in->machine->cpus) {
+        cpus_flush_tlb_all(in->machine->cpus);
+    }
+    if (received != RUN_STATE_RUNNING) {
+        return received == RUN_STATE_INMIGRATE || runstate_set(rs, received, errp);
+    }
+    return in->m->incoming_autostart ? vm_start(rs, errp) : runstate_set(rs, RUN_STATE_PAUSED, errp);
+}
+
+/* The source is told before the guest starts: if it cannot be told, it may still run it itself. */
+static bool finish(Incoming *in, GError **errp)
+{
+    bool ok;
+
+    if (in->load.return_path && channel_peer_gone(in->channel)) {
+        error_setg(errp, "telling the source: it has ended the connection, so its guest may be "
+                   "running there");
+        return false;
+    }
+    if (in->load.return_path && !return_path_send_shut(in->answers, NULL, errp)) {
+        error_prepend(errp, "telling the source: ");
+        return false;
+    }
+    note_step(in, SWITCHOVER_TOLD);
+    bql_lock(in->machine->loop);
+    ok = settle_guest(in, errp);
+    if (ok) {
+        note_step(in, SWITCHOVER_STARTED);
+        ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
+    }
+    bql_unlock(in->machine->loop);
+    return ok;
+}
+
+static void let_go_of_channel(Incoming *in)
+{
+    return_path_writer_free(g_steal_pointer(&in->answers));
+    in->channel = NULL;
+    channel_set_close_all(in->channels, NULL);
+}
+
+static void quit_failed(void *opaque)
+{
+    main_loop_quit(opaque, 1);
+}
+
+/* Takes err. */
+static void fail(Incoming *in, GError *err)
+{
+    if (in->channel && channel_has_return_path(in->channel)) {
+        return_path_send_shut(in->answers, err->message, NULL);
+    }
+    let_go_of_channel(in);
+    g_mutex_lock(&in->lock);
+    in->error = err;
+    bool silent = in->ended;
+    g_mutex_unlock(&in->lock);
+    migration_state_move(&in->m->in_state, MIGRATION_EVENT_FAIL, NULL);
+    if (!silent) {
+        machine_report(in->machine, "load of migration failed: %s", err->message);
+        if (in->exit_on_error) {
+            /* Behind the event, which goes to the monitors the same way. */
+            main_loop_post(in->machine->loop, quit_failed, in->machine->loop);
+        }
+    }
+}
+
+/*
+ * From here on capabilities may not change: until the peer has come they may. The BQL makes it one
+ * step, so that a change is either seen here or refused.
+ */
+static bool begin(Incoming *in, GError **errp)
+{
+    bql_lock(in->machine->loop);
+    bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
+    in->caps = migration_options_caps(in->m->options);
+    bql_unlock(in->machine->loop);
+    return ok;
+}
+
+static bool accept_peer(Incoming *in, GError **errp)
+{
+    Channel *c = channel_listener_accept(in->listener, errp);
+
+    g_mutex_lock(&in->lock);
+    ChannelListener *l = g_steal_pointer(&in->listener);
+    g_mutex_unlock(&in->lock);
+    channel_listener_free(l);
+    if (c && channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, errp)) {
+        in->channel = c;
+        in->answers = return_path_writer_new(c);
+        trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
+    }
+    return in->channel && begin(in, errp);
+}
+
+static bool load_from_channel(Incoming *in, GError **errp)
+{
+    StreamReader *r = stream_reader_new(in->channel);
+
+    incoming_load_init(&in->load, in->m, in->caps, r, in->channel);
+    in->load.answers = in->answers;
+    bool ok = incoming_load_stream(&in->load, errp);
+    note_step(in, SWITCHOVER_LOADED);
+    g_mutex_lock(&in->lock);
+    in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
+    g_mutex_unlock(&in->lock);
+    incoming_load_clear(&in->load);
+    stream_reader_free(r);
+    trace_loadvm_state_cleanup();
+    return ok;
+}
+
+/*
+ * The incoming thread. Owns the listener, then the stream and the RAM
+ * loader; writes guest RAM without locks (no vCPU runs); takes the BQL for
+ * device sections and to start the guest, never while it waits for the peer.
+ * Waits on the listener and on the channel, both of which incoming_free
+ * ends. Ends with state completed or failed.
+ */
+static gpointer incoming_thread(gpointer opaque)
+{
+    Incoming *in = opaque;
+    GError *err = NULL;
+
+    g_mutex_lock(&in->lock);
+    in->tid = syscall(SYS_gettid);
+    g_mutex_unlock(&in->lock);
+    bool ok = accept_peer(in, &err) && load_from_channel(in, &err) && finish(in, &err);
+    trace_process_incoming_migration_co_end(ok ? 0 : -1);
+    if (ok) {
+        let_go_of_channel(in);
+    } else {
+        fail(in, err);
+    }
+    g_mutex_lock(&in->lock);
+    in->tid = 0;
+    g_mutex_unlock(&in->lock);
+    return NULL;
+}
+
+/* ---- for the main thread ---- */
+
+bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
+{
+    FdResolver fds = migration_fd_resolver(m);
+    ChannelListener *listener = channel_address_take_fd(addr, &fds, false, errp)
+                                    ? channel_listen(addr, errp) : NULL;
+
+    if (!listener) {
+        return false;
+    }
+    if (m->incoming) {
+        incoming_free(g_steal_pointer(&m->incoming));
+        machine_start_over(m->machine->runstate);
+    }
+    Incoming *in = g_new0(Incoming, 1);
+    in->m = m;
+    in->machine = m->machine;
+    in->exit_on_error = exit_on_error;
+    in->listener = listener;
+    in->channels = channel_set_new();
+    g_mutex_init(&in->lock);
+    m->incoming = in;
+    migration_state_move(&m->in_state, MIGRATION_EVENT_START, NULL);
+    in->thread = thread_start("incoming", incoming_thread, in, errp);
+    if (!in->thread) {
+        migration_state_move(&m->in_state, MIGRATION_EVENT_FAIL, NULL);
+        m->incoming = NULL;
+        channel_listener_free(in->listener);
+        g_mutex_clear(&in->lock);
+        g_free(in);
+        return false;
+    }
+    return true;
+}
+
+char *incoming_address(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    char *text = in->listener ? channel_listener_address(in->listener) : NULL;
+    g_mutex_unlock(&in->lock);
+    return text;
+}
+
+bool incoming_exits_on_error(const Incoming *in)
+{
+    return in->exit_on_error;
+}
+
+char *incoming_error(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    char *text = in->error ? g_strdup(in->error->message) : NULL;
+    g_mutex_unlock(&in->lock);
+    return text;
+}
+
+int incoming_thread_id(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    int tid = in->tid;
+    g_mutex_unlock(&in->lock);
+    return tid;
+}
+
+void incoming_times(Incoming *in, SwitchoverTimes *t)
+{
+    g_mutex_lock(&in->lock);
+    for (SwitchoverStep step = SWITCHOVER_SOURCE__END; step < SWITCHOVER__MAX; step++) {
+        t->us[step] = in->times.us[step];
+    }
+    g_mutex_unlock(&in->lock);
+}
+
+void incoming_yank(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    if (in->listener) {
+        channel_listener_shutdown(in->listener);
+    }
+    g_mutex_unlock(&in->lock);
+    channel_set_shutdown_all(in->channels);
+}
+
+void incoming_free(Incoming *in)
+{
+    if (!in) {
+        return;
+    }
+    g_mutex_lock(&in->lock);
+    in->ended = true;
+    g_mutex_unlock(&in->lock);
+    incoming_yank(in);
+    bool locked = bql_locked(in->machine->loop);
+    if (locked) {
+        bql_unlock(in->machine->loop);
+    }
+    g_thread_join(in->thread);
+    if (locked) {
+        bql_lock(in->machine->loop);
+    }
+    g_clear_error(&in->error);
+    channel_set_free(in->channels);
+    g_mutex_clear(&in->lock);
+    g_free(in);
+}

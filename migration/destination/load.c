@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Loading one stream: header, sections and commands to the end of the file,
+ * description. Called by destination/incoming.c on the incoming thread, and by fuzz
+ * targets and tests with a stream in memory. Whatever the stream holds, it
+ * returns an error and no worse; it starts and ends nothing.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <json-c/json.h>
+#include "migration/stream/return-path.h"
+#include "migration/destination/hints.h"
+#include "migration/destination/load.h"
+#include "migration/migration-private.h"
+#include "migration/stream/format.h"
+#include "util/error.h"
+#include "util/trace-migration.h"
+
+#define SECTIONS_MAX 4096       /* bindings of section ids; a real machine has dozens */
+
+/* What a section id of this stream stands for. */
+typedef struct SectionBinding {
+    char idstr[256];
+    uint32_t instance_id, version_id;
+} SectionBinding;
+
+/* ---- sections ---- */
+
+static void load_name(IncomingLoad *l, const char *what)
+{
+    g_strlcpy(l->doing, what, sizeof(l->doing));
+}
+
+static bool check_footer(IncomingLoad *l, uint32_t id, const char *idstr, GError **errp)
+{
+    if (!migration_options_props(l->m->options)->send_section_footer) {
+        return true;
+    }
+    if (stream_get_u8(l->r) != SECTION_FOOTER) {
+        if (stream_reader_ok(l->r, errp)) {
+            error_setg(errp, "Missing section footer for %s", idstr);
+        }
+        return false;
+    }
+    uint32_t got = stream_get_be32(l->r);
+    if (!stream_reader_ok(l->r, errp)) {
+        return false;
+    }
+    if (got != id) {
+        error_setg(errp, "Mismatched section id in footer for %s - read 0x%x expected 0x%x", idstr,
+                   got, id);
+        return false;
+    }
+    return true;
+}
+
+static void lock_bql_hook(void *opaque, bool waiting)
+{
+    IncomingLoad *l = opaque;
+
+    if (!l->bql_wanted) {
+        return;
+    }
+    if (waiting) {
+        bql_unlock(l->m->machine->loop);
+    } else {
+        bql_lock(l->m->machine->loop);
+    }
+}
+
+/* Device state is loaded under the BQL; while the peer lets us wait for bytes, the main loop has it. */
+static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
+{
+    if (!l->first_device_us) {
+        l->first_device_us = g_get_monotonic_time();
+        switchover_trace(SWITCHOVER_FIRST_DEVICE);
+    }
+    int64_t start = g_get_monotonic_time();
+    bql_lock(l->m->machine->loop);
+    l->bql_wanted = true;
+    bool ok = vmstate_load_section(l->m->machine->vmstate, l->r, b->idstr, b->instance_id,
+                                   b->version_id, errp);
+    l->bql_wanted = false;
+    bql_unlock(l->m->machine->loop);
+    trace_vmstate_downtime_load("non-iterable", b->idstr, b->instance_id,
+                                g_get_monotonic_time() - start);
+    return ok;
+}
+
+static bool load_payload(IncomingLoad *l, uint32_t id, const SectionBinding *b, GError **errp)
+{
+    bool ram = b->instance_id == 0 && g_str_equal(b->idstr, RAM_SECTION_IDSTR);
+
+    l->reading = b->idstr;
+    l->ram_id = ram ? id : l->ram_id;
+    g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
+               b->version_id);
+    uint64_t start = stream_reader_offset(l->r);
+    bool ok = (ram ? ram_load_payload(l->ram, l->r, b->version_id, errp) : load_device(l, b, errp)) &&
+              check_footer(l, id, b->idstr, errp);
+    trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(l->r) - start,
+                                        ok ? 0 : -1);
+    return ok;
+}
+
+/* START and FULL: the header binds the id. */
+static bool load_start(IncomingLoad *l, GError **errp)
+{
+    SectionBinding *b = g_new0(SectionBinding, 1);
+    uint32_t id = stream_get_be32(l->r);
+
+    stream_get_cstr(l->r, b->idstr);
+    b->instance_id = stream_get_be32(l->r);
+    b->version_id = stream_get_be32(l->r);
+    if (!stream_reader_ok(l->r, errp)) {
+        g_free(b);
+        return false;
+    }
+    if (!b->idstr[0] || g_hash_table_size(l->sections) >= SECTIONS_MAX) {
+        error_setg(errp, b->idstr[0] ? "More than 4096 sections" : "Unable to read ID string");
+        g_free(b);
+        return false;
+    }
+    trace_qemu_loadvm_state_section_startfull(id, b->idstr, b->instance_id, b->version_id);
+    g_hash_table_replace(l->sections, GUINT_TO_POINTER(id), b);
+    return load_payload(l, id, b, errp);
+}
+
+/* PART and END: the id was bound before. */
+static bool load_part(IncomingLoad *l, GError **errp)
+{
+    uint32_t id = stream_get_be32(l->r);
+
+    if (!stream_reader_ok(l->r, errp)) {
+        return false;
+    }
+    const SectionBinding *b = g_hash_table_lookup(l->sections, GUINT_TO_POINTER(id));
+    if (!b) {
+        error_setg(errp, "Unknown savevm section %u", id);
+        return false;
+    }
+    trace_qemu_loadvm_state_section_partend(id);
+    return load_payload(l, id, b, errp);
+}
+
+/* ---- commands ---- */
+
+static const struct {
+    const char *name;
+    int len;                /* -1: any */
+    const char *missing;    /* why we refuse it */
+} commands[MIG_CMD_MAX] = {
+    [MIG_CMD_OPEN_RETURN_PATH] = { "CMD_OPEN_RETURN_PATH", 0, NULL },
+    [MIG_CMD_PING] = { "CMD_PING", MIG_CMD_PING_BYTES, NULL },
+    [MIG_CMD_POSTCOPY_ADVISE] = { "CMD_POSTCOPY_ADVISE", -1, "postcopy" },
+    [MIG_CMD_POSTCOPY_LISTEN] = { "CMD_POSTCOPY_LISTEN", 0, "postcopy" },
+    [MIG_CMD_POSTCOPY_RUN] = { "CMD_POSTCOPY_RUN", 0, "postcopy" },
+    [MIG_CMD_POSTCOPY_RAM_DISCARD] = { "CMD_POSTCOPY_RAM_DISCARD", -1, "postcopy" },
+    [MIG_CMD_PACKAGED] = { "CMD_PACKAGED", MIG_CMD_PACKAGED_BYTES, "postcopy" },
+    [MIG_CMD_ENABLE_COLO] = { "CMD_ENABLE_COLO", 0, "COLO" },
+    [MIG_CMD_POSTCOPY_RESUME] = { "CMD_POSTCOPY_RESUME", 0, "postcopy" },
+    [MIG_CMD_RECV_BITMAP] = { "CMD_MIG_RECV_BITMAP", -1, "postcopy" },
+    [MIG_CMD_SWITCHOVER_START] = { "CMD_SWITCHOVER_START", 0, NULL },
+};
+
+static bool load_ping(IncomingLoad *l, GError **errp)
+{
+    uint32_t value = stream_get_be32(l->r);
+
+    if (!stream_reader_ok(l->r, errp)) {
+        return false;
+    }
+    if (!l->return_path) {
+        error_setg(errp, "CMD_PING (0x%x) received with no return path", value);
+        return false;
+    }
+    trace_loadvm_process_command_ping(value);
+    return return_path_send_pong(l->answers, value, errp);
+}
+
+static bool open_return_path(IncomingLoad *l, GError **errp)
+{
+    if (!l->channel || !channel_has_return_path(l->channel)) {
+        error_setg(errp, "CMD_OPEN_RETURN_PATH failed: nothing can be sent back on this channel");
+        return false;
+    }
+    l->return_path = true;
+    return true;
+}
+
+static bool load_command(IncomingLoad *l, GError **errp)
+{
+    uint16_t cmd = stream_get_be16(l->r);
+    uint16_t len = stream_get_be16(l->r);
+
+    if (!stream_reader_ok(l->r, errp)) {
+        return false;
+    }
+    if (cmd >= MIG_CMD_MAX || !commands[cmd].name) {
+        error_setg(errp, "MIG_CMD 0x%x unknown (len 0x%x)", cmd, len);
+        return false;
+    }
+    if (commands[cmd].len >= 0 && len != commands[cmd].len) {
+        error_setg(errp, "%s received with bad length - expecting %d, got %u", commands[cmd].name,
+                   commands[cmd].len, len);
+        return false;
+    }
+    if (commands[cmd].missing) {
+        error_setg(errp, "%s received: %s is not supported", commands[cmd].name,
+                   commands[cmd].missing);
+        return false;
+    }
+    trace_loadvm_process_command(commands[cmd].name, len);
+    switch (cmd) {
+    case MIG_CMD_OPEN_RETURN_PATH:
+        return l->return_path || open_return_path(l, errp); /* a second one is ignored */
+    case MIG_CMD_PING:
+        return load_ping(l, errp);
+    default:
+        return true; /* SWITCHOVER_START: the source has stopped, nothing to do */
+    }
+}
+
+/* ---- the stream as a whole ---- */
+
+static bool load_elements(IncomingLoad *l, GError **errp)
+{
+    for (;;) {
+        uint8_t type = stream_get_u8(l->r);
+        bool ok;
+
+        if (!stream_reader_ok(l->r, errp)) {
+            load_name(l, "section type");
+            return false;
+        }
+        trace_qemu_loadvm_state_section(type);
+        switch (type) {
+        case SECTION_EOF:
+            return true;
+        case SECTION_START:
+        case SECTION_FULL:
+            load_name(l, "section header");
+            ok = load_start(l, errp);
+            break;
+        case SECTION_PART:
+        case SECTION_END:
+            load_name(l, "section header");
+            ok = load_part(l, errp);
+            break;
+        case SECTION_COMMAND:
+            load_name(l, "command");
+            ok = load_command(l, errp);
+            break;
+        default:
+            load_name(l, "section type");
+            error_setg(errp, "Unknown savevm section type %d", type);
+            ok = false;
+        }
+        if (!ok) {
+            return false;
+        }
+    }
+}
+
+/* The text grows with what arrives: an announced length allocates nothing. */
+static char *get_text(StreamReader *r, uint32_t len)
+{
+    g_autoptr(GByteArray) text = g_byte_array_new();
+    uint8_t chunk[4096];
+
+    while (text->len < len) {
+        uint32_t n = MIN(len - text->len, sizeof(chunk));
+        if (!stream_get_buffer(r, chunk, n)) {
+            return NULL;
+        }
+        g_byte_array_append(text, chunk, n);
+    }
+    g_byte_array_append(text, (const uint8_t *)"", 1);
+    return (char *)g_byte_array_free(g_steal_pointer(&text), FALSE);
+}
+
+static bool deliver_ferry(IncomingLoad *l, const char *text, GError **errp)
+{
+    struct json_object *json = json_tokener_parse(text), *ferry;
+    bool ok = true;
+
+    if (json && json_object_is_type(json, json_type_object) &&
+        json_object_object_get_ex(json, "ferry", &ferry) &&
+        json_object_is_type(ferry, json_type_object)) {
+        load_name(l, "description");
+        bql_lock(l->m->machine->loop);
+        ok = vmstate_load_ferry(l->m->machine->vmstate, ferry, errp);
+        bql_unlock(l->m->machine->loop);
+    }
+    json_object_put(json);
+    return ok;
+}
+
+/*
+ * The description is informal: absent, cut or garbled, the machine is loaded
+ * all the same (migration-stream 1.6). Only what a Ferry put into it can be refused.
+ */
+static bool load_description(IncomingLoad *l, GError **errp)
+{
+    if (migration_options_props(l->m->options)->suppress_vmdesc) {
+        return true;
+    }
+    uint8_t type = stream_get_u8(l->r);
+    if (!stream_reader_ok(l->r, NULL) || type != SECTION_VMDESCRIPTION) {
+        machine_report(l->m->machine, "Expected vmdescription section, but got %d", type);
+        return true;
+    }
+    uint32_t len = stream_get_be32(l->r);
+    if (len > VMDESCRIPTION_MAX) {
+        stream_skip(l->r, len);
+        return true;
+    }
+    g_autofree char *text = get_text(l->r, len);
+    return !text || deliver_ferry(l, text, errp);
+}
+
+static RamLoader *make_loader(Migration *m, MigrationCaps caps)
+{
+    RamLoadOptions opt = {
+        .zero_fill = migration_dialect(m) == DIALECT_QEMU_7_2 ? RAM_ZERO_FILL_ANY
+                                                              : RAM_ZERO_FILL_STRICT,
+        .ignore_shared = caps & MIGRATION_CAP(X_IGNORE_SHARED),
+        .layout = caps & MIGRATION_CAP(MAPPED_RAM) ? RAM_LOAD_MAPPED
+                  : caps & MIGRATION_CAP(FIXED_RAM) ? RAM_LOAD_FIXED : RAM_LOAD_STREAM,
+    };
+    return ram_loader_new(m->machine->ram, m->machine->dirty, &opt);
+}
+
+void incoming_load_init(IncomingLoad *l, Migration *m, MigrationCaps caps, StreamReader *r,
+                        Channel *channel)
+{
+    *l = (IncomingLoad){ .m = m, .caps = caps, .r = r, .channel = channel };
+    l->ram = make_loader(m, caps);
+    l->sections = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    load_name(l, "header");
+    stream_reader_set_wait_hook(r, lock_bql_hook, l);
+}
+
+void incoming_load_clear(IncomingLoad *l)
+{
+    ram_loader_free(l->ram);
+    g_clear_pointer(&l->sections, g_hash_table_unref);
+}
+
+static bool check_layout(IncomingLoad *l, GError **errp)
+{
+    if ((l->caps & (MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM))) && l->channel &&
+        !channel_is_seekable(l->channel)) {
+        error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
+                   channel_name(l->channel));
+        return false;
+    }
+    return true;
+}
+
+bool incoming_load_stream(IncomingLoad *l, GError **errp)
+{
+    bql_lock(l->m->machine->loop);
+    migration_sections_prepare_load(l->m);
+    bql_unlock(l->m->machine->loop);
+    trace_loadvm_state_setup();
+    bool ok = check_layout(l, errp) && migration_get_header(l->m, l->r, l->caps, errp) &&
+              load_elements(l, errp) && load_description(l, errp);
+    trace_qemu_loadvm_state_post_main(ok ? 0 : -1);
+    if (ok) {
+        return true;
+    }
+    incoming_explain(errp, l->doing, l->reading, vmstate_received_dialect(l->m->machine->vmstate),
+                     l->ram_id, stream_reader_offset(l->r));
+    return false;
+}

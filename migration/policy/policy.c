@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decisions of an outgoing migration. Called by migration/source/outgoing.c
+ * between parts of a pass; touches nothing but its arguments.
+ */
+#include "migration/policy/policy.h"
+
+static double switchover_rate(const PolicyInput *in)
+{
+    return in->switchover_bandwidth ? in->switchover_bandwidth / 1000.0 : in->bandwidth;
+}
+
+uint64_t policy_threshold(const PolicyInput *in)
+{
+    double bytes = switchover_rate(in) * in->downtime_limit_ms;
+
+    /* Until a window has passed nothing is known, not even with a rate that the user promised. */
+    return in->bandwidth > 0 ? (uint64_t)MIN(bytes, 9e18) : 0;
+}
+
+#define FEW_PAGES 32                /* so few are sent at once: no pass will make them much fewer */
+#define PASS_MS 1.0                 /* no pass is shorter */
+#define EXTRA_SHARE 1024            /* of what was sent, for what an extra pass makes us send twice */
+#define EXTRA_BYTES (256 << 10)     /* or this, when that is less */
+
+/* Pages that the guest dirties in ms, and what they cost on the wire at the price of those there are. */
+static double dirtied_in(const PolicyInput *in, double ms, double *wire_bytes)
+{
+    double pages = in->dirtied_per_ms * ms;
+
+    *wire_bytes = in->dirty_pages ? pages * in->pending_wire_bytes / in->dirty_pages : 0;
+    return pages;
+}
+
+bool policy_extra_pass_pays(const PolicyInput *in)
+{
+    double bytes, pages;
+
+    if (!in->guest_running || in->bandwidth <= 0 || in->dirty_pages <= FEW_PAGES ||
+        in->extra_passes >= POLICY_EXTRA_PASSES) {
+        return false;
+    }
+    pages = dirtied_in(in, MAX(in->pending_wire_bytes / in->bandwidth, PASS_MS), &bytes);
+    return pages <= in->dirty_pages / 2.0 &&
+           bytes <= MAX(in->sent_bytes / EXTRA_SHARE, EXTRA_BYTES);
+}
+
+bool policy_wait_pays(const PolicyInput *in, uint64_t wait_ms)
+{
+    double bytes;
+
+    if (!in->guest_running || in->bandwidth <= 0) {
+        return false;
+    }
+    dirtied_in(in, wait_ms, &bytes);
+    return bytes <= in->bandwidth * wait_ms / 2 &&
+           bytes <= MAX(in->sent_bytes / EXTRA_SHARE, EXTRA_BYTES) &&
+           in->pending_wire_bytes + bytes < policy_threshold(in);
+}
+
+/*
+ * Little is left: look at the dirty log before believing it. With a guest
+ * that stands still there is nothing to see, and the final sync of the last
+ * phase looks once more in any case. An extra pass is over when all is sent:
+ * in between, that little is left says nothing new.
+ */
+PolicyAction policy_decide(const PolicyInput *in)
+{
+    uint64_t threshold = policy_threshold(in);
+    bool fits = in->pending_wire_bytes < threshold && (in->synced || !in->extra_pass);
+    bool little = fits || in->pending_wire_bytes == 0;
+
+    if (!little) {
+        return POLICY_ITERATE;
+    }
+    if (in->pending_wire_bytes == 0 && !in->guest_running) {
+        return POLICY_SWITCH_OVER;
+    }
+    if (!in->synced) {
+        return POLICY_SYNC;
+    }
+    return policy_extra_pass_pays(in) ? POLICY_EXTRA_PASS : POLICY_SWITCH_OVER;
+}
+
+static char *size_text(double bytes)
+{
+    if (bytes >= 1 << 20) {
+        return g_strdup_printf("%.1f MiB", bytes / (1 << 20));
+    }
+    return bytes >= 1024 ? g_strdup_printf("%.1f KiB", bytes / 1024)
+                         : g_strdup_printf("%.0f bytes", bytes);
+}
+
+char *policy_reason(const PolicyInput *in, PolicyAction action)
+{
+    g_autofree char *pending = size_text(in->pending_wire_bytes);
+    g_autofree char *fits = size_text(policy_threshold(in));
+    g_autofree char *rate = size_text(switchover_rate(in) * 1000);
+
+    if (in->pending_wire_bytes == 0) {
+        return g_strdup("nothing remains");
+    }
+    if (in->bandwidth <= 0) {
+        return g_strdup_printf("%s remain, the rate is not known yet", pending);
+    }
+    if (action == POLICY_EXTRA_PASS) {
+        return g_strdup_printf("%s remain and would fit, one more pass leaves less", pending);
+    }
+    return g_strdup_printf("%s remain, %s%s fit into %" G_GUINT64_FORMAT " ms at %s/s", pending,
+                           action == POLICY_ITERATE ? "only " : "", fits, in->downtime_limit_ms,
+                           rate);
+}
+
+/* ---- the outlook ---- */
+
+/* Passes shrink only if the guest is clearly slower than the link: one that writes
+ * to all of its working set in each pass is measured at just the link's rate. */
+#define CLEARLY_SLOWER 0.9
+/* The remedy is to help for sure, so it is a bit more than the numbers say. */
+#define REMEDY_MARGIN 1.25
+
+static uint64_t fits(const PolicyOutlook *o)
+{
+    PolicyInput in = { .bandwidth = o->bandwidth, .switchover_bandwidth = o->switchover_bandwidth,
+                       .downtime_limit_ms = o->downtime_limit_ms };
+    return policy_threshold(&in);
+}
+
+static char *good_outlook(const PolicyOutlook *o, const char *rates)
+{
+    double left = o->pending_wire_bytes > fits(o) ? o->pending_wire_bytes - fits(o) : 0;
+    double gain = o->bandwidth * 1000 - o->dirty_rate;
+
+    if (o->sync_wire_bytes < fits(o) || gain <= 0) {
+        return g_strdup_printf("will finish with this pass: %s", rates);
+    }
+    return g_strdup_printf("will finish in about %.0f s: %s", left / gain + 0.5, rates);
+}
+
+/* What would help, most harmless first. */
+static char *remedies(const PolicyOutlook *o)
+{
+    GString *text = g_string_new("raise ");
+    double downtime = o->sync_wire_bytes / o->bandwidth * REMEDY_MARGIN;
+
+    if (o->max_bandwidth && o->bandwidth * 1000 > 0.8 * o->max_bandwidth) {
+        g_string_append(text, "max-bandwidth or ");
+    }
+    g_string_append_printf(text, "downtime-limit to %.0f ms", downtime + 1);
+    if (o->xbzrle && o->cache_miss_rate > 0.1) {
+        g_string_append(text, ", or raise xbzrle-cache-size");
+    }
+    if (!o->xbzrle || !o->auto_converge) {
+        g_string_append_printf(text, ", or start again with %s%s%s", o->xbzrle ? "" : "xbzrle",
+                               o->xbzrle || o->auto_converge ? "" : " or ",
+                               o->auto_converge ? "" : "auto-converge");
+    }
+    return g_string_free(text, FALSE);
+}
+
+char *policy_outlook(const PolicyOutlook *o)
+{
+    g_autofree char *dirty = size_text(o->dirty_rate);
+    g_autofree char *rate = size_text(o->bandwidth * 1000);
+    bool slower = o->dirty_rate < CLEARLY_SLOWER * o->bandwidth * 1000;
+    g_autofree char *rates = g_strdup_printf("dirty rate %s/s %s bandwidth %s/s", dirty,
+                                             slower ? "<" : o->dirty_rate > o->bandwidth * 1000
+                                             ? ">" : "is close to", rate);
+
+    if (o->bandwidth <= 0) {
+        return g_strdup("not known yet: the bandwidth has not been measured");
+    }
+    if (o->dirty_rate < 0 && o->pass > 1) {
+        return g_strdup("not known yet: the guest's dirty rate has not been measured");
+    }
+    if (o->pass <= 1) {
+        return g_strdup_printf("not known yet: the first pass, at %s/s, ends in about %.0f s", rate,
+                               o->pending_wire_bytes / (o->bandwidth * 1000) + 0.5);
+    }
+    if (slower || o->sync_wire_bytes < fits(o)) {
+        return good_outlook(o, rates);
+    }
+    if (o->auto_converge && o->throttle_percent < o->throttle_max) {
+        return g_strdup_printf("not yet: %s; auto-converge slows the guest down (%d%% of at most "
+                               "%d%%)", rates, o->throttle_percent, o->throttle_max);
+    }
+    g_autofree char *help = remedies(o);
+    return g_strdup_printf("will not finish: %s; %s", rates, help);
+}
+
+uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms)
+{
+    return bandwidth > 0 ? (uint64_t)(wire_bytes / bandwidth) : fallback_ms;
+}
+
+static int next_percent(const ThrottleState *state, const ThrottleParams *p, uint64_t dirtied,
+                        uint64_t limit)
+{
+    int step = p->increment;
+
+    if (state->percent == 0) {
+        return p->initial;
+    }
+    if (p->tailslow && dirtied > 0) {
+        double now = 100 - state->percent;
+        int enough = (int)(now - now * limit / dirtied);
+        step = MIN(step, enough);
+    }
+    return MIN(state->percent + step, (int)p->max);
+}
+
+bool policy_throttle(ThrottleState *state, const ThrottleParams *p, uint64_t dirtied_bytes,
+                     uint64_t sent_bytes)
+{
+    uint64_t limit = sent_bytes / 100.0 * p->trigger_threshold;
+
+    /* One bad period may be chance; the second in a row of bad ones acts. */
+    if (dirtied_bytes <= limit || ++state->strikes < 2) {
+        return false;
+    }
+    int before = state->percent;
+    state->strikes = 0;
+    state->percent = next_percent(state, p, dirtied_bytes, limit);
+    return state->percent != before;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an outgoing migration decides, as pure functions of its numbers: go
+ * on, look again, switch over (migration-stream 5.3); throttle the
+ * virtual CPUs (5.5). No clock, no thread, no machine.
+ */
+#ifndef MIGRATION_POLICY_POLICY_H
+#define MIGRATION_POLICY_POLICY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum PolicyAction {
+    POLICY_ITERATE,     /* send more while the guest runs */
+    POLICY_SYNC,        /* fetch the dirty log, then ask again with synced set */
+    POLICY_EXTRA_PASS,  /* what is left would fit, but one more pass leaves much less */
+    POLICY_SWITCH_OVER, /* stop the guest and finish */
+} PolicyAction;
+
+typedef struct PolicyInput {
+    uint64_t pending_wire_bytes;    /* estimate of what sending all that is dirty costs on the wire */
+    double bandwidth;               /* bytes per ms of the last window; 0: no window has passed */
+    uint64_t switchover_bandwidth;  /* avail-switchover-bandwidth, bytes per s; 0: use the measured one */
+    uint64_t downtime_limit_ms;
+    bool guest_running;
+    bool synced;                    /* the dirty log was fetched for this very question */
+    /* for extra passes */
+    uint64_t dirty_pages;           /* what pending_wire_bytes is the cost of */
+    double dirtied_per_ms;          /* pages that the last fetch found, per ms since the one before */
+    uint64_t sent_bytes;            /* by the whole migration so far */
+    unsigned extra_passes;          /* begun so far */
+    bool extra_pass;                /* one is going on: it ends when nothing is left */
+} PolicyInput;
+
+#define POLICY_EXTRA_PASSES 8       /* in one migration */
+
+/** Bytes that fit into the downtime limit. */
+uint64_t policy_threshold(const PolicyInput *in);
+PolicyAction policy_decide(const PolicyInput *in);
+/**
+ * Does it pay to send what is left while the guest still runs, although it
+ * would fit into the limit? Only if the guest dirties at most half as much
+ * meanwhile, and if that is next to nothing beside what was sent: a shorter
+ * standstill must not cost bytes, nor a migration its end.
+ */
+bool policy_extra_pass_pays(const PolicyInput *in);
+/**
+ * Does it pay to wait for the destination, up to wait_ms, while the guest
+ * runs? As above, and what is left still fits after the wait.
+ */
+bool policy_wait_pays(const PolicyInput *in, uint64_t wait_ms);
+/** Why, in plain words: "12.5 MiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s". Caller frees. */
+char *policy_reason(const PolicyInput *in, PolicyAction action);
+/** What is known in the middle of a migration, for policy_outlook. */
+typedef struct PolicyOutlook {
+    uint64_t pass;                  /* 1: the first, in which everything is dirty */
+    uint64_t pending_wire_bytes;    /* left of this pass */
+    uint64_t sync_wire_bytes;       /* what this pass began with: so much the guest dirties in one */
+    double dirty_rate;              /* wire bytes per s; negative: not measured yet */
+    double bandwidth;               /* bytes per ms of the last window; 0: no window has passed */
+    uint64_t max_bandwidth;         /* bytes per s; 0: no limit */
+    uint64_t switchover_bandwidth, downtime_limit_ms;   /* as in PolicyInput */
+    bool xbzrle, auto_converge;
+    double cache_miss_rate;         /* of the page cache, 0..1 */
+    int throttle_percent, throttle_max;
+} PolicyOutlook;
+
+/**
+ * Whether it will end, and what to do if not, in one line of plain words:
+ * "will not finish: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; raise ...".
+ * Caller frees.
+ */
+char *policy_outlook(const PolicyOutlook *o);
+/** Milliseconds the guest would stand still if switched over now; fallback when nothing was measured. */
+uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms);
+
+/** auto-converge, kept between periods. Starts all zero. */
+typedef struct ThrottleState {
+    unsigned strikes;   /* periods in which too much was dirtied since the last step */
+    int percent;        /* 0: the CPUs run freely */
+} ThrottleState;
+
+typedef struct ThrottleParams {
+    unsigned trigger_threshold, initial, increment, max;    /* percent */
+    bool tailslow;
+} ThrottleParams;
+
+/**
+ * One period ended in which the guest dirtied and we sent so many bytes.
+ * True if state->percent changed.
+ */
+bool policy_throttle(ThrottleState *state, const ThrottleParams *p, uint64_t dirtied_bytes,
+                     uint64_t sent_bytes);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rows of the option tables; private to migration/control and its test. */
+#ifndef MIGRATION_SETTINGS_OPTIONS_TABLE_H
+#define MIGRATION_SETTINGS_OPTIONS_TABLE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "qapi/qapi-types.h"
+
+typedef struct MigrationCapabilityInfo {
+    const char *side;       /* where it is to be set: "source", "destination", "both", "each" */
+    const char *missing;    /* why Ferry does not have it; NULL if it has */
+} MigrationCapabilityInfo;
+
+extern const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__MAX];
+
+/** cap needs, or excludes, other. */
+typedef struct MigrationCapabilityRule {
+    MigrationCapability cap, other;
+    bool needs;
+    const char *text;       /* QEMU's error; may have one %s for other's name */
+    const char *why;
+} MigrationCapabilityRule;
+
+/** Rule i into *out, if there is one; returns their number. */
+size_t migration_capability_rule(size_t i, MigrationCapabilityRule *out);
+
+typedef struct MigrationParameterInfo {
+    const char *name;
+    enum { PARAM_BOOL, PARAM_U8, PARAM_U32, PARAM_U64, PARAM_SIZE, PARAM_ENUM, PARAM_STR } type;
+    size_t offset, has_offset;      /* in MigrationParameters */
+    uint64_t def, min, max;
+    const char *expects;            /* "Parameter 'x' expects ..." when out of range */
+    const char *unit;               /* in info migrate_parameters */
+    const char *doc_unit, *doc_range;
+    uint64_t hmp_unit;              /* of a number without suffix in HMP; 0: plain */
+    const char *(*str)(int value);
+    int (*parse)(const char *text, GError **errp);
+    const char *missing;            /* why Ferry does not have it; NULL if it has */
+} MigrationParameterInfo;
+
+extern const MigrationParameterInfo migration_parameter_table[];
+extern const size_t migration_parameter_count;
+
+#endif

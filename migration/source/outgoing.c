@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The source's story: connect, setup, passes over guest memory, switchover,
+ * device state, the destination's word, the end. Started by
+ * source/handles.c on the main thread, told by one migration thread, the
+ * passes in source/passes.c. Never decides what is legal (state/state) or
+ * when to switch over (policy/policy).
+ *
+ *   main thread            migration thread               return path thread
+ *   outgoing_start ------> outgoing_thread:
+ *                            connect
+ *                            setup    ----- if asked ---> reads until SHUT
+ *   outgoing_cancel ~~~>     passes        (wakes waits,
+ *   outgoing_continue ~~>    switch over    shuts the channel down)
+ *                            complete <------------------ the verdict
+ *                            end: channel, RAM saver, run state, final state
+ *
+ * The guest stays the source's until `committed`: the destination has said
+ * yes or, without a return path, every byte and the end of the channel were
+ * accepted. Whatever fails before that ends with the guest as it was.
+ */
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <json-c/json.h>
+#include "migration/source/outgoing.h"
+#include "migration/stream/format.h"
+#include "qapi/qapi-visit.h"
+#include "util/error.h"
+#include "util/trace-migration.h"
+
+#define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
+
+/* ---- small helpers ---- */
+
+static bool outgoing_cancelled(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    bool yes = o->cancelled;
+    g_mutex_unlock(&o->lock);
+    return yes;
+}
+
+/* Before everything is sent there is no verdict to come: whatever ends the talk ends the migration. */
+static bool check_way_back(Outgoing *o, GError **errp)
+{
+    ReturnPathState state = o->rp ? return_path_state(o->rp) : RETURN_PATH_OPEN;
+
+    if (state == RETURN_PATH_ACCEPTED) {
+        error_setg(errp, "return path: the destination accepted before everything was sent");
+    } else if (state != RETURN_PATH_OPEN) {
+        return_path_error(o->rp, errp);
+    }
+    return state == RETURN_PATH_OPEN;
+}
+
+bool outgoing_check_cancelled(Outgoing *o, GError **errp)
+{
+    if (outgoing_cancelled(o)) {
+        error_setg(errp, "Operation was cancelled");
+        return false;
+    }
+    return check_way_back(o, errp);
+}
+
+/* On the return path thread: whoever sleeps looks again. */
+static void way_back_changed(void *opaque)
+{
+    Outgoing *o = opaque;
+
+    g_mutex_lock(&o->lock);
+    o->way_back_ended = true;
+    g_cond_broadcast(&o->wake);
+    g_mutex_unlock(&o->lock);
+}
+
+static const ReturnPathOps return_path_ops = { .changed = way_back_changed };
+
+static void note_step(Outgoing *o, SwitchoverStep step)
+{
+    g_mutex_lock(&o->lock);
+    o->times.us[step] = g_get_monotonic_time();
+    g_mutex_unlock(&o->lock);
+    switchover_trace(step);
+}
+
+static bool layout_is_mapped(const Outgoing *o)
+{
+    return outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
+}
+
+uint64_t outgoing_bytes_sent(Outgoing *o)
+{
+    uint64_t bytes = stream_writer_bytes(o->w);
+
+    if (layout_is_mapped(o) && o->saver) {
+        RamStats ram;
+        ram_saver_get_stats(o->saver, &ram);
+        bytes = MAX(bytes, ram.transferred_bytes);
+    }
+    __atomic_store_n(&o->bytes_now, bytes, __ATOMIC_RELAXED);
+    return bytes;
+}
+
+void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len)
+{
+    trace_savevm_command_send(command, len);
+    stream_put_u8(o->w, SECTION_COMMAND);
+    stream_put_be16(o->w, command);
+    stream_put_be16(o->w, len);
+    stream_put_buffer(o->w, data, len);
+}
+
+void outgoing_put_section(Outgoing *o, uint8_t type)
+{
+    trace_savevm_section_start(RAM_SECTION_IDSTR, o->ram_id);
+    o->section_at = stream_writer_bytes(o->w);
+    stream_put_u8(o->w, type);
+    stream_put_be32(o->w, o->ram_id);
+    if (type == SECTION_START) {
+        stream_put_cstr(o->w, RAM_SECTION_IDSTR);
+        stream_put_be32(o->w, 0);
+        stream_put_be32(o->w, RAM_SECTION_VERSION);
+    }
+}
+
+bool outgoing_put_footer(Outgoing *o, GError **errp)
+{
+    if (migration_options_props(o->m->options)->send_section_footer) {
+        stream_put_u8(o->w, SECTION_FOOTER);
+        stream_put_be32(o->w, o->ram_id);
+    }
+    bool ok = stream_flush(o->w, errp);
+    trace_savevm_section_end(RAM_SECTION_IDSTR, o->ram_id,
+                             stream_writer_bytes(o->w) - o->section_at, ok ? 0 : -1);
+    return ok;
+}
+
+/* The saver counts, monitors hear of it here. */
+void outgoing_announce_passes(Outgoing *o)
+{
+    RamStats ram;
+
+    ram_saver_get_stats(o->saver, &ram);
+    while (o->pass < ram.dirty_sync_count) {
+        migration_emit_pass(o->m, ++o->pass);
+    }
+}
+
+/* ---- connect ---- */
+
+static bool check_channel(Outgoing *o, Channel *c, GError **errp)
+{
+    if (layout_is_mapped(o) && !channel_is_seekable(c)) {
+        error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
+                   channel_name(c));
+        return false;
+    }
+    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH)) && !channel_has_return_path(c)) {
+        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
+                   channel_name(c));
+        return false;
+    }
+    return true;
+}
+
+static bool outgoing_connect(Outgoing *o, GError **errp)
+{
+    if (!o->channel) {
+        o->channel = channel_connect(o->addr, o->cancel_fd, errp);
+        if (!o->channel ||
+            !channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp)) {
+            return false;
+        }
+    }
+    trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
+    o->w = stream_writer_new(o->channel);
+    return outgoing_check_cancelled(o, errp) && check_channel(o, o->channel, errp);
+}
+
+/* ---- setup ---- */
+
+static bool make_saver(Outgoing *o, GError **errp)
+{
+    MigrationParameters p = migration_options_params(o->m->options);
+    RamSaveOptions opt = {
+        .xbzrle = outgoing_has_cap(o, MIGRATION_CAP(XBZRLE)),
+        .xbzrle_cache_bytes = p.xbzrle_cache_size,
+        .bulk_rule = migration_options_props(o->m->options)->xbzrle_bulk_rule,
+        .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
+        .zero_blocks = outgoing_has_cap(o, MIGRATION_CAP(ZERO_BLOCKS)),
+        .layout = outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM)) ? RAM_LAYOUT_MAPPED
+                  : outgoing_has_cap(o, MIGRATION_CAP(FIXED_RAM)) ? RAM_LAYOUT_FIXED
+                                                                  : RAM_LAYOUT_STREAM,
+        .file_offset = o->addr->offset,
+    };
+    RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
+
+    if (!saver) {
+        return false;
+    }
+    g_mutex_lock(&o->lock);
+    o->saver = saver;
+    o->has_ram = true;
+    g_mutex_unlock(&o->lock);
+    return true;
+}
+
+static void open_return_path(Outgoing *o)
+{
+    uint32_t ping = GUINT32_TO_BE(1);
+
+    trace_open_return_path_on_source();
+    o->rp = return_path_new(o->channel, &return_path_ops, o);
+    trace_savevm_send_open_return_path();
+    outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
+    trace_savevm_send_ping(1);
+    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
+}
+
+static bool outgoing_setup(Outgoing *o, GError **errp)
+{
+    trace_savevm_state_header();
+    migration_put_header(o->m, o->w, o->caps);
+    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
+        open_return_path(o);
+    }
+    if (!make_saver(o, errp)) {
+        return false;
+    }
+    trace_savevm_state_setup();
+    outgoing_put_section(o, SECTION_START);
+    if (!ram_save_setup(o->saver, o->w, errp)) {
+        return false;
+    }
+    outgoing_announce_passes(o);
+    if (!outgoing_put_footer(o, errp)) {
+        return false;
+    }
+    g_mutex_lock(&o->lock);
+    o->setup_us = g_get_monotonic_time();
+    g_mutex_unlock(&o->lock);
+    if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_BEGIN, errp)) {
+        return false;
+    }
+    trace_migration_thread_setup_complete();
+    return true;
+}
+
+/* ---- switchover ---- */
+
+/* Stops the guest. From here to the end it is ours to restart. BQL. */
+static bool stop_guest(Outgoing *o, GError **errp)
+{
+    RunStateCtl *rs = o->machine->runstate;
+
+    o->run_state_before = runstate_get(rs);
+    g_mutex_lock(&o->lock);
+    o->times.us[SWITCHOVER_ASKED] = g_get_monotonic_time();
+    o->bytes_at_stop = o->bytes_now;
+    g_mutex_unlock(&o->lock);
+    switchover_trace(SWITCHOVER_ASKED);
+    bool ok = vm_stop(rs, RUN_STATE_FINISH_MIGRATE, errp);
+    trace_migration_completion_vm_stop(ok ? 0 : -1);
+    if (!ok) {
+        return false;
+    }
+    note_step(o, SWITCHOVER_STOPPED);
+    o->stopped = true;
+    return true;
+}
+
+/* pause-before-switchover: until migrate-continue has moved the state, or cancel. No lock held. */
+static bool wait_for_continue(Outgoing *o, GError **errp)
+{
+    g_mutex_lock(&o->lock);
+    while (!o->continued && !o->cancelled && !o->way_back_ended) {
+        g_cond_wait(&o->wake, &o->lock);
+    }
+    g_mutex_unlock(&o->lock);
+    return outgoing_check_cancelled(o, errp);
+}
+
+/*
+ * Device state is taken in one go into memory, so that the big lock is not
+ * held while the channel takes it. It is taken before the last look at the
+ * dirty log: what a device writes while it saves itself travels too.
+ */
+static bool take_device_state(Outgoing *o, GError **errp)
+{
+    const MigrationProps *props = migration_options_props(o->m->options);
+    StreamWriter *mem = stream_writer_new_memory();
+    struct json_object *devices = json_object_new_array();
+    struct json_object *ferry;
+    bool ok;
+
+    migration_sections_prepare_save(o->m, o->run_state_before);
+    o->description = json_object_new_object();
+    if (o->dialect == DIALECT_QEMU_10_0 && props->send_configuration) {
+        json_object_object_add(o->description, "configuration",
+                               migration_describe_configuration(o->m, o->caps));
+    }
+    json_object_object_add(o->description, "page_size", json_object_new_int(TARGET_PAGE_SIZE));
+    json_object_object_add(o->description, "devices", devices);
+    ok = vmstate_save_all(o->machine->vmstate, mem, props->send_section_footer, devices, errp);
+    ferry = vmstate_save_ferry(o->machine->vmstate);
+    if (ferry) {
+        json_object_object_add(o->description, "ferry", ferry);
+    }
+    o->device_state = stream_writer_take(mem);
+    stream_writer_free(mem);
+    return ok;
+}
+
+static bool outgoing_switch_over(Outgoing *o, GError **errp)
+{
+    bool pause = outgoing_has_cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
+    bool ok;
+
+    bql_lock(o->machine->loop);
+    ok = stop_guest(o, errp) &&
+         migration_state_move(&o->m->out_state,
+                              pause ? MIGRATION_EVENT_PAUSE : MIGRATION_EVENT_SWITCHOVER, errp);
+    if (ok && pause) {
+        bql_unlock(o->machine->loop);
+        ok = wait_for_continue(o, errp);
+        bql_lock(o->machine->loop);
+    }
+    /* Otherwise in one go: the lock, once let go, may be long in coming back. */
+    ok = ok && take_device_state(o, errp);
+    bql_unlock(o->machine->loop);
+    note_step(o, SWITCHOVER_DEVICES_TAKEN);
+    return ok;
+}
+
+/* ---- completion ---- */
+
+static bool send_rest_of_ram(Outgoing *o, GError **errp)
+{
+    bool ok;
+
+    if (migration_options_props(o->m->options)->send_switchover_start) {
+        outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
+    }
+    ram_save_last_sync(o->saver);
+    note_step(o, SWITCHOVER_SYNCED);
+    outgoing_announce_passes(o);
+    trace_savevm_state_complete_precopy();
+    outgoing_put_section(o, SECTION_END);
+    ok = ram_save_complete(o->saver, o->w, errp);
+    ok = ok && outgoing_put_footer(o, errp);
+    note_step(o, SWITCHOVER_RAM_SENT);
+    return ok;
+}
+
+static void put_description(Outgoing *o)
+{
+    g_autofree char *text = vmstate_json_text(o->description);
+
+    stream_put_u8(o->w, SECTION_VMDESCRIPTION);
+    stream_put_be32(o->w, strlen(text));
+    stream_put_buffer(o->w, text, strlen(text));
+}
+
+/* The destination's word, if we can have it; without a return path the end of the channel must do. */
+static bool wait_for_verdict(Outgoing *o, GError **errp)
+{
+    if (o->rp) {
+        if (return_path_wait(o->rp, -1) != RETURN_PATH_ACCEPTED) {
+            return_path_error(o->rp, errp);
+            return false;
+        }
+        return true;
+    }
+    if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
+        return false;
+    }
+    o->channel = NULL;
+    return channel_set_close_all(o->channels, errp);
+}
+
+static bool outgoing_complete(Outgoing *o, GError **errp)
+{
+    if (!send_rest_of_ram(o, errp)) {
+        return false;
+    }
+    stream_put_buffer(o->w, o->device_state->data, o->device_state->len);
+    stream_put_u8(o->w, SECTION_EOF);
+    if (!migration_options_props(o->m->options)->suppress_vmdesc) {
+        put_description(o);
+    }
+    if (!stream_flush(o->w, errp)) {
+        return false;
+    }
+    note_step(o, SWITCHOVER_ALL_SENT);
+    if (!wait_for_verdict(o, errp)) {
+        return false;
+    }
+    note_step(o, SWITCHOVER_CONFIRMED);
+    outgoing_bytes_sent(o);
+    o->committed = true;
+    return true;
+}
+
+/* ---- the end ---- */
+
+/*
+ * A broken pipe is a symptom: if the destination has said why, that is the
+ * cause. A QEMU destination just goes; then we say where to look.
+ */
+static void find_cause(Outgoing *o, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+    bool broken;
+
+    if (!o->channel || outgoing_cancelled(o) || !channel_has_return_path(o->channel) || !o->w) {
+        return;
+    }
+    broken = !stream_writer_ok(o->w, NULL);
+    if (!o->rp && broken) {
+        o->rp = return_path_new(o->channel, NULL, NULL);    /* a Ferry says it even if it was not asked */
+    }
+    switch (o->rp ? return_path_wait(o->rp, LATE_VERDICT_US) : RETURN_PATH_OPEN) {
+    case RETURN_PATH_REFUSED:
+    case RETURN_PATH_INVALID:
+        return_path_error(o->rp, &cause);
+        g_clear_error(err);
+        *err = g_steal_pointer(&cause);
+        break;
+    case RETURN_PATH_BROKEN:
+        if (o->addr->kind == CHANNEL_EXEC) {
+            break; /* how the command ended has been said */
+        }
+        error_setg(&cause, "%s: the destination has ended the connection; its own messages say "
+                   "why", (*err)->message);
+        g_clear_error(err);
+        *err = g_steal_pointer(&cause);
+        break;
+    default:
+        break;
+    }
+}
+
+static void let_go_of_channel(Outgoing *o)
+{
+    if (!o->committed) {
+        channel_set_shutdown_all(o->channels);  /* else the return path thread has read its last */
+    }
+    return_path_free(g_steal_pointer(&o->rp));
+    stream_writer_free(g_steal_pointer(&o->w));
+    o->channel = NULL;
+    channel_set_close_all(o->channels, NULL);
+}
+
+static void let_go_of_ram(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    RamSaver *saver = g_steal_pointer(&o->saver);
+    if (saver) {
+        ram_saver_get_stats(saver, &o->last_ram);
+    }
+    g_mutex_unlock(&o->lock);
+    ram_saver_free(saver);
+    outgoing_set_throttle(o, 0);
+}
+
+/* The guest as it was before we stopped it, unless somebody moved it on meanwhile. BQL. */
+static void restore_guest(Outgoing *o)
+{
+    RunStateCtl *rs = o->machine->runstate;
+    g_autoptr(GError) err = NULL;
+
+    if (!o->stopped || runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
+        return;
+    }
+    bool ok = o->run_state_before == RUN_STATE_RUNNING ? vm_start(rs, &err)
+                                                       : runstate_set(rs, o->run_state_before, &err);
+    if (!ok) {
+        machine_report(o->machine, "after a failed migration: %s", err->message);
+    }
+}
+
+static void settle_guest(Outgoing *o)
+{
+    g_autoptr(GError) err = NULL;
+
+    bql_lock(o->machine->loop);
+    if (!o->committed) {
+        restore_guest(o);
+    } else if (!runstate_set(o->machine->runstate, RUN_STATE_POSTMIGRATE, &err)) {
+        machine_report(o->machine, "after a migration: %s", err->message);
+    }
+    bql_unlock(o->machine->loop);
+}
+
+/* Takes err. */
+static void outgoing_end(Outgoing *o, GError *err)
+{
+    MigrationEvent event = o->committed ? MIGRATION_EVENT_DONE : MIGRATION_EVENT_FAIL;
+
+    if (!o->committed) {
+        find_cause(o, &err);
+        trace_migration_completion_file_err(err->message);
+    }
+    let_go_of_channel(o);
+    let_go_of_ram(o);
+    trace_savevm_state_cleanup();
+    settle_guest(o);
+    g_mutex_lock(&o->lock);
+    o->end_us = g_get_monotonic_time();
+    o->error = err;
+    o->tid = 0;
+    g_mutex_unlock(&o->lock);
+    /* From cancelling, FAIL leads to cancelled: the error is then but the echo of the cancel. */
+    if (!migration_state_move(&o->m->out_state, event, NULL)) {
+        g_assert_not_reached(); /* both are legal in every running state that leads here */
+    }
+}
+
+/*
+ * The migration thread. Owns the stream, the RAM saver and every decision of
+ * one outgoing migration; reads guest RAM without locks (the dirty log makes
+ * that right); takes the BQL to stop the guest, to take device state and to
+ * settle the run state. Waits on the channel, on the rate limit and on
+ * migrate-continue, all of which cancel ends. Ends with the final state.
+ */
+gpointer outgoing_thread(gpointer opaque)
+{
+    Outgoing *o = opaque;
+    GError *err = NULL;
+
+    g_mutex_lock(&o->lock);
+    o->tid = syscall(SYS_gettid);
+    g_mutex_unlock(&o->lock);
+    if (outgoing_connect(o, &err) && outgoing_setup(o, &err) && outgoing_passes(o, &err) &&
+        outgoing_switch_over(o, &err)) {
+        outgoing_complete(o, &err);
+    }
+    trace_migration_thread_after_loop();
+    outgoing_end(o, err);
+    return NULL;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The object of one outgoing migration, shared by its story (outgoing.c) and its handles (handles.c). */
+#ifndef MIGRATION_SOURCE_OUTGOING_H
+#define MIGRATION_SOURCE_OUTGOING_H
+
+#include "migration/channel-set.h"
+#include "migration/policy/policy.h"
+#include "migration/policy/rate.h"
+#include "migration/stream/return-path.h"
+#include "migration/migration-private.h"
+
+struct Outgoing {
+    /* set once */
+    Migration *m;
+    Machine *machine;
+    ChannelAddress *addr;
+    MigrationCaps caps;
+    StreamDialect dialect;
+    uint32_t ram_id;
+    GThread *thread;
+    int cancel_fd;              /* eventfd: ends a connect */
+    ChannelSet *channels;       /* the migration thread fills and closes it, anybody may shut it */
+
+    GMutex lock;
+    GCond wake;                 /* cancelled, continued, rate changed */
+    /* protected by lock */
+    RamSaver *saver;            /* NULL before setup and after the end */
+    bool cancelled;             /* read without lock too */
+    bool continued, kicked;
+    bool way_back_ended;        /* the destination says no more */
+    RamStats last_ram;          /* when there is no saver any more */
+    bool guest_ran;             /* when it started: else all is sent in "downtime" */
+    bool has_ram;
+    char *reason;               /* of the last decision */
+    uint64_t pending;           /* wire bytes then */
+    GError *error;              /* why it failed: the first cause */
+    int64_t start_us, setup_us, end_us; /* monotonic; 0: not yet */
+    SwitchoverTimes times;
+    double bandwidth;           /* bytes per ms of the last window */
+    int64_t expected_downtime_ms;
+    uint64_t bytes_at_stop, bytes_now;
+    int throttle_percent;
+    int tid;
+
+    /* migration thread only */
+    Channel *channel;           /* the main one of channels; NULL before connect and after the end */
+    StreamWriter *w;
+    ReturnPath *rp;
+    RateLimit rate;
+    uint64_t part_limit;        /* max-bandwidth when the part began */
+    ThrottleState throttle;
+    int64_t throttle_since_us, last_sync_us;
+    int64_t pass_us;            /* between the last two syncs */
+    double dirtied_per_ms;      /* pages, by the last sync */
+    unsigned extra_passes;
+    bool extra_pass;            /* one is going on */
+    bool caught_up;             /* the destination was waited for */
+    uint64_t throttle_dirtied, throttle_sent;
+    uint64_t pass;              /* last one announced */
+    uint64_t section_at;        /* stream offset where the section being written began */
+    RunState run_state_before;
+    bool stopped;               /* by us; run_state_before is to be restored */
+    bool committed;
+    struct json_object *description;
+    GByteArray *device_state;
+};
+
+/** The migration thread: tells the story from connect to the final state. */
+gpointer outgoing_thread(gpointer opaque);
+
+/* ---- outgoing-passes.c: the migration thread ---- */
+
+/** Sends and looks at the dirty log until it is time to switch over. False: cancelled, or an error. */
+bool outgoing_passes(Outgoing *o, GError **errp);
+/** auto-converge's share of a vCPU's time, 0 to 99. */
+void outgoing_set_throttle(Outgoing *o, int percent);
+
+/* ---- outgoing.c, for the passes ---- */
+
+bool outgoing_check_cancelled(Outgoing *o, GError **errp);
+/** Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
+uint64_t outgoing_bytes_sent(Outgoing *o);
+/** Tells the monitors of the passes that began since the last call. */
+void outgoing_announce_passes(Outgoing *o);
+void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len);
+/** Begins a section of RAM: SECTION_START, PART or END. */
+void outgoing_put_section(Outgoing *o, uint8_t type);
+/** Ends it and sends what is queued. */
+bool outgoing_put_footer(Outgoing *o, GError **errp);
+
+static inline bool outgoing_has_cap(const Outgoing *o, MigrationCaps caps)
+{
+    return o->caps & caps;
+}
+
+#endif

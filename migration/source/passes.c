@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The passes of an outgoing migration: parts of a pass within the rate limit,
+ * looks at the dirty log, auto-converge, and the question whether it is time
+ * to switch over. Told by source/outgoing.c's migration thread; decides nothing that
+ * policy/policy can decide, and never stops the guest.
+ */
+#include "migration/source/outgoing.h"
+#include "migration/stream/format.h"
+#include "util/trace-migration.h"
+
+#define THROTTLE_PERIOD_US G_USEC_PER_SEC
+#define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
+#define CATCH_UP_MS 100                         /* how long to wait for the destination */
+#define CATCH_UP_PING 2                         /* setup has had 1 */
+#define CATCH_UP_BLIND_US 20000                 /* the most when it cannot tell us */
+
+void outgoing_set_throttle(Outgoing *o, int percent)
+{
+    if (o->machine->cpus) {
+        cpus_throttle_set(o->machine->cpus, percent);
+    }
+    __atomic_store_n(&o->throttle_percent, percent, __ATOMIC_RELAXED);
+}
+
+/* auto-converge: judges whole periods of at least a second. */
+static void consider_throttle(Outgoing *o, int64_t now)
+{
+    MigrationParameters p = migration_options_params(o->m->options);
+    ThrottleParams tp = {
+        .trigger_threshold = p.throttle_trigger_threshold, .initial = p.cpu_throttle_initial,
+        .increment = p.cpu_throttle_increment, .max = p.max_cpu_throttle,
+        .tailslow = p.cpu_throttle_tailslow,
+    };
+    uint64_t sent = outgoing_bytes_sent(o);
+
+    if (!o->throttle_since_us || now - o->throttle_since_us < THROTTLE_PERIOD_US) {
+        o->throttle_since_us = o->throttle_since_us ? o->throttle_since_us : now;
+        return;
+    }
+    if (policy_throttle(&o->throttle, &tp, o->throttle_dirtied, sent - o->throttle_sent)) {
+        trace_migration_throttle(o->throttle.percent);
+        outgoing_set_throttle(o, o->throttle.percent);
+    }
+    o->throttle_since_us = now;
+    o->throttle_dirtied = 0;
+    o->throttle_sent = sent;
+}
+
+/* Fetches the dirty log: a new pass, by QEMU's count. */
+static void sync_dirty(Outgoing *o)
+{
+    RamStats before, after;
+
+    ram_saver_get_stats(o->saver, &before);
+    ram_save_sync(o->saver);
+    ram_saver_get_stats(o->saver, &after);
+    int64_t now = g_get_monotonic_time();
+    uint64_t pages = after.remaining_pages - before.remaining_pages;    /* a sync only adds */
+    o->throttle_dirtied += pages * TARGET_PAGE_SIZE;
+    o->dirtied_per_ms = pages * 1000.0 / MAX(now - o->last_sync_us, 1);
+    o->pass_us = now - o->last_sync_us;
+    o->last_sync_us = now;
+    outgoing_announce_passes(o);
+    if (outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
+        consider_throttle(o, o->last_sync_us);
+    }
+}
+
+static PolicyInput policy_input(Outgoing *o)
+{
+    MigrationParameters p = migration_options_params(o->m->options);
+    uint64_t dirty_bytes;
+    uint64_t wire_bytes = ram_save_pending(o->saver, &dirty_bytes);
+
+    return (PolicyInput){
+        .pending_wire_bytes = wire_bytes,
+        .bandwidth = o->bandwidth,
+        .switchover_bandwidth = p.avail_switchover_bandwidth,
+        .downtime_limit_ms = p.downtime_limit,
+        .guest_running = runstate_is_running(o->machine->runstate),
+        .dirty_pages = dirty_bytes / TARGET_PAGE_SIZE,
+        .dirtied_per_ms = o->dirtied_per_ms,
+        .sent_bytes = outgoing_bytes_sent(o),
+        .extra_passes = o->extra_passes,
+        .extra_pass = o->extra_pass,
+    };
+}
+
+static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction action)
+{
+    char *reason = policy_reason(in, action);
+
+    trace_migration_switchover_decision(action == POLICY_SWITCH_OVER ? "switch over"
+                                        : action == POLICY_SYNC      ? "look again"
+                                                                     : "go on", reason);
+    if (action == POLICY_SWITCH_OVER) {
+        trace_migration_thread_low_pending(in->pending_wire_bytes);
+    }
+    g_mutex_lock(&o->lock);
+    g_free(o->reason);
+    o->reason = reason;
+    o->pending = in->pending_wire_bytes;
+    g_mutex_unlock(&o->lock);
+}
+
+/* Asks the policy again, with a fresh dirty log. */
+static PolicyAction look_again(Outgoing *o, PolicyInput *in)
+{
+    sync_dirty(o);
+    *in = policy_input(o);
+    in->synced = true;
+    PolicyAction action = policy_decide(in);
+
+    o->extra_pass = action == POLICY_EXTRA_PASS;
+    o->extra_passes += o->extra_pass;
+    return action;
+}
+
+/*
+ * The destination may be far behind, with megabytes in the buffers between
+ * us, and would have to work them off while the guest stands still. It can
+ * do that while the guest runs. Without a return path we do not hear that it
+ * has; it is given as long as we took for the last pass, as unpacking takes
+ * about as long as packing. Once only, and only where it costs nothing: with
+ * a guest that dirties a lot nobody waits. True if time has passed.
+ */
+static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
+{
+    uint32_t ping = GUINT32_TO_BE(CATCH_UP_PING);
+
+    if (o->caught_up || !channel_has_return_path(o->channel) ||
+        !policy_wait_pays(in, CATCH_UP_MS)) {
+        return false;
+    }
+    o->caught_up = true;
+    if (!o->rp) {
+        g_usleep(MIN(o->pass_us, CATCH_UP_BLIND_US));
+        return true;
+    }
+    trace_savevm_send_ping(CATCH_UP_PING);
+    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
+    /* An error is found by whoever writes next, and the destination's silence has no meaning here. */
+    if (stream_flush(o->w, NULL)) {
+        return_path_wait_pong(o->rp, CATCH_UP_PING, CATCH_UP_MS * 1000);
+    }
+    return true;
+}
+
+static void trace_pending(Outgoing *o, const PolicyInput *in)
+{
+    if (trace_migrate_pending_on()) {
+        uint64_t dirty;
+
+        ram_save_pending(o->saver, &dirty);
+        trace_migrate_pending(in->pending_wire_bytes, in->bandwidth * in->downtime_limit_ms,
+                              dirty);
+    }
+}
+
+/* The policy's question; true if it is time to switch over. */
+static bool time_to_switch_over(Outgoing *o)
+{
+    PolicyInput in = policy_input(o);
+    trace_pending(o, &in);
+    PolicyAction action = policy_decide(&in);
+
+    if (action == POLICY_ITERATE && outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE)) &&
+        o->pass > 1 && g_get_monotonic_time() - o->last_sync_us > THROTTLE_SYNC_US) {
+        sync_dirty(o);
+    }
+    if (action == POLICY_SYNC) {
+        action = look_again(o, &in);
+    }
+    if (action == POLICY_SWITCH_OVER && let_destination_catch_up(o, &in)) {
+        action = look_again(o, &in);
+    }
+    note_decision(o, &in, action);
+    return action == POLICY_SWITCH_OVER;
+}
+
+/* Asked before each page, so no locks; a part is short enough to look at the limit once. */
+static bool part_is_over(void *opaque)
+{
+    Outgoing *o = opaque;
+
+    return rate_exhausted(&o->rate, outgoing_bytes_sent(o), o->part_limit) ||
+           __atomic_load_n(&o->cancelled, __ATOMIC_RELAXED);
+}
+
+static bool send_part(Outgoing *o, GError **errp)
+{
+    bool done;
+
+    trace_savevm_state_iterate(o->pass);
+    outgoing_put_section(o, SECTION_PART);
+    return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && outgoing_put_footer(o, errp);
+}
+
+/* A window of 100 ms has passed: what it tells about the rate. */
+static void learn_rate(Outgoing *o, const RateWindow *window)
+{
+    MigrationParameters p = migration_options_params(o->m->options);
+    RamStats ram;
+
+    ram_saver_get_stats(o->saver, &ram);
+    g_mutex_lock(&o->lock);
+    o->bandwidth = window->bytes * 1000.0 / window->us;
+    if (ram.dirty_pages_rate && window->bytes > 10000) {
+        o->expected_downtime_ms =
+            policy_expected_downtime(ram.sync_pending_bytes, o->bandwidth, p.downtime_limit);
+    }
+    g_mutex_unlock(&o->lock);
+}
+
+/* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
+static void keep_rate(Outgoing *o)
+{
+    uint64_t limit = migration_options_params(o->m->options).max_bandwidth;
+    uint64_t sent = outgoing_bytes_sent(o);
+    int64_t now = g_get_monotonic_time();
+    int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
+    RateWindow window;
+
+    if (wait > 0) {
+        trace_migration_rate_limit_pre(wait);
+    }
+    g_mutex_lock(&o->lock);
+    while (wait > 0 && !o->cancelled && !o->kicked && !o->way_back_ended &&
+           g_cond_wait_until(&o->wake, &o->lock, now + wait)) {
+        /* woken for something else */
+    }
+    bool kicked = o->kicked;
+    o->kicked = false;
+    g_mutex_unlock(&o->lock);
+    if (wait > 0) {
+        trace_migration_rate_limit_post(kicked);
+    }
+    if (rate_roll(&o->rate, g_get_monotonic_time(), sent, limit, &window)) {
+        learn_rate(o, &window);
+    }
+}
+
+bool outgoing_passes(Outgoing *o, GError **errp)
+{
+    o->last_sync_us = g_get_monotonic_time();   /* setup has just done one */
+    rate_start(&o->rate, o->last_sync_us, outgoing_bytes_sent(o));
+    while (!time_to_switch_over(o)) {
+        o->part_limit = migration_options_params(o->m->options).max_bandwidth;
+        if (!outgoing_check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
+            return false;
+        }
+        keep_rate(o);
+    }
+    return outgoing_check_cancelled(o, errp);
+}
