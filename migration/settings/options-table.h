@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rows of the option tables; private to migration/control and its test. */
+/* The rows of the option tables; private to migration/settings and its test. */
 #ifndef MIGRATION_SETTINGS_OPTIONS_TABLE_H
 #define MIGRATION_SETTINGS_OPTIONS_TABLE_H
 
