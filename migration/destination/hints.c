@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See incoming-hints.h. Called once, where a failed load is explained. Goes by
+ * See hints.h. Called once, where a failed load is explained. Goes by
  * the message, which is QEMU's own sentence in most cases and says what is
  * wrong but not what to change: with QEMU as the source and without a return
  * path our message is all that its user gets. Never replaces the cause.

@@ -68,14 +68,14 @@ struct Outgoing {
 /** The migration thread: tells the story from connect to the final state. */
 gpointer outgoing_thread(gpointer opaque);
 
-/* ---- outgoing-passes.c: the migration thread ---- */
+/* ---- passes.c: the migration thread ---- */
 
 /** Sends and looks at the dirty log until it is time to switch over. False: cancelled, or an error. */
 bool outgoing_passes(Outgoing *o, GError **errp);
 /** auto-converge's share of a vCPU's time, 0 to 99. */
 void outgoing_set_throttle(Outgoing *o, int percent);
 
-/* ---- outgoing.c, for the passes ---- */
+/* ---- source/outgoing.c, for the passes ---- */
 
 bool outgoing_check_cancelled(Outgoing *o, GError **errp);
 /** Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
