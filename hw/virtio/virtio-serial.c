@@ -12,7 +12,6 @@
 #define CONTROL_BYTES 8
 #define CONTROL_PENDING_MAX 512     /* a guest that takes none loses the newest */
 #define OUT_CHUNK 4096
-#define ELEMENT_PARTS 1024          /* of an element in the stream, each way */
 
 /* ---- control messages ---- */
 
@@ -315,32 +314,19 @@ static uint32_t serial_ports_map(const VirtIOSerial *s, uint32_t *count)
     return map;
 }
 
-/*
- * The element as QEMU sends it (machine-virt 2.11): its C struct, little endian, with room for 1024
- * parts each way. Before it, how far it is written.
- */
+/* Before the element, how far it is written: a part, and an offset in it. */
 static void serial_save_element(const VirtIOPort *port, StreamWriter *w)
 {
     const VirtQueueElement *elem = port->elem;
-    uint64_t offset = port->done, addr[ELEMENT_PARTS] = { 0 }, sg[2 * ELEMENT_PARTS] = { 0 };
-    uint32_t head[4] = { GUINT32_TO_LE(elem->index), GUINT32_TO_LE(elem->out_num), 0, 0 }, part = 0;
+    uint64_t offset = port->done;
+    uint32_t part = 0;
 
     while (part < elem->out_num && offset >= elem->out_sg[part].iov_len) {
         offset -= elem->out_sg[part++].iov_len;
     }
     stream_put_be32(w, part);
     stream_put_be64(w, offset);
-    stream_put_buffer(w, head, sizeof(head));
-    stream_put_buffer(w, addr, sizeof(addr)); /* in_addr */
-    for (unsigned i = 0; i < elem->out_num; i++) {
-        addr[i] = GUINT64_TO_LE(elem->out_addr[i]);
-    }
-    stream_put_buffer(w, addr, sizeof(addr));
-    stream_put_buffer(w, sg, sizeof(sg)); /* in_sg */
-    for (unsigned i = 0; i < elem->out_num; i++) {
-        sg[2 * i + 1] = GUINT64_TO_LE(elem->out_sg[i].iov_len);
-    }
-    stream_put_buffer(w, sg, sizeof(sg));
+    virtqueue_element_save(elem, w);
 }
 
 bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp)
@@ -369,32 +355,23 @@ bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp)
 
 static bool serial_load_element(VirtIOPort *port, StreamReader *r, GError **errp)
 {
-    uint32_t part = stream_get_be32(r), head[4] = { 0 };
-    uint64_t offset = stream_get_be64(r), addr[ELEMENT_PARTS], sg[2 * ELEMENT_PARTS];
-    uint64_t len[ELEMENT_PARTS];
+    uint32_t part = stream_get_be32(r);
+    uint64_t offset = stream_get_be64(r);
 
-    stream_get_buffer(r, head, sizeof(head));
-    stream_skip(r, sizeof(addr));
-    stream_get_buffer(r, addr, sizeof(addr));
-    stream_skip(r, sizeof(sg));
-    stream_get_buffer(r, sg, sizeof(sg));
-    if (!stream_reader_ok(r, errp)) {
+    port->elem = virtqueue_element_load(virtio_port_tx(port), r, errp);
+    if (!port->elem) {
         return false;
     }
-    uint32_t index = GUINT32_FROM_LE(head[0]), parts = GUINT32_FROM_LE(head[1]);
-    if (parts > ELEMENT_PARTS || part > parts || index >= virtio_port_tx(port)->num) {
-        error_setg(errp, "virtio-console: port %u: element %u: in part %u of %u", port->id, index,
-                   part, parts);
+    if (part > port->elem->out_num) {
+        error_setg(errp, "virtio-console: port %u: in part %u of %u", port->id, part,
+                   port->elem->out_num);
         return false;
     }
-    for (uint32_t i = 0; i < parts; i++) {
-        addr[i] = GUINT64_FROM_LE(addr[i]);
-        len[i] = GUINT64_FROM_LE(sg[2 * i + 1]);
-        offset += i < part ? len[i] : 0;
+    for (uint32_t i = 0; i < part; i++) {
+        offset += port->elem->out_sg[i].iov_len;
     }
     port->done = offset;
-    port->elem = virtqueue_element_restore(virtio_port_tx(port), index, parts, addr, len, errp);
-    return port->elem != NULL;
+    return true;
 }
 
 static bool serial_load_port(VirtIOSerial *s, StreamReader *r, GError **errp)
@@ -445,21 +422,6 @@ bool virtio_serial_load(VirtIODevice *dev, StreamReader *r, GError **errp)
     return true;
 }
 
-/* A buffer in the middle of being written is one that was taken and not given back. */
-static bool serial_post_load(VirtIODevice *dev, GError **errp)
-{
-    VirtIOSerial *s = (VirtIOSerial *)dev;
-
-    for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {
-        if (s->ports[i] && s->ports[i]->elem && !virtio_port_tx(s->ports[i])->inuse) {
-            error_setg(errp, "virtio-console: port %u is in the middle of a buffer that its queue "
-                       "has given back", i);
-            return false;
-        }
-    }
-    return true;
-}
-
 VIRTIO_VMSTATE(serial_vmstate_console, "virtio-console", 3);
 
 static const VirtIODeviceOps serial_ops = {
@@ -474,7 +436,6 @@ static const VirtIODeviceOps serial_ops = {
     .run_state = serial_run_state,
     .save = virtio_serial_save,
     .load = virtio_serial_load,
-    .post_load = serial_post_load,
     .free = serial_free,
 };
 

@@ -70,6 +70,11 @@ static bool load_config(VirtIODevice *dev, StreamReader *r, GError **errp)
     return true;
 }
 
+/*
+ * Refused is only what no guest can bring about: more queues or larger ones than there are. A guest
+ * may point a ring anywhere, say that it offered 1000 requests in a ring of 8, or take the ring's
+ * address away: the device finds out here as it would have there, when it looks at the queue.
+ */
 static bool load_queues(VirtIODevice *dev, StreamReader *r, GError **errp)
 {
     uint32_t count = stream_get_be32(r);
@@ -96,11 +101,6 @@ static bool load_queues(VirtIODevice *dev, StreamReader *r, GError **errp)
                        dev->queue_count);
             return false;
         }
-        if (!vq->desc && vq->last_avail_idx) {
-            error_setg(errp, "VQ %u address 0x0 inconsistent with Host index 0x%x", i,
-                       vq->last_avail_idx);
-            return false;
-        }
         if (dev->transport->legacy && vq != &ignored) {
             virtqueue_update_legacy(vq);
         }
@@ -118,37 +118,6 @@ static bool check_features(VirtIODevice *dev, GError **errp)
     return true;
 }
 
-/* The indices are in guest RAM, which is here already (or comes on demand). */
-static bool check_queue(VirtQueue *vq, GError **errp)
-{
-    uint16_t avail;
-
-    if (!vq->desc || !vq->num || vq->dev->broken) {
-        return true;
-    }
-    if (vq->num & (vq->num - 1)) {
-        error_setg(errp, "VQ %u size 0x%x is not a power of two", vq->n, vq->num);
-        return false;
-    }
-    if (!virtqueue_read_avail_idx(vq, &avail) || !virtqueue_read_used_idx(vq, &vq->used_idx)) {
-        error_setg(errp, "VQ %u: rings at 0x%" PRIx64 " are not in RAM", vq->n, vq->desc);
-        return false;
-    }
-    if ((uint16_t)(avail - vq->last_avail_idx) > vq->num) {
-        error_setg(errp, "VQ %u size 0x%x Guest index 0x%x inconsistent with Host index 0x%x: "
-                   "delta 0x%x", vq->n, vq->num, avail, vq->last_avail_idx,
-                   (uint16_t)(avail - vq->last_avail_idx));
-        return false;
-    }
-    vq->inuse = (uint16_t)(vq->last_avail_idx - vq->used_idx);
-    if (vq->inuse > vq->num) {
-        error_setg(errp, "VQ %u size 0x%x < last_avail_idx 0x%x - used_idx 0x%x", vq->n, vq->num,
-                   vq->last_avail_idx, vq->used_idx);
-        return false;
-    }
-    return true;
-}
-
 static bool virtio_loaded(VirtIODevice *dev, GError **errp)
 {
     dev->started = dev->status & VIRTIO_STATUS_DRIVER_OK;
@@ -156,9 +125,7 @@ static bool virtio_loaded(VirtIODevice *dev, GError **errp)
         return false;
     }
     for (unsigned i = 0; i < dev->queue_count; i++) {
-        if (!check_queue(&dev->queues[i], errp)) {
-            return false;
-        }
+        virtqueue_loaded(&dev->queues[i]); /* guest RAM is here already, or comes on demand */
     }
     if (dev->ops->post_load && !dev->ops->post_load(dev, errp)) {
         return false;

@@ -9,6 +9,8 @@
 #include "hw/virtio/virtio.h"
 #include "softmmu/runstate.h"
 
+#define COMPLAINTS_PER_SECOND 5
+
 /* ---- creation ---- */
 
 static bool feature_option(Opts *opts, const char *name, unsigned bit, uint64_t *features,
@@ -230,7 +232,17 @@ void virtio_error(VirtIODevice *dev, const char *fmt, ...)
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    machine_report(dev->machine, "%s: %s", dev->ops->driver, text);
+    switch (rate_limit_ask(&dev->complaints, g_get_monotonic_time(), COMPLAINTS_PER_SECOND)) {
+    case RATE_OK:
+        machine_report(dev->machine, "%s: %s", dev->ops->driver, text);
+        break;
+    case RATE_FIRST_OVER:
+        machine_report(dev->machine, "%s: the guest makes more errors; further messages of this "
+                       "second are suppressed", dev->ops->driver);
+        break;
+    case RATE_OVER:
+        break;
+    }
     dev->broken = true;
     if (virtio_has(dev, VIRTIO_F_VERSION_1)) {
         dev->status |= VIRTIO_STATUS_NEEDS_RESET;

@@ -11,6 +11,7 @@
 
 #include <sys/uio.h>
 #include "hw/core/board.h"
+#include "util/rate-limit.h"
 
 #define VIRTIO_QUEUES_MAX 64        /* any of our devices */
 #define VIRTIO_QUEUES_WIRE 1024     /* entries of the per-queue arrays in the stream */
@@ -110,6 +111,7 @@ struct VirtIODevice {
     bool running;               /* VM runs */
     bool broken, started;
     uint32_t config_generation;
+    RateLimit complaints;       /* a guest can be wrong, and reset, in a loop */
     unsigned queue_count;
     VirtQueue queues[VIRTIO_QUEUES_MAX];
 };
@@ -152,7 +154,9 @@ void virtio_get_config(VirtIODevice *dev, uint8_t config[VIRTIO_CONFIG_MAX]);
 void virtio_interrupt(VirtIODevice *dev, uint8_t bits);
 /** The config changed: tells the guest. */
 void virtio_config_changed(VirtIODevice *dev);
-/** Writes a message to stderr and stops the device until the guest resets it. */
+/**
+ * Writes a message to stderr (so many a second) and stops the device until the guest resets it.
+ */
 void virtio_error(VirtIODevice *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /** Completes legacy ring addresses from desc, num, align. */
 void virtqueue_update_legacy(VirtQueue *vq);
@@ -165,12 +169,18 @@ bool virtqueue_ready(const VirtQueue *vq);
 bool virtqueue_empty(VirtQueue *vq);
 /** Next request, or NULL: none, or the ring is broken. Free with virtqueue_element_free or push. */
 VirtQueueElement *virtqueue_pop(VirtQueue *vq);
+/** Buffers of one way of an element that was popped elsewhere. */
+typedef struct VirtQueueParts {
+    unsigned num;
+    const uint64_t *addr, *len;
+} VirtQueueParts;
+
 /**
- * An element that was popped elsewhere (a load); it counts as popped. Only out buffers. NULL if one
- * is not RAM.
+ * An element that was popped elsewhere (a load): it counts as popped here. NULL with errp if a
+ * buffer is not RAM.
  */
-VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index, unsigned out_num,
-                                            const uint64_t *addr, const uint64_t *len,
+VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index,
+                                            const VirtQueueParts *out, const VirtQueueParts *in,
                                             GError **errp);
 /** Takes back the last popped element as if it had not been popped, and frees it. */
 void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem);
@@ -179,15 +189,21 @@ void virtqueue_push(VirtQueue *vq, VirtQueueElement *elem, uint32_t len);
 /** Interrupt, unless the guest asked for none. */
 void virtqueue_notify(VirtQueue *vq);
 void virtqueue_element_free(VirtQueueElement *elem);
-/** used->idx of the guest's ring; false (device broken) if it is not in RAM. */
-bool virtqueue_read_used_idx(VirtQueue *vq, uint16_t *idx);
-bool virtqueue_read_avail_idx(VirtQueue *vq, uint16_t *idx);
+/**
+ * After a load: finds used_idx and inuse, which are not sent, from the guest's ring. What the guest
+ * may have written there since counts for nothing: then all but the restored elements are back.
+ */
+void virtqueue_loaded(VirtQueue *vq);
 
 /** Copies between a scatter list, from byte offset on, and buf; returns bytes copied (clipped). */
 size_t iov_read(const struct iovec *iov, unsigned n, uint64_t offset, void *buf, size_t len);
 size_t iov_write(const struct iovec *iov, unsigned n, uint64_t offset, const void *buf, size_t len);
 
 /* ---- stream (virtio-vmstate.c) ---- */
+
+/** An element as QEMU sends it (virtio-element.c). Load: NULL with errp. */
+void virtqueue_element_save(const VirtQueueElement *elem, StreamWriter *w);
+VirtQueueElement *virtqueue_element_load(VirtQueue *vq, StreamReader *r, GError **errp);
 
 /** The one field of every virtio section: VMSTATE_VIRTIO_FIELDS in its description. */
 extern const VMStateField virtio_vmstate_fields[];

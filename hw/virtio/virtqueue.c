@@ -92,14 +92,20 @@ static bool ring_store16(VirtQueue *vq, uint64_t addr, uint16_t value)
     return ring_store(vq, addr, &raw, 2);
 }
 
-bool virtqueue_read_avail_idx(VirtQueue *vq, uint16_t *idx)
+void virtqueue_loaded(VirtQueue *vq)
 {
-    return ring_load16(vq, vq->avail + 2, idx);
-}
+    const uint8_t *host = vq->used ? guest_ram(vq->dev, vq->used + 2, 2, false) : NULL;
+    uint32_t restored = vq->inuse, taken;
 
-bool virtqueue_read_used_idx(VirtQueue *vq, uint16_t *idx)
-{
-    return ring_load16(vq, vq->used + 2, idx);
+    vq->used_idx = vq->last_avail_idx - restored;
+    if (!host) {
+        return; /* not set up, or not in RAM: the next look at it says so */
+    }
+    taken = (uint16_t)(vq->last_avail_idx - load_le16(host));
+    if (taken >= restored && taken <= vq->num) {
+        vq->used_idx = load_le16(host);
+        vq->inuse = taken;
+    }
 }
 
 /* Requests waiting, or -1 after an error. */
@@ -107,7 +113,7 @@ static int virtqueue_heads(VirtQueue *vq)
 {
     uint16_t avail, heads;
 
-    if (!virtqueue_read_avail_idx(vq, &avail)) {
+    if (!ring_load16(vq, vq->avail + 2, &avail)) {
         return -1;
     }
     heads = avail - vq->last_avail_idx;
@@ -254,29 +260,42 @@ static VirtQueueElement *element_from_chain(const ChainParse *p, uint16_t head)
     return elem;
 }
 
-VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index, unsigned out_num,
-                                            const uint64_t *addr, const uint64_t *len,
+static bool restore_parts(VirtQueue *vq, const VirtQueueParts *parts, bool write,
+                          struct iovec *sg, uint64_t *bytes, GError **errp)
+{
+    for (unsigned i = 0; i < parts->num; i++) {
+        uint8_t *host = guest_ram(vq->dev, parts->addr[i], parts->len[i], write);
+
+        if (!host) {
+            error_setg(errp, "VQ %u: buffer 0x%" PRIx64 "+0x%" PRIx64 " is not RAM", vq->n,
+                       parts->addr[i], parts->len[i]);
+            return false;
+        }
+        sg[i] = (struct iovec){ host, parts->len[i] };
+        *bytes += parts->len[i];
+    }
+    return true;
+}
+
+VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index,
+                                            const VirtQueueParts *out, const VirtQueueParts *in,
                                             GError **errp)
 {
     VirtQueueElement *elem = g_new0(VirtQueueElement, 1);
 
     elem->index = index;
-    elem->out_num = out_num;
-    elem->out_sg = g_new0(struct iovec, out_num);
-    elem->in_sg = elem->out_sg + out_num;
-    elem->out_addr = g_memdup2(addr, out_num * sizeof(*addr));
-    for (unsigned i = 0; i < out_num; i++) {
-        uint8_t *host = guest_ram(vq->dev, addr[i], len[i], false);
-
-        if (!host) {
-            error_setg(errp, "VQ %u: buffer 0x%" PRIx64 "+0x%" PRIx64 " of element %u is not RAM",
-                       vq->n, addr[i], len[i], index);
-            virtqueue_element_free(elem);
-            return NULL;
-        }
-        elem->out_sg[i] = (struct iovec){ host, len[i] };
-        elem->out_bytes += len[i];
+    elem->out_num = out->num;
+    elem->in_num = in->num;
+    elem->out_sg = g_new0(struct iovec, out->num + in->num);
+    elem->in_sg = elem->out_sg + out->num;
+    elem->out_addr = g_memdup2(out->addr, out->num * sizeof(*out->addr));
+    elem->in_addr = g_memdup2(in->addr, in->num * sizeof(*in->addr));
+    if (!restore_parts(vq, out, false, elem->out_sg, &elem->out_bytes, errp) ||
+        !restore_parts(vq, in, true, elem->in_sg, &elem->in_bytes, errp)) {
+        virtqueue_element_free(elem);
+        return NULL;
     }
+    vq->inuse++;
     return elem;
 }
 

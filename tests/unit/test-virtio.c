@@ -353,6 +353,20 @@ static void test_broken_until_reset(void)
     board_fixture_free(f);
 }
 
+/* Saved, loaded and saved again, a stopped machine is what it was. */
+static void check_travels(BoardFixture *f)
+{
+    g_autoptr(GError) err = NULL;
+    GByteArray *before = board_fixture_save(f, NULL), *after;
+
+    board_fixture_load(f, before, &err);
+    g_assert_no_error(err);
+    after = board_fixture_save(f, NULL);
+    g_assert_cmpmem(after->data, after->len, before->data, before->len);
+    g_byte_array_unref(before);
+    g_byte_array_unref(after);
+}
+
 static uint64_t garbage_addr(GRand *rand)
 {
     switch (g_rand_int_range(rand, 0, 24)) {
@@ -415,9 +429,110 @@ static void test_garbage(void)
             kick(&d);
         }
         board_fixture_run(f, false);
-        g_byte_array_unref(board_fixture_save(f, NULL));
+        check_travels(f);
     }
     g_rand_free(rand);
+    board_fixture_free(f);
+}
+
+/* Where a guest can write; not the test device, which would end the machine. */
+static const struct { uint64_t base, bytes; } mmio_areas[] = {
+    { 0x10001000, 0x8000 },     /* virtio-mmio */
+    { 0x10000000, 8 },          /* UART */
+    { 0x101000, 0x24 },         /* RTC */
+    { 0x2000000, 0x10000 },     /* CLINT */
+    { 0xc000000, 0x4000 }, { 0xc200000, 0x2000 }, /* PLIC */
+    { 0x10100000, 0x18 },       /* fw_cfg */
+    { 0x30000000, 0x1000 }, { 0x20000000, 0x1000 }, /* PCI configuration, flash */
+};
+
+static void garbage_registers(AddressSpace *as, GRand *rand)
+{
+    for (unsigned n = 0; n < 200; n++) {
+        unsigned i = g_rand_int_range(rand, 0, G_N_ELEMENTS(mmio_areas));
+        unsigned size = 1u << g_rand_int_range(rand, 0, 4);
+        uint64_t at = g_rand_int_range(rand, 0, mmio_areas[i].bytes), value = g_rand_int(rand);
+
+        if (i == 0 && g_rand_int_range(rand, 0, 8)) {
+            /* A register of a slot, the small values drivers use, RAM for a ring. */
+            at = g_rand_int_range(rand, 0, 8) * 0x1000 + g_rand_int_range(rand, 0, 0x44) * 4;
+            size = 4;
+            value = g_rand_int_range(rand, 0, 16);
+            if (g_rand_boolean(rand)) {
+                value = g_rand_boolean(rand) ? value + 0x80100 : 1ULL << (2 * value);
+            }
+        }
+        address_space_stx(as, mmio_areas[i].base + at / size * size, size, value);
+    }
+}
+
+/* Whatever a guest writes into registers, it can be moved, and is the same there. */
+static void check_garbage_registers(bool modern)
+{
+    uint32_t seed = g_test_rand_int();
+    GRand *rand = g_rand_new_with_seed(seed);
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = modern });
+
+    g_assert_null(board_fixture_device(f, "virtio-balloon-device"));
+    g_test_message("seed %u", seed);
+    for (unsigned round = 0; round < 200; round++) {
+        board_fixture_run(f, true);
+        garbage_registers(f->machine.as, rand);
+        board_fixture_run(f, false);
+        check_travels(f);
+    }
+    g_rand_free(rand);
+    board_fixture_free(f);
+}
+
+static void test_garbage_registers(void)
+{
+    check_garbage_registers(false);
+    check_garbage_registers(true);
+}
+
+/* A ring of 8 in which the guest says it offered 1000: accepted, and broken at the first look. */
+static void test_index_out_of_range(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    VirtIODevice *dev = board_fixture_virtio(f, "virtio-rng");
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    address_space_stx(d.as, d.avail + 2, 2, 1000);
+    board_fixture_run(f, false);
+    check_travels(f);
+    g_assert_false(dev->broken);
+    board_fixture_run(f, true);
+    g_assert_true(dev->broken);
+    board_fixture_run(f, false);
+    check_travels(f);
+    g_assert_true(dev->broken);
+    reg_write(&d, 0x70, 0);
+    g_assert_false(dev->broken);
+    board_fixture_free(f);
+}
+
+/* What the guest writes over used->idx the device never reads; neither may a destination. */
+static void test_used_index_scribbled(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+
+    board_fixture_run(f, true);
+    driver_init(&d);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    board_fixture_run(f, false);
+    address_space_stx(d.as, d.used + 2, 2, 0x4321);
+    check_travels(f);
+    board_fixture_run(f, true);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 2);
     board_fixture_free(f);
 }
 
@@ -469,10 +584,11 @@ static void test_bad_streams(void)
     g_assert_null(load_changed(bytes, f, 24, 1, 4)); /* as it was: one queue */
     expect_refused(bytes, f, 24, 1025, 4, "Invalid number of virtqueues: 0x401");
     expect_refused(bytes, f, 28, 4096, 4, "VQ 0 size 0x1000");
-    expect_refused(bytes, f, 28, 17, 4, "not a power of two");
-    expect_refused(bytes, f, 36, 0, 8, "address 0x0 inconsistent with Host index");
-    expect_refused(bytes, f, 36, 0x70000000, 8, "not in RAM");
-    expect_refused(bytes, f, 44, 9999, 2, "inconsistent with Host index");
+    /* What the guest of a QEMU can have brought about is its own problem. */
+    g_assert_null(load_changed(bytes, f, 28, 17, 4));
+    g_assert_null(load_changed(bytes, f, 36, 0, 8));
+    g_assert_null(load_changed(bytes, f, 36, 0x70000000, 8));
+    g_assert_null(load_changed(bytes, f, 44, 9999, 2));
     expect_refused(bytes, f, 20, 100000, 4, "config space of 100000 bytes");
     expect_refused(bytes, f, 8, 77, 4, "page shift 77");
     g_byte_array_unref(bytes);
@@ -490,6 +606,9 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/features", test_features);
     g_test_add_func("/virtio/broken-until-reset", test_broken_until_reset);
     g_test_add_func("/virtio/garbage", test_garbage);
+    g_test_add_func("/virtio/garbage-registers", test_garbage_registers);
+    g_test_add_func("/virtio/index-out-of-range", test_index_out_of_range);
+    g_test_add_func("/virtio/used-index-scribbled", test_used_index_scribbled);
     g_test_add_func("/virtio/bad-streams", test_bad_streams);
     return g_test_run();
 }
