@@ -22,6 +22,13 @@ static char *qdev_path(const BlockNodeInfo *n)
                            n->device_id ? n->device_id : "");
 }
 
+static BlockDeviceIoStatus io_status(BlockIoStatus status)
+{
+    return status == BLOCK_IO_STATUS_NOSPACE ? BLOCK_DEVICE_IO_STATUS_NOSPACE
+           : status == BLOCK_IO_STATUS_FAILED ? BLOCK_DEVICE_IO_STATUS_FAILED
+                                              : BLOCK_DEVICE_IO_STATUS_OK;
+}
+
 static ImageInfo *image_info(const BlockNodeInfo *n)
 {
     struct stat st;
@@ -68,7 +75,8 @@ BlockInfoList *qmp_query_block(struct Machine *machine, GError **errp)
         info->device = g_strdup(n.drive_id);
         info->qdev = qdev_path(&n);
         info->type = g_strdup("unknown");
-        info->io_status = g_strdup("ok");
+        info->has_io_status = n.io_status != BLOCK_IO_STATUS_NONE;
+        info->io_status = io_status(n.io_status);
         info->inserted = device_info(&n);
         *tail = g_new0(BlockInfoList, 1);
         (*tail)->value = info;

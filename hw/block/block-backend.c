@@ -29,6 +29,7 @@ typedef struct NodeOptions {
     bool read_only, auto_read_only, direct, no_flush, writeback, discard;
     uint64_t offset, size;
     bool has_size;
+    BlockOnError rerror, werror;
 } NodeOptions;
 
 static bool parse_cache_mode(const char *mode, NodeOptions *o, GError **errp)
@@ -185,6 +186,8 @@ static BlockNode *node_new(BlockBackends *blocks, const char *driver, const char
     node->no_flush = o->no_flush;
     node->writeback = o->writeback;
     node->discard = o->discard;
+    node->rerror = o->rerror ? o->rerror : BLOCK_ON_ERROR_REPORT;
+    node->werror = o->werror ? o->werror : BLOCK_ON_ERROR_ENOSPC;
     g_ptr_array_add(blocks->nodes, node);
     return node;
 }
@@ -248,8 +251,10 @@ static bool parse_drive_options(Opts *opts, NodeOptions *o, GError **errp)
         error_setg(errp, "'%s' invalid media", media);
         return false;
     }
-    opts_get(opts, "rerror");
-    opts_get(opts, "werror");
+    if (!block_drive_on_error(opts_get(opts, "rerror"), false, &o->rerror, errp) ||
+        !block_drive_on_error(opts_get(opts, "werror"), true, &o->werror, errp)) {
+        return false;
+    }
     return (!cache || parse_cache_mode(cache, o, errp)) &&
            opts_get_bool(opts, "readonly", &o->read_only, errp) &&
            opts_get_bool(opts, "cache.writeback", &o->writeback, errp) &&
@@ -438,6 +443,7 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info)
         .device_driver = node->device_driver, .child = node->child, .ro = node->ro,
         .direct = node->direct, .no_flush = node->no_flush, .writeback = node->writeback,
         .size_bytes = node->size_bytes, .stats = &node->stats,
+        .rerror = node->rerror, .werror = node->werror, .io_status = node->io_status,
     };
 }
 
@@ -452,6 +458,11 @@ bool block_node_attach(BlockNode *node, const char *device_driver, const char *d
     node->device_driver = g_strdup(device_driver);
     node->device_id = g_strdup(device_id);
     return true;
+}
+
+void block_node_set_io_status(BlockNode *node, BlockIoStatus status)
+{
+    node->io_status = status;
 }
 
 BlockStats *block_node_stats(BlockNode *node)

@@ -16,6 +16,8 @@ struct BlockNode {
     uint64_t size_bytes;
     /* BQL */
     char *device_driver, *device_id;
+    BlockOnError rerror, werror;
+    BlockIoStatus io_status;
     BlockStats stats;
 };
 

@@ -71,6 +71,21 @@ void board_run_cleanups(Board *board)
     g_ptr_array_set_size(board->cleanups, 0);
 }
 
+char *board_next_qom_path(const Board *board, const char *id)
+{
+    unsigned nameless = 0;
+
+    if (id && *id) {
+        return g_strconcat("/machine/peripheral/", id, NULL);
+    }
+    for (guint i = 0; i < board->devices->len; i++) {
+        const BoardDevice *d = g_ptr_array_index(board->devices, i);
+
+        nameless += !d->id || !*d->id;
+    }
+    return g_strdup_printf("/machine/unattached/device[%u]", nameless);
+}
+
 size_t board_device_count(const Board *board)
 {
     return board->devices->len;

@@ -43,6 +43,9 @@ void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque);
 BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
                               uint64_t mmio_base, char **props);
 
+/** Path in the object tree of the device that board_add_device lists next. Caller frees. */
+char *board_next_qom_path(const Board *board, const char *id);
+
 /** Value that -global gives for driver.property (the last wins), or NULL. */
 const char *board_global(Board *board, const char *driver, const char *property);
 

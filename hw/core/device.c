@@ -23,7 +23,8 @@ static const DevicePropInfo virtio_blk_props[] = {
     { "drive", "str" }, { "serial", "str" }, { "write-cache", "OnOffAuto" },
     { "config-wce", "bool" }, { "logical_block_size", "size" }, { "physical_block_size", "size" },
     { "num-queues", "uint16" }, { "queue-size", "uint16" }, { "share-rw", "bool" },
-    { "discard", "bool" }, { "write-zeroes", "bool" }, { "bootindex", "int32" }, VIRTIO_PROPS,
+    { "discard", "bool" }, { "write-zeroes", "bool" }, { "bootindex", "int32" },
+    { "rerror", "BlockdevOnError" }, { "werror", "BlockdevOnError" }, VIRTIO_PROPS,
     { NULL, NULL },
 };
 

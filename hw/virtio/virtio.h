@@ -105,6 +105,7 @@ struct VirtIODevice {
     Machine *machine;
     VirtIOTransport *transport; /* NULL: not plugged */
     char *id;                   /* -device id= or NULL */
+    char *qom_path;             /* in the tree that monitors show */
     uint64_t host_features, guest_features;
     uint8_t status, isr;
     uint16_t queue_sel;

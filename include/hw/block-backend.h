@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
+#include "qapi/qapi-types.h"
 
 struct Machine;
 struct Board;
@@ -28,6 +29,18 @@ typedef struct BlockStats {
     uint64_t wr_highest_offset;
 } BlockStats;
 
+/** What to do when a request fails: werror= and rerror=. */
+typedef enum BlockOnError {
+    BLOCK_ON_ERROR_AUTO,        /* whatever the drive says; a drive never says it */
+    BLOCK_ON_ERROR_REPORT, BLOCK_ON_ERROR_IGNORE, BLOCK_ON_ERROR_ENOSPC, BLOCK_ON_ERROR_STOP,
+} BlockOnError;
+
+/** How the last request that stopped the VM ended, until it runs again. */
+typedef enum BlockIoStatus {
+    BLOCK_IO_STATUS_NONE,       /* errors never stop this VM: not shown */
+    BLOCK_IO_STATUS_OK, BLOCK_IO_STATUS_NOSPACE, BLOCK_IO_STATUS_FAILED,
+} BlockIoStatus;
+
 /** What the monitors show of a node; pointers live as long as the node. */
 typedef struct BlockNodeInfo {
     const char *node_name;      /* given, or "#blockNNN" */
@@ -39,6 +52,8 @@ typedef struct BlockNodeInfo {
     const BlockNode *child;     /* raw: the file below; NULL for file */
     bool ro, direct, no_flush, writeback;
     uint64_t size_bytes;
+    BlockOnError rerror, werror;    /* of -drive, or the defaults report and enospc */
+    BlockIoStatus io_status;
     const BlockStats *stats;
 } BlockNodeInfo;
 
@@ -62,6 +77,19 @@ BlockNode *block_backends_find(BlockBackends *blocks, const char *name);
 bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
                        GError **errp);
 BlockStats *block_node_stats(BlockNode *node);
+/** Of a node whose errors can stop the VM. */
+void block_node_set_io_status(BlockNode *node, BlockIoStatus status);
+
+/* ---- errors (block-error.c) ---- */
+
+/** "report", "ignore", "enospc", "stop", "auto". */
+bool block_on_error_parse(const char *text, BlockOnError *value);
+/** werror= (write) or rerror= of a -drive; text NULL: the default. Error names a bad value. */
+bool block_drive_on_error(const char *text, bool write, BlockOnError *value, GError **errp);
+/** What the policy says about this errno value. */
+BlockErrorAction block_error_action(BlockOnError policy, int err);
+/** True if some error stops the VM. */
+bool block_errors_can_stop(BlockOnError rerror, BlockOnError werror);
 
 /* ---- I/O, from one worker thread at a time; 0 or -errno. Short transfers are errors. ---- */
 int block_node_preadv(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset);

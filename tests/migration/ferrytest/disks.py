@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Cases about disks whose requests are not finished when the guest moves: stopped by an error of the
+host, or waiting for a slow disk. Used between two Ferrys and between Ferry and QEMU."""
+import os
+import subprocess
+
+from .guest import Bare
+from .move import wait_loaded, wait_migration
+from .process import VM
+from .rings import Disk, Ring
+from .tap import check, check_equal, need, wait_until
+
+SMALL_DISK = 8  # MiB
+
+
+def need_both(*emulator_list):
+    for emulator in emulator_list:
+        need(not emulator.missing(), '%s', emulator.missing())
+
+
+class SmallDisk:
+    """A file system of 8 MiB, full but for its image of 16 MiB that has nothing in it yet; in a mount
+    namespace of its own, so that no rights are needed and nothing stays."""
+
+    def __init__(self, bench):
+        script = ('mount -t tmpfs -o size=%dm,mode=777 none /mnt && echo ready && cat' % SMALL_DISK)
+        self._holder = subprocess.Popen(['unshare', '-Urm', 'sh', '-c', script],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+        bench.at_end(self._end)
+        need(self._holder.stdout.readline() == b'ready\n',
+             'unshare -Urm cannot mount a tmpfs here (user namespaces)')
+        root = '/proc/%d/root/mnt/' % self._holder.pid
+        self.image, self._filler = root + 'disk', root + 'filler'
+        with open(self.image, 'wb') as f:
+            f.truncate(2 * SMALL_DISK << 20)
+        try:
+            with open(self._filler, 'wb', buffering=0) as f:
+                while True:
+                    f.write(bytes(65536))
+        except OSError:
+            pass
+
+    def make_room(self):
+        os.unlink(self._filler)
+
+    def _end(self):
+        self._holder.kill()
+        self._holder.wait()
+        self._holder.stdin.close()
+        self._holder.stdout.close()
+
+
+class Pair:
+    """A guest that does nothing, with disks that are driven from outside, and where it goes."""
+
+    def __init__(self, bench, source, destination, args):
+        self.bench = bench
+        self.guest = Bare('idle', memory=16)
+        self.uri = 'unix:' + bench.path('socket')
+        self.source = VM(bench, 'source', source, self.guest, qtest=True, extra=args)
+        self.destination = VM(bench, 'destination', destination, self.guest, qtest=True,
+                              incoming=self.uri, extra=args)
+        self.source.status(), self.destination.status()  # both listen; from here on events are heard
+        self.qtest = self.source.connect_qtest()
+        bench.at_end(self.qtest.close)
+
+    def move(self):
+        self.source.command('migrate', uri=self.uri)
+        wait_migration(self.source)
+        wait_loaded(self.destination)
+        qtest = self.destination.connect_qtest()
+        self.bench.at_end(qtest.close)
+        return qtest
+
+
+def drive(path, *options):
+    # The image is open on both sides for a moment: no locks.
+    return ['-drive', ','.join(('file=' + path, 'format=raw,if=none,id=d0,file.locking=off') + options),
+            '-device', 'virtio-blk-device,drive=d0,id=vd']
+
+
+def events(vm, name):
+    vm.status()  # what has been sent so far is read
+    return [e['data'] for e in vm.qmp.events if e['event'] == name]
+
+
+def block(number):
+    return bytes([number + 1]) * 4096
+
+
+def check_image(path, count):
+    with open(path, 'rb') as f:
+        for number in range(count):
+            check_equal(f.read(4096), block(number), 'block %d of the image' % number)
+
+
+def fill(disk, count):
+    for number in range(count):
+        disk.write(number, 8 * number, block(number))
+
+
+def full_disk(source, destination):
+    """The host's disk is full: the guest stops, moves with its requests, and goes on when there is
+    room."""
+    def run(bench):
+        need_both(source, destination)
+        small = SmallDisk(bench)
+        pair = Pair(bench, source, destination, drive(small.image))
+        disk = Disk(pair.qtest)
+        disk.start()
+        fill(disk, 3)
+        wait_until(lambda: pair.source.status() == 'io-error', 20, 'the guest to stop')
+        errors = events(pair.source, 'BLOCK_IO_ERROR')
+        check(errors and all(e['action'] == 'stop' and e['nospace'] and e['operation'] == 'write'
+                             and e['device'] == 'd0' for e in errors), 'events: %s', errors)
+        check_equal(len([e for e in pair.source.qmp.events if e['event'] == 'STOP']), 1, 'STOPs')
+        check_equal(pair.source.command('query-block')[0]['io-status'], 'nospace', 'io-status')
+        disk.moved(pair.move())
+        check_equal(pair.destination.status(), 'io-error', 'state at the destination')
+        check_equal(disk.used_index(), 0, 'requests given back')
+        disk.check_status(3, 0xee)
+        # Still no room: the same again.
+        pair.destination.command('cont')
+        wait_until(lambda: len(events(pair.destination, 'BLOCK_IO_ERROR')) == 3
+                   and pair.destination.status() == 'io-error', 20, 'the guest to stop again')
+        check_equal(disk.used_index(), 0, 'requests given back')
+        small.make_room()
+        pair.destination.command('cont')
+        disk.wait_used(3)
+        disk.check_status(3, 0)
+        check_equal(pair.destination.status(), 'running', 'state in the end')
+        check_equal(pair.destination.command('query-block')[0]['io-status'], 'ok', 'io-status')
+        check_image(small.image, 3)
+    return run
+
+
+def index_out_of_range(source, destination):
+    """A guest that says it has offered 1000 requests in a ring of 8 moves all the same."""
+    def run(bench):
+        need_both(source, destination)
+        pair = Pair(bench, source, destination, ['-device', 'virtio-rng-device'])
+        ring = Ring(pair.qtest, num=8)
+        ring.start()
+        ring.qtest.write(ring.avail + 2, (1000).to_bytes(2, 'little'))
+        ring.moved(pair.move())
+        check_equal(pair.destination.status(), 'running', 'state at the destination')
+        # Reset, it works again.
+        ring.set(0x70, 0)
+        ring.offered = 0
+        ring.start()
+        ring.describe(0, 0x80500000, 16, 2)
+        ring.offer(0)
+        ring.kick()
+        ring.wait_used(1)
+    return run

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Virtio devices whose queues are in the middle of something when the guest moves.
+
+  FERRY_BUILD=build tests/migration/test-virtio.py [WORDS OF A CASE]
+"""
+from ferrytest import disks, emulators
+from ferrytest.tap import Case, check, check_equal, main, need, wait_until
+from ferrytest.guest import Bare
+from ferrytest.process import VM
+from ferrytest.rings import Disk
+
+FERRY = emulators.subject()
+
+
+def one_machine(bench, small, *options):
+    """A Ferry with a disk on it, and the driver of that disk."""
+    need(not FERRY.missing(), '%s', FERRY.missing())
+    vm = VM(bench, 'source', FERRY, Bare('idle'), qtest=True,
+            extra=disks.drive(small.image, *options))
+    vm.status()  # from here on events are heard
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    disk = Disk(qtest)
+    disk.start()
+    return vm, disk
+
+
+def policy(options, status, action):
+    """The host's disk is full, and what the user said about that."""
+    def run(bench):
+        vm, disk = one_machine(bench, disks.SmallDisk(bench), options)
+        disks.fill(disk, 2)
+        disk.wait_used(2)
+        disk.check_status(2, status)
+        check_equal(vm.status(), 'running', 'state')
+        found = disks.events(vm, 'BLOCK_IO_ERROR')
+        check(found and all(e['action'] == action for e in found), 'events: %s', found)
+        check('io-status' not in vm.command('query-block')[0], 'an io-status is shown')
+    return run
+
+
+def reset_while_stopped(bench):
+    """A reset forgets what was kept; the guest that starts anew has a disk that works."""
+    small = disks.SmallDisk(bench)
+    vm, disk = one_machine(bench, small)
+    disks.fill(disk, 2)
+    wait_until(lambda: vm.status() == 'io-error', 20, 'the guest to stop')
+    vm.command('system_reset')
+    wait_until(lambda: vm.status() == 'prelaunch', 20, 'the reset')
+    small.make_room()
+    vm.command('cont')
+    disk.offered = 0
+    disk.start()
+    disk.write(0, 0, disks.block(0))
+    disk.wait_used(1)
+    disk.check_status(1, 0)
+
+
+CASES = [
+    Case('full disk, stops, moves, goes on', disks.full_disk(FERRY, FERRY)),
+    Case('full disk, werror=report', policy('werror=report', 1, 'report')),
+    Case('full disk, werror=ignore', policy('werror=ignore', 0, 'ignore')),
+    Case('full disk, reset while stopped', reset_while_stopped),
+    Case('index out of range', disks.index_out_of_range(FERRY, FERRY)),
+]
+
+if __name__ == '__main__':
+    main(CASES)
