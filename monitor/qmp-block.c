@@ -161,6 +161,25 @@ BlockStatsInfoList *qmp_query_blockstats(struct Machine *machine, bool has_query
     return list;
 }
 
+bool qmp_block_resize(struct Machine *machine, const char *device, const char *node_name,
+                      int64_t size, GError **errp)
+{
+    const char *name = device ? device : node_name ? node_name : "";
+    BlockNode *node = machine->board && *name
+                          ? block_backends_find(board_blocks(machine->board), name) : NULL;
+
+    if (!node) {
+        error_setg(errp, "Cannot find device='%s' nor node-name='%s'", device ? device : "",
+                   node_name ? node_name : "");
+        return false;
+    }
+    if (size < 0) {
+        error_setg(errp, "Parameter 'size' expects a >0 size");
+        return false;
+    }
+    return block_node_resize(node, size, errp);
+}
+
 JobInfoList *qmp_query_jobs(struct Machine *machine, GError **errp)
 {
     (void)machine;

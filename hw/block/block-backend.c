@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-
+#include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -17,10 +17,14 @@
 #include "softmmu/machine.h"
 #include "util/error.h"
 
+#define NULL_URL "null-co://"
+#define NULL_BYTES (1ULL << 30)
+
 struct BlockBackends {
     Machine *machine;
     GPtrArray *nodes;       /* BlockNode* */
     unsigned auto_names;
+    unsigned none_count, virtio_count;  /* -drive without an id: none0, virtio0 */
 };
 
 /* ---- options ---- */
@@ -202,7 +206,34 @@ static BlockNode *node_new_file(BlockBackends *blocks, const char *filename, con
         return NULL;
     }
     node = node_new(blocks, "file", name, o);
+    node->ops = &block_file_ops;
     return node_open_file(blocks, node, filename, o, errp) ? node : NULL;
+}
+
+/* size=, latency-ns= and read-zeroes= are taken from opts. */
+static BlockNode *node_new_null(BlockBackends *blocks, Opts *opts, const char *name,
+                                const NodeOptions *o, GError **errp)
+{
+    uint64_t size = NULL_BYTES, latency_ns = 0;
+    bool read_zeroes = false;
+    BlockNode *node;
+
+    if (!opts_get_size(opts, "size", &size, errp) ||
+        !opts_get_u64(opts, "latency-ns", &latency_ns, errp) ||
+        !opts_get_bool(opts, "read-zeroes", &read_zeroes, errp)) {
+        return NULL;
+    }
+    if (size > INT64_MAX || latency_ns > INT64_MAX) {
+        error_setg(errp, "%s is invalid", size > INT64_MAX ? "size" : "latency-ns");
+        return NULL;
+    }
+    node = node_new(blocks, "null-co", name, o);
+    node->ops = &block_null_ops;
+    node->filename = g_strdup(NULL_URL);
+    node->size_bytes = size;
+    node->latency_ns = latency_ns;
+    node->read_zeroes = read_zeroes;
+    return node;
 }
 
 static BlockNode *node_new_raw(BlockBackends *blocks, BlockNode *child, const char *name,
@@ -225,6 +256,7 @@ static BlockNode *node_new_raw(BlockBackends *blocks, BlockNode *child, const ch
     node->child = child;
     node->ro = o->read_only || child->ro;
     node->offset = o->offset;
+    node->fixed_size = o->has_size;
     node->size_bytes = o->has_size ? o->size : child->size_bytes - o->offset;
     node->filename = g_strdup(child->filename);
     child->parent = node;
@@ -233,68 +265,112 @@ static BlockNode *node_new_raw(BlockBackends *blocks, BlockNode *child, const ch
 
 /* ---- -drive ---- */
 
+/* if=: true for virtio. Without it 7.2's board leaves the drive alone, 10.0's makes a disk of it. */
+static bool parse_interface(BlockBackends *blocks, Opts *opts, bool *virtio, GError **errp)
+{
+    static const char *const others[] = { "ide", "scsi", "floppy", "pflash", "mtd", "sd", "xen" };
+    const char *interface = opts_get(opts, "if");
+
+    *virtio = interface ? strcmp(interface, "virtio") == 0
+                        : vmstate_dialect(blocks->machine->vmstate) != DIALECT_QEMU_7_2;
+    if (!interface || *virtio || strcmp(interface, "none") == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+        if (strcmp(interface, others[i]) == 0) {
+            error_setg(errp, "machine type does not support if=%s,bus=0,unit=0", interface);
+            return false;
+        }
+    }
+    error_setg(errp, "unsupported bus type '%s'", interface);
+    return false;
+}
+
 static bool parse_drive_options(Opts *opts, NodeOptions *o, GError **errp)
 {
-    const char *cache = opts_get(opts, "cache"), *format = opts_get(opts, "format");
-    const char *interface = opts_get(opts, "if"), *media = opts_get(opts, "media");
+    const char *cache = opts_get(opts, "cache"), *media = opts_get(opts, "media");
 
-    if (!interface || strcmp(interface, "none")) {
-        error_setg(errp, "machine type does not support if=%s,bus=0,unit=0",
-                   interface ? interface : "virtio");
-        return false;
-    }
-    if (format && strcmp(format, "raw")) {
-        error_setg(errp, "'%s' invalid format", format);
-        return false;
-    }
     if (media && strcmp(media, "disk")) {
         error_setg(errp, "'%s' invalid media", media);
         return false;
     }
-    if (!block_drive_on_error(opts_get(opts, "rerror"), false, &o->rerror, errp) ||
-        !block_drive_on_error(opts_get(opts, "werror"), true, &o->werror, errp)) {
-        return false;
-    }
-    return (!cache || parse_cache_mode(cache, o, errp)) &&
+    return block_drive_on_error(opts_get(opts, "rerror"), false, &o->rerror, errp) &&
+           block_drive_on_error(opts_get(opts, "werror"), true, &o->werror, errp) &&
+           (!cache || parse_cache_mode(cache, o, errp)) &&
            opts_get_bool(opts, "readonly", &o->read_only, errp) &&
            opts_get_bool(opts, "cache.writeback", &o->writeback, errp) &&
            parse_node_options(opts, o, errp);
 }
 
+/* The node at the top: format=raw over a file or nothing, or null-co alone. */
+static BlockNode *drive_nodes(BlockBackends *blocks, Opts *opts, const NodeOptions *o, GError **errp)
+{
+    const char *format = opts_get(opts, "format"), *driver = opts_get(opts, "driver");
+    const char *file = opts_get(opts, "file"), *file_driver = opts_get(opts, "file.driver");
+    const char *filename = opts_get(opts, "file.filename"), *name = opts_get(opts, "node-name");
+    bool null = file ? g_str_has_prefix(file, NULL_URL)
+                     : file_driver && strcmp(file_driver, "null-co") == 0;
+    BlockNode *bottom;
+
+    format = driver ? driver : format;
+    if (format && strcmp(format, "null-co") == 0 && !file) {
+        BlockNode *node = node_new_null(blocks, opts, name, o, errp);
+
+        return node && check_unused(opts, format, errp) ? node : NULL;
+    }
+    if (format && strcmp(format, "raw")) {
+        error_setg(errp, "'%s' invalid format", format);
+        return NULL;
+    }
+    if (file_driver && strcmp(file_driver, "file") && !null) {
+        error_setg(errp, "Unknown driver '%s'", file_driver);
+        return NULL;
+    }
+    file = file ? file : filename;
+    if (!file && !null) {
+        error_setg(errp, "Device needs media, but drive is empty");
+        return NULL;
+    }
+    if (null) {
+        bottom = node_new_null(blocks, opts, NULL, o, errp);
+    }
+    if (!check_unused(opts, "raw", errp)) {
+        return NULL;
+    }
+    if (!null) {
+        bottom = node_new_file(blocks, file, NULL, o, errp);
+    }
+    return bottom ? node_new_raw(blocks, bottom, name, o, errp) : NULL;
+}
+
 static bool drive_add(BlockBackends *blocks, Opts *opts, GError **errp)
 {
     NodeOptions o = { .writeback = true, .auto_read_only = true };
-    const char *id = opts_get(opts, "id"), *file = opts_get(opts, "file");
-    const char *file_driver = opts_get(opts, "file.driver");
-    const char *filename = opts_get(opts, "file.filename"), *name = opts_get(opts, "node-name");
-    BlockNode *bottom, *raw;
+    const char *id = opts_get(opts, "id");
+    uint64_t index;
+    bool virtio;
+    BlockNode *top;
 
-    if (!parse_drive_options(opts, &o, errp)) {
+    if (!parse_interface(blocks, opts, &virtio, errp)) {
         return false;
     }
-    if (file_driver && strcmp(file_driver, "file")) {
-        error_setg(errp, "Unknown driver '%s'", file_driver);
-        return false;
-    }
-    file = file ? file : filename;
-    if (!file) {
-        error_setg(errp, "Device needs media, but drive is empty");
-        return false;
-    }
-    if (!check_unused(opts, "raw", errp)) {
+    index = virtio ? blocks->virtio_count : blocks->none_count;
+    if (!opts_get_u64(opts, "index", &index, errp) || !parse_drive_options(opts, &o, errp)) {
         return false;
     }
     if (id && block_backends_find(blocks, id)) {
         error_setg(errp, "Duplicate ID '%s' for drive", id);
         return false;
     }
-    bottom = node_new_file(blocks, file, NULL, &o, errp);
-    raw = bottom ? node_new_raw(blocks, bottom, name, &o, errp) : NULL;
-    if (!raw) {
+    top = drive_nodes(blocks, opts, &o, errp);
+    if (!top) {
         return false;
     }
-    g_free(raw->drive_id);
-    raw->drive_id = id ? g_strdup(id) : g_strdup_printf("none%u", blocks->nodes->len / 2 - 1);
+    g_free(top->drive_id);
+    top->drive_id = id ? g_strdup(id)
+                       : g_strdup_printf("%s%" PRIu64, virtio ? "virtio" : "none", index);
+    top->wants_device = virtio;
+    *(virtio ? &blocks->virtio_count : &blocks->none_count) = index + 1;
     return true;
 }
 
@@ -341,11 +417,12 @@ static bool blockdev_add(BlockBackends *blocks, Opts *opts, GError **errp)
         error_setg(errp, "Parameter 'driver' is missing");
         return false;
     }
-    if (strcmp(driver, "file") && strcmp(driver, "raw") && strcmp(driver, "host_device")) {
+    if (strcmp(driver, "file") && strcmp(driver, "raw") && strcmp(driver, "host_device") &&
+        strcmp(driver, "null-co")) {
         error_setg(errp, "Parameter 'driver' does not accept value '%s'", driver);
         return false;
     }
-    if (strcmp(driver, "raw") && !opts_get(opts, "filename")) {
+    if (strcmp(driver, "raw") && strcmp(driver, "null-co") && !opts_get(opts, "filename")) {
         error_setg(errp, "Parameter 'filename' is missing");
         return false;
     }
@@ -362,6 +439,9 @@ static bool blockdev_add(BlockBackends *blocks, Opts *opts, GError **errp)
     }
     if (strcmp(driver, "raw") == 0) {
         return blockdev_add_raw(blocks, opts, name, &o, errp);
+    }
+    if (strcmp(driver, "null-co") == 0) {
+        return node_new_null(blocks, opts, name, &o, errp) && check_unused(opts, driver, errp);
     }
     return check_unused(opts, "file", errp) &&
            node_new_file(blocks, opts_get(opts, "filename"), name, &o, errp);
@@ -441,6 +521,7 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info)
         .node_name = node->node_name, .driver = node->driver, .filename = node->filename,
         .drive_id = node->drive_id, .device_id = node->device_id,
         .device_driver = node->device_driver, .child = node->child, .ro = node->ro,
+        .wants_device = node->wants_device,
         .direct = node->direct, .no_flush = node->no_flush, .writeback = node->writeback,
         .size_bytes = node->size_bytes, .stats = &node->stats,
         .rerror = node->rerror, .werror = node->werror, .io_status = node->io_status,
@@ -448,7 +529,7 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info)
 }
 
 bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
-                       GError **errp)
+                       const BlockDeviceOps *ops, void *opaque, GError **errp)
 {
     if (node->device_driver) {
         error_setg(errp, "Drive '%s' is already in use by another device",
@@ -457,6 +538,56 @@ bool block_node_attach(BlockNode *node, const char *device_driver, const char *d
     }
     node->device_driver = g_strdup(device_driver);
     node->device_id = g_strdup(device_id);
+    node->device_ops = ops;
+    node->device = opaque;
+    return true;
+}
+
+/* The node of the chain that a device has. */
+static BlockNode *node_with_device(BlockNode *node)
+{
+    while (node && !node->device_ops) {
+        node = node->parent;
+    }
+    return node;
+}
+
+bool block_node_resize(BlockNode *node, uint64_t bytes, GError **errp)
+{
+    BlockNode *user = node_with_device(node), *bottom = node;
+    uint64_t offset = 0;
+    int ret;
+
+    for (; bottom->child; bottom = bottom->child) {
+        offset += bottom->offset;
+    }
+    if (node->ro) {
+        error_setg(errp, "Cannot resize '%s': it is read-only",
+                        node->node_name);
+        return false;
+    }
+    if (node->fixed_size || bytes > INT64_MAX - offset) {
+        error_setg(errp, "Cannot resize '%s' to %" PRIu64 " bytes: %s", node->node_name, bytes,
+                   node->fixed_size ? "its size= was given" : "too large");
+        return false;
+    }
+    if (user) {
+        user->device_ops->drain(user->device);
+    }
+    ret = bottom->ops->resize(bottom, bytes + offset);
+    if (ret) {
+        error_setg_errno(errp, -ret, "Cannot resize '%s' to %" PRIu64 " bytes", node->node_name,
+                         bytes);
+        return false;
+    }
+    bytes += offset;
+    for (BlockNode *n = bottom; n; n = n->parent) { /* the file, then what lies over it */
+        bytes -= n->offset;
+        n->size_bytes = n->fixed_size ? n->size_bytes : bytes;
+    }
+    if (user) {
+        user->device_ops->resized(user->device);
+    }
     return true;
 }
 

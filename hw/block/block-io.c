@@ -197,19 +197,59 @@ static int bounce_io(BlockNode *file, const struct iovec *iov, unsigned count, u
     return ret;
 }
 
-static int node_io(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset,
+static int file_io(BlockNode *file, const struct iovec *iov, unsigned count, uint64_t offset,
                    bool write)
 {
-    int ret = check_range(node, offset, iov_total(iov, count));
-    BlockNode *file = node_bottom(node, &offset);
-
-    if (ret) {
-        return ret;
-    }
     if (file->direct && !direct_aligned(iov, count, offset)) {
         return bounce_io(file, iov, count, offset, write);
     }
     return plain_io(file->fd, iov, count, offset, write);
+}
+
+static int file_flush(BlockNode *file)
+{
+    return fdatasync(file->fd) == 0 ? 0 : -errno;
+}
+
+static int file_write_zeroes(BlockNode *file, uint64_t offset, uint64_t bytes, bool unmap)
+{
+    int mode = FALLOC_FL_KEEP_SIZE | (unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+
+    return fallocate(file->fd, mode, offset, bytes) == 0 ? 0 : -EOPNOTSUPP;
+}
+
+/* A hint: file systems without holes lose nothing. */
+static int file_discard(BlockNode *file, uint64_t offset, uint64_t bytes)
+{
+    if (fallocate(file->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, bytes) < 0 &&
+        errno != EOPNOTSUPP && errno != ENOSYS) {
+        return -errno;
+    }
+    return 0;
+}
+
+static int file_resize(BlockNode *file, uint64_t bytes)
+{
+    return ftruncate(file->fd, bytes) == 0 ? 0 : -errno;
+}
+
+const BlockDriverOps block_file_ops = {
+    .io = file_io,
+    .flush = file_flush,
+    .write_zeroes = file_write_zeroes,
+    .discard = file_discard,
+    .resize = file_resize,
+};
+
+/* ---- any driver ---- */
+
+static int node_io(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset,
+                   bool write)
+{
+    int ret = check_range(node, offset, iov_total(iov, count));
+    BlockNode *bottom = node_bottom(node, &offset);
+
+    return ret ? ret : bottom->ops->io(bottom, iov, count, offset, write);
 }
 
 int block_node_preadv(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset)
@@ -225,9 +265,9 @@ int block_node_pwritev(BlockNode *node, const struct iovec *iov, unsigned count,
 int block_node_flush(BlockNode *node)
 {
     uint64_t ignored = 0;
-    BlockNode *file = node_bottom(node, &ignored);
+    BlockNode *bottom = node_bottom(node, &ignored);
 
-    return node->no_flush || node->ro || fdatasync(file->fd) == 0 ? 0 : -errno;
+    return node->no_flush || node->ro ? 0 : bottom->ops->flush(bottom);
 }
 
 static int write_zero_chunks(BlockNode *node, uint64_t offset, uint64_t bytes)
@@ -255,31 +295,22 @@ int block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, bo
 {
     int ret = node->ro ? -EACCES : check_range(node, offset, bytes);
     uint64_t at = offset;
-    BlockNode *file = node_bottom(node, &at);
-    int mode = FALLOC_FL_KEEP_SIZE |
-               (unmap && node->discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+    BlockNode *bottom = node_bottom(node, &at);
 
     if (ret || bytes == 0) {
         return ret;
     }
-    if (fallocate(file->fd, mode, at, bytes) == 0) {
-        return 0;
-    }
-    return write_zero_chunks(node, offset, bytes);
+    ret = bottom->ops->write_zeroes(bottom, at, bytes, unmap && node->discard);
+    return ret == -EOPNOTSUPP ? write_zero_chunks(node, offset, bytes) : ret;
 }
 
 int block_node_discard(BlockNode *node, uint64_t offset, uint64_t bytes)
 {
     int ret = node->ro ? -EACCES : check_range(node, offset, bytes);
-    BlockNode *file = node_bottom(node, &offset);
+    BlockNode *bottom = node_bottom(node, &offset);
 
     if (ret || bytes == 0 || !node->discard) {
         return ret;
     }
-    /* A hint: file systems without holes lose nothing. */
-    if (fallocate(file->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, bytes) < 0 &&
-        errno != EOPNOTSUPP && errno != ENOSYS) {
-        return -errno;
-    }
-    return 0;
+    return bottom->ops->discard(bottom, offset, bytes);
 }

@@ -79,6 +79,32 @@ static bool create_user_devices(Board *board, GError **errp)
     return true;
 }
 
+/* -drive if=virtio: a disk on the next free virtio-mmio slot, after those of -device. */
+static bool create_drive_devices(Board *board, GError **errp)
+{
+    const BlockNode *node;
+
+    for (size_t i = 0; (node = block_backends_node(board->blocks, i)) != NULL; i++) {
+        BlockNodeInfo info;
+        Opts *opts;
+        bool ok;
+
+        block_node_info(node, &info);
+        if (!info.wants_device) {
+            continue;
+        }
+        opts = opts_new();
+        opts_set(opts, "driver", "virtio-blk-device");
+        opts_set(opts, "drive", info.drive_id);
+        ok = device_create(board, opts, errp);
+        opts_free(opts);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool backends_init(Board *board, GError **errp)
 {
     board->blocks = block_backends_new(board->machine, errp);
@@ -99,7 +125,7 @@ Board *board_new(Machine *machine, GError **errp)
 
     board->roms = rom_list_new(machine);
     if (!backends_init(board, errp) || !board_kind(machine)->init(board, errp) ||
-        !create_user_devices(board, errp)) {
+        !create_user_devices(board, errp) || !create_drive_devices(board, errp)) {
         board_free(board);
         return NULL;
     }

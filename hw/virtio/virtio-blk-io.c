@@ -226,8 +226,7 @@ static void blk_complete_posted(void *opaque)
     blk->stop_wanted = false;
 }
 
-/* Waits, holding the BQL, until nothing is in flight: the worker needs no lock of ours. */
-static void blk_drain(VirtIOBlk *blk)
+void blk_io_drain(VirtIOBlk *blk)
 {
     while (blk->in_flight) {
         g_mutex_lock(&blk->lock);
@@ -380,6 +379,7 @@ static void element_start(VirtIOBlk *blk, VirtQueueElement *elem)
     BlkRequest *req = g_new0(BlkRequest, 1);
     BlkHead head;
 
+
     iov_read(elem->out_sg, elem->out_num, 0, &head, sizeof(head));
     req->elem = elem;
     req->type = GUINT32_FROM_LE(head.type);
@@ -405,7 +405,7 @@ void blk_handle(VirtIODevice *dev, VirtQueue *vq)
 void blk_io_reset(VirtIOBlk *blk)
 {
     blk->discarding = true;
-    blk_drain(blk);
+    blk_io_drain(blk);
     blk->discarding = blk->stop_wanted = false;
     g_queue_clear_full(&blk->kept, (GDestroyNotify)virtqueue_element_free);
 }
@@ -415,7 +415,7 @@ void blk_io_run_state(VirtIOBlk *blk, bool running)
     GQueue again = blk->kept;
 
     if (!running) {
-        blk_drain(blk);
+        blk_io_drain(blk);
         blk->stop_wanted = false;
         return;
     }

@@ -170,6 +170,23 @@ static uint64_t blk_features(const BlockNodeInfo *info)
     return features;
 }
 
+static void blk_node_drain(void *opaque)
+{
+    blk_io_drain(opaque);
+}
+
+static void blk_node_resized(void *opaque)
+{
+    VirtIOBlk *blk = opaque;
+    BlockNodeInfo info;
+
+    block_node_info(blk->node, &info);
+    blk->capacity = info.size_bytes >> SECTOR_BITS;
+    virtio_config_changed(&blk->dev);
+}
+
+static const BlockDeviceOps blk_device_ops = { blk_node_drain, blk_node_resized };
+
 static bool blk_init(VirtIOBlk *blk, Board *board, BlockNode *node, Opts *opts, GError **errp)
 {
     VirtIODevice *dev = &blk->dev;
@@ -179,7 +196,7 @@ static bool blk_init(VirtIOBlk *blk, Board *board, BlockNode *node, Opts *opts, 
     blk->node = node;
     block_node_info(node, &info);
     if (!blk_io_init(blk, errp) || !blk_options(blk, opts, &logical, &physical, errp) ||
-        !block_node_attach(node, dev->ops->driver, dev->id, errp)) {
+        !block_node_attach(node, dev->ops->driver, dev->id, &blk_device_ops, blk, errp)) {
         return false;
     }
     if (block_errors_can_stop(blk->rerror, blk->werror)) {

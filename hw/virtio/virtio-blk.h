@@ -49,6 +49,8 @@ typedef struct VirtIOBlk {
 /** Starts the worker thread; the rest of this half is made even if that fails. */
 bool blk_io_init(VirtIOBlk *blk, GError **errp);
 void blk_io_free(VirtIOBlk *blk);
+/** Waits, holding the BQL, until nothing is in flight: the worker needs no lock of ours. */
+void blk_io_drain(VirtIOBlk *blk);
 /** The guest kicked. */
 void blk_handle(VirtIODevice *dev, VirtQueue *vq);
 /** The guest's reset: waits for the worker, forgets all requests. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Disk images: -drive if=none and -blockdev chains (file, raw), raw content
+ * Disk images: -drive and -blockdev chains (file, null-co, raw), raw content
  * only. virtio-blk reads and writes them; the monitors list them
  * (query-block, query-named-block-nodes, query-blockstats).
  */
@@ -44,12 +44,13 @@ typedef enum BlockIoStatus {
 /** What the monitors show of a node; pointers live as long as the node. */
 typedef struct BlockNodeInfo {
     const char *node_name;      /* given, or "#blockNNN" */
-    const char *driver;         /* "file" or "raw" */
+    const char *driver;         /* "file", "null-co" or "raw" */
     const char *filename;       /* of the file at the bottom of the chain */
     const char *drive_id;       /* -drive id=, "" for -blockdev nodes */
     const char *device_id;      /* id of the device that uses it, NULL if none */
     const char *device_driver;  /* "virtio-blk-device", NULL if none */
-    const BlockNode *child;     /* raw: the file below; NULL for file */
+    const BlockNode *child;     /* raw: the node below; else NULL */
+    bool wants_device;          /* -drive if=virtio: the board makes a disk of it */
     bool ro, direct, no_flush, writeback;
     uint64_t size_bytes;
     BlockOnError rerror, werror;    /* of -drive, or the defaults report and enospc */
@@ -70,12 +71,22 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info);
 
 /** Node by drive id or node-name, NULL if none. */
 BlockNode *block_backends_find(BlockBackends *blocks, const char *name);
+/** What a node asks of its device; BQL. */
+typedef struct BlockDeviceOps {
+    /** Waits until nothing is in flight; nothing new may start before the call that follows. */
+    void (*drain)(void *opaque);
+    /** The size has changed. */
+    void (*resized)(void *opaque);
+} BlockDeviceOps;
+
 /**
  * Gives the node to a device (names are copied). Error "Drive 'x' is already
  * in use by another device" if it has one.
  */
 bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
-                       GError **errp);
+                       const BlockDeviceOps *ops, void *opaque, GError **errp);
+/** The node and all below get this size; its device hears of it. BQL, main thread. */
+bool block_node_resize(BlockNode *node, uint64_t bytes, GError **errp);
 BlockStats *block_node_stats(BlockNode *node);
 /** Of a node whose errors can stop the VM. */
 void block_node_set_io_status(BlockNode *node, BlockIoStatus status);

@@ -2,6 +2,7 @@
 /* Disk images: options of -drive and -blockdev and their errors; reads and writes of any alignment, also with O_DIRECT. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "hw/block-backend.h"
 #include "softmmu/config.h"
@@ -206,6 +207,11 @@ static void test_errors(void)
         { true, "file=@,if=none,readonly=maybe", "Parameter 'readonly' expects 'on' or 'off'" },
         { true, "file=/dev,if=none,readonly=on", "Could not get size of '/dev'" },
         { false, "driver=file,node-name=x", "Parameter 'filename' is missing" },
+        { true, "file=@,if=sd", "machine type does not support if=sd,bus=0,unit=0" },
+        { true, "file=@,if=bogus", "unsupported bus type 'bogus'" },
+        { false, "driver=null-co,node-name=n,bogus=1", "does not support the option 'bogus'" },
+        { false, "driver=null-co,node-name=n,read-zeroes=x", "'read-zeroes' expects 'on' or 'off'" },
+        { false, "driver=null-co,node-name=n,latency-ns=-1", "latency-ns" },
         { false, "driver=foo,node-name=x", "Parameter 'driver' does not accept value 'foo'" },
         { false, "driver=raw,node-name=y,file=zz", "Cannot find device='zz' nor node-name='zz'" },
         { false, "driver=file,filename=@", "'node-name' must be specified for the root node" },
@@ -228,6 +234,100 @@ static void test_errors(void)
     fix_free(f);
 }
 
+static void test_null(void)
+{
+    Fix *f = fix_new();
+    g_autoptr(GError) err = NULL;
+    BlockBackends *blocks = open_blocks(f, false, TEXTS(
+        "driver=null-co,node-name=n", "driver=null-co,node-name=z,size=65536,read-zeroes=on"), &err);
+    uint8_t buf[4096];
+    struct iovec iov = { buf, sizeof(buf) };
+    BlockNode *node;
+    BlockNodeInfo info;
+
+    g_assert_no_error(err);
+    node = block_backends_find(blocks, "n");
+    block_node_info(node, &info);
+    g_assert_cmpuint(info.size_bytes, ==, 1 << 30);
+    g_assert_cmpstr(info.driver, ==, "null-co");
+    g_assert_cmpstr(info.filename, ==, "null-co://");
+    memset(buf, 7, sizeof(buf));
+    g_assert_cmpint(block_node_pwritev(node, &iov, 1, 4096), ==, 0);
+    g_assert_cmpint(block_node_preadv(node, &iov, 1, 4096), ==, 0);
+    g_assert_cmpuint(buf[4095], ==, 7);         /* left as it was */
+    g_assert_cmpint(block_node_flush(node), ==, 0);
+    g_assert_cmpint(block_node_write_zeroes(node, 0, 1 << 20, true), ==, 0);
+    g_assert_cmpint(block_node_preadv(node, &iov, 1, (1 << 30) - 512), ==, -EIO);
+    node = block_backends_find(blocks, "z");
+    g_assert_cmpint(block_node_preadv(node, &iov, 1, 65536 - 4096), ==, 0);
+    g_assert_cmpuint(buf[0], ==, 0);
+    g_assert_cmpuint(buf[4095], ==, 0);
+    block_backends_free(blocks);
+    fix_free(f);
+}
+
+static uint64_t node_bytes(const BlockNode *node)
+{
+    BlockNodeInfo info;
+
+    block_node_info(node, &info);
+    return info.size_bytes;
+}
+
+static void count_call(void *opaque)
+{
+    (*(unsigned *)opaque)++;
+}
+
+static void test_resize(void)
+{
+    static const BlockDeviceOps device = { count_call, count_call };
+    Fix *f = fix_new();
+    g_autoptr(GError) err = NULL;
+    BlockBackends *blocks = open_blocks(f, true, TEXTS("if=none,id=d,file=@,format=raw",
+                                                       "if=none,id=r,file=@,readonly=on"), &err);
+    BlockNode *node = block_backends_find(blocks, "d");
+    unsigned calls = 0;
+    struct stat st;
+
+    g_assert_no_error(err);
+    g_assert_true(block_node_attach(node, "virtio-blk-device", "vd", &device, &calls, NULL));
+    g_assert_true(block_node_resize(node, 2 * IMAGE_BYTES, &err));
+    g_assert_cmpuint(node_bytes(node), ==, 2 * IMAGE_BYTES);
+    g_assert_cmpint(stat(f->path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 2 * IMAGE_BYTES);
+    g_assert_cmpuint(calls, ==, 2);             /* waited for, told */
+    g_assert_false(block_node_resize(block_backends_find(blocks, "r"), 512, &err));
+    g_assert_nonnull(strstr(err->message, "read-only"));
+    block_backends_free(blocks);
+    fix_free(f);
+}
+
+static void test_drive_names(void)
+{
+    Fix *f = fix_new();
+    g_autoptr(GError) err = NULL;
+    BlockBackends *blocks = open_blocks(f, true, TEXTS(
+        "if=none,file=@,format=raw", "if=virtio,file=@,format=raw", "if=virtio,file=@,index=5",
+        "if=none,driver=null-co,size=1M", "if=virtio,file=null-co://,format=raw"), &err);
+    BlockNodeInfo info;
+
+    g_assert_no_error(err);
+    block_node_info(block_backends_find(blocks, "none0"), &info);
+    g_assert_false(info.wants_device);
+    block_node_info(block_backends_find(blocks, "virtio0"), &info);
+    g_assert_true(info.wants_device);
+    block_node_info(block_backends_find(blocks, "virtio5"), &info);
+    g_assert_true(info.wants_device);
+    block_node_info(block_backends_find(blocks, "none1"), &info);
+    g_assert_cmpstr(info.driver, ==, "null-co");
+    g_assert_cmpuint(info.size_bytes, ==, 1 << 20);
+    block_node_info(block_backends_find(blocks, "virtio6"), &info);
+    g_assert_cmpstr(info.driver, ==, "raw");
+    block_backends_free(blocks);
+    fix_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -236,5 +336,8 @@ int main(int argc, char **argv)
     g_test_add_func("/block/chain", test_chain);
     g_test_add_func("/block/read-only", test_read_only);
     g_test_add_func("/block/errors", test_errors);
+    g_test_add_func("/block/null", test_null);
+    g_test_add_func("/block/resize", test_resize);
+    g_test_add_func("/block/drive-names", test_drive_names);
     return g_test_run();
 }

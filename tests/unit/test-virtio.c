@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "hw/balloon.h"
+#include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-net.h"
 #include "tests/unit/board-fixture.h"
 
@@ -128,8 +129,7 @@ static uint8_t disk_request(Driver *d, uint32_t type, uint64_t sector, void *dat
     put_desc(d, 2, DATA_BASE + 16, 1, F_WRITE, 0);
     offer(d, 0);
     kick(d);
-    board_fixture_run(d->f, false); /* drains */
-    board_fixture_run(d->f, true);
+    blk_io_drain((VirtIOBlk *)board_fixture_virtio(d->f, "virtio-blk"));
     g_assert_cmpuint((uint16_t)(used_idx(d) - before), ==, 1);
     address_space_read(d->as, DATA_BASE + 16, &status, 1);
     if (!to_disk && len) {
