@@ -374,11 +374,13 @@ static bool element_ok(const VirtQueueElement *elem)
     return elem->out_bytes >= sizeof(BlkHead) && elem->in_bytes >= 1;
 }
 
-static void element_start(VirtIOBlk *blk, VirtQueueElement *elem)
+static void element_start(VirtIOBlk *blk, VirtQueueElement *elem, bool again)
 {
     BlkRequest *req = g_new0(BlkRequest, 1);
     BlkHead head;
 
+    req->position = blk->dev.queues[0].last_avail_idx;
+    req->again = again;
 
     iov_read(elem->out_sg, elem->out_num, 0, &head, sizeof(head));
     req->elem = elem;
@@ -396,7 +398,7 @@ void blk_handle(VirtIODevice *dev, VirtQueue *vq)
             virtqueue_unpop(vq, elem);
             return;
         }
-        element_start((VirtIOBlk *)dev, elem);
+        element_start((VirtIOBlk *)dev, elem, false);
     }
 }
 
@@ -410,11 +412,41 @@ void blk_io_reset(VirtIOBlk *blk)
     g_queue_clear_full(&blk->kept, (GDestroyNotify)virtqueue_element_free);
 }
 
+/*
+ * What the worker has not begun with is taken back: those that were popped last go into the ring, as
+ * if nobody had looked at them, those that were kept before are kept. A guest that stops waits as
+ * long as one request takes, not as long as all of them. But QEMU 7.2 looks at a ring only when the
+ * guest kicks, which it has done: for that destination all are waited for.
+ */
+static void blk_take_back(VirtIOBlk *blk)
+{
+    VirtQueue *vq = &blk->dev.queues[0];
+    BlkRequest *req;
+
+    if (vmstate_dialect(blk->dev.machine->vmstate) == DIALECT_QEMU_7_2) {
+        return;
+    }
+    g_mutex_lock(&blk->lock);
+    while ((req = g_queue_peek_tail(&blk->todo)) &&
+           (req->again || req->position == vq->last_avail_idx)) {
+        g_queue_pop_tail(&blk->todo);
+        blk->in_flight--;
+        if (req->again) {
+            g_queue_push_head(&blk->kept, req->elem);
+        } else {
+            virtqueue_unpop(vq, req->elem);
+        }
+        request_free(req);
+    }
+    g_mutex_unlock(&blk->lock);
+}
+
 void blk_io_run_state(VirtIOBlk *blk, bool running)
 {
     GQueue again = blk->kept;
 
     if (!running) {
+        blk_take_back(blk);
         blk_io_drain(blk);
         blk->stop_wanted = false;
         return;
@@ -422,7 +454,7 @@ void blk_io_run_state(VirtIOBlk *blk, bool running)
     set_io_status(blk, BLOCK_IO_STATUS_OK);
     g_queue_init(&blk->kept);
     for (VirtQueueElement *elem; (elem = g_queue_pop_head(&again)) != NULL;) {
-        element_start(blk, elem);
+        element_start(blk, elem, true);
     }
 }
 

@@ -18,6 +18,8 @@ typedef struct BlkRequest {
     struct iovec *data;         /* slice of elem's lists */
     unsigned data_count;
     bool unmap, flush_after;
+    uint16_t position;          /* last_avail_idx when it was popped... */
+    bool again;                 /* ...unless it was kept before, and is tried again */
     int ret;
     int64_t started_us;
     struct BlkRequest *next;    /* in the done list */

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Virtio devices whose queues are in the middle of something when the guest moves between Ferry and
-QEMU: requests that an error of the host has stopped, rings with nonsense in them.
+QEMU: requests that an error of the host has stopped or that wait for a slow disk, packets and buffers
+for them, rings with nonsense in them.
 
   FERRY_BUILD=build tests/interop/test-virtio.py [WORDS OF A CASE]
 """
@@ -16,6 +17,9 @@ from ferrytest.tap import Case, main  # noqa: E402
 CASES = [Case('%s, %s' % (what, pair), case(*PAIRS[pair]))
          for pair in PAIRS
          for what, case in (('full disk', disks.full_disk),
+                            ('slow disk', disks.slow_disk),
+                            ('many writes', disks.many_writes),
+                            ('network card', disks.network),
                             ('index out of range', disks.index_out_of_range))]
 
 if __name__ == '__main__':

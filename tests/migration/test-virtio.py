@@ -62,6 +62,9 @@ CASES = [
     Case('full disk, werror=report', policy('werror=report', 1, 'report')),
     Case('full disk, werror=ignore', policy('werror=ignore', 0, 'ignore')),
     Case('full disk, reset while stopped', reset_while_stopped),
+    Case('slow disk', disks.slow_disk(FERRY, FERRY)),
+    Case('many writes', disks.many_writes(FERRY, FERRY)),
+    Case('network card', disks.network(FERRY, FERRY)),
     Case('index out of range', disks.index_out_of_range(FERRY, FERRY)),
 ]
 

@@ -2,12 +2,13 @@
 """Cases about disks whose requests are not finished when the guest moves: stopped by an error of the
 host, or waiting for a slow disk. Used between two Ferrys and between Ferry and QEMU."""
 import os
+import socket
 import subprocess
 
 from .guest import Bare
 from .move import wait_loaded, wait_migration
 from .process import VM
-from .rings import Disk, Ring
+from .rings import APART, DATA, FLUSH, IN, WRITE, Disk, Ring
 from .tap import check, check_equal, need, wait_until
 
 SMALL_DISK = 8  # MiB
@@ -54,13 +55,13 @@ class SmallDisk:
 class Pair:
     """A guest that does nothing, with disks that are driven from outside, and where it goes."""
 
-    def __init__(self, bench, source, destination, args):
+    def __init__(self, bench, source, destination, args, destination_args=None):
         self.bench = bench
         self.guest = Bare('idle', memory=16)
         self.uri = 'unix:' + bench.path('socket')
         self.source = VM(bench, 'source', source, self.guest, qtest=True, extra=args)
         self.destination = VM(bench, 'destination', destination, self.guest, qtest=True,
-                              incoming=self.uri, extra=args)
+                              incoming=self.uri, extra=destination_args or args)
         self.source.status(), self.destination.status()  # both listen; from here on events are heard
         self.qtest = self.source.connect_qtest()
         bench.at_end(self.qtest.close)
@@ -97,7 +98,7 @@ def check_image(path, count):
 
 def fill(disk, count):
     for number in range(count):
-        disk.write(number, 8 * number, block(number))
+        disk.write(number, 8 * number, block(number), kick=number == count - 1)
 
 
 def full_disk(source, destination):
@@ -133,6 +134,122 @@ def full_disk(source, destination):
         check_equal(pair.destination.command('query-block')[0]['io-status'], 'ok', 'io-status')
         check_image(small.image, 3)
     return run
+
+
+SLOW = 6
+
+
+def slow_disk(source, destination):
+    """Requests to a disk that takes 0.3 s for each: none of them is done, some have not been begun.
+    All come back, here or there, and none is lost."""
+    def run(bench):
+        need_both(source, destination)
+        pair = Pair(bench, source, destination, [
+            '-blockdev', 'driver=null-co,node-name=n0,latency-ns=300000000,read-zeroes=on',
+            '-device', 'virtio-blk-device,drive=n0'])
+        disk = Disk(pair.qtest)
+        disk.start()
+        for number in range(SLOW):
+            disk.qtest.memset(DATA + APART * number + 0x1000, 4096, 0x55)
+            disk.request(number, IN, 8 * number, length=4096, kick=number == SLOW - 1)
+        disk.moved(pair.move())
+        before = disk.used_index()
+        if source.is_ferry and destination.version != '7.2':
+            # One is done while the source waits, the others go along.
+            check(before < SLOW, '%d of %d requests were waited for', before, SLOW)
+        disk.wait_used(SLOW)
+        disk.check_status(SLOW, 0)
+        for number in range(SLOW):
+            check_equal(disk.qtest.read(DATA + APART * number + 0x1000, 4096), bytes(4096),
+                        'what request %d read' % number)
+    return run
+
+
+def many_writes(source, destination):
+    """A queue full of writes and a flush when the guest moves: the image has all of them."""
+    def run(bench):
+        need_both(source, destination)
+        image = bench.path('image')
+        with open(image, 'wb') as f:
+            f.truncate(1 << 20)
+        pair = Pair(bench, source, destination, drive(image, 'cache=none'))
+        disk = Disk(pair.qtest)
+        disk.start()
+        count = 12
+        for number in range(count):
+            disk.write(number, 8 * number, block(number), kick=False)
+        disk.request(count, FLUSH, 0)
+        disk.moved(pair.move())
+        disk.wait_used(count + 1)
+        disk.check_status(count + 1, 0)
+        check_image(image, count)
+    return run
+
+
+HEADER = 12  # virtio-net's, with the number of buffers
+
+
+def network(source, destination):
+    """A card with buffers that wait for packets and packets that wait to be sent: those that arrive
+    before and after the move fill the buffers in turn, and each packet is sent once."""
+    def run(bench):
+        need_both(source, destination)
+        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bench.at_end(peer.close)
+        peer.bind(('127.0.0.1', 0))
+        peer.settimeout(20)
+        ports = free_ports(2)
+        args = [['-netdev', 'socket,id=n0,udp=127.0.0.1:%d,localaddr=127.0.0.1:%d' %
+                 (peer.getsockname()[1], port), '-device', 'virtio-net-device,netdev=n0']
+                for port in ports]
+        pair = Pair(bench, source, destination, *args)
+        receive = Ring(pair.qtest, queue=0)
+        send = Ring(pair.qtest, queue=1)
+        receive.start()
+        send.start(reset=False)
+        for number in range(4):
+            receive.describe(number, DATA + APART * number, 2048, WRITE)
+            receive.offer(number)
+        receive.kick()
+        peer.sendto(packet(0), ('127.0.0.1', ports[0]))
+        receive.wait_used(1)
+        for number in range(8):
+            at = DATA + APART * (8 + number)
+            send.qtest.write(at, bytes(HEADER) + packet(100 + number))
+            send.describe(number, at, HEADER + 64, 0)
+            send.offer(number)
+        send.kick()
+        qtest = pair.move()
+        receive.moved(qtest)
+        send.moved(qtest)
+        peer.sendto(packet(1), ('127.0.0.1', ports[1]))
+        receive.wait_used(2)
+        for number in range(2):
+            check_equal(receive.qtest.read(DATA + APART * number + HEADER, 64), packet(number),
+                        'packet %d' % number)
+        send.wait_used(8)
+        got = []
+        while len(got) < 8:
+            data = peer.recv(4096)
+            if data[12:14] == b'\x88\xb5':  # not what an announcement sends
+                got.append(data)
+        check_equal(got, [packet(100 + n) for n in range(8)], 'packets that were sent')
+    return run
+
+
+def packet(number):
+    """To everybody, of the type for experiments."""
+    return b'\xff' * 6 + b'\x52\x54\0\0\0\1' + b'\x88\xb5' + bytes([number]) * 50
+
+
+def free_ports(count):
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for s in sockets:
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
 
 
 def index_out_of_range(source, destination):

@@ -36,12 +36,14 @@ class Ring:
     def get(self, register):
         return int(self.qtest.command('readl 0x%x' % (self.mmio + register))[0], 0)
 
-    def start(self):
-        """What a driver does: all features but the event index, the queue, DRIVER_OK."""
+    def start(self, reset=True):
+        """What a driver does: all features but the event index, the queue, DRIVER_OK. Without reset
+        it is one more queue of a device that has been started."""
         self.qtest.memset(self.base, 0x4000, 0)
-        for register, value in ((0x70, 3), (0x14, 0), (0x24, 0)):
-            self.set(register, value)
-        self.set(0x20, self.get(0x10) & ~(1 << 29 | 1 << 24))
+        if reset:
+            for register, value in ((0x70, 3), (0x14, 0), (0x24, 0)):
+                self.set(register, value)
+            self.set(0x20, self.get(0x10) & ~(1 << 29 | 1 << 24))
         for register, value in ((0x28, 4096), (0x30, self.queue), (0x38, self.num), (0x3c, 4096),
                                 (0x40, self.base >> 12), (0x70, 7)):
             self.set(register, value)
