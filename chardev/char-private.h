@@ -28,6 +28,7 @@ struct Chardev {
     void *fe_opaque;
     bool connected;                 /* somebody at the far end */
     bool opened_sent;               /* front end knows */
+    bool guest_closed;              /* there is a front end, but its guest does not listen */
     GSource *opened_source;         /* posted OPENED */
     GByteArray *queue;              /* chardev_write_all's leftovers */
     bool fe_blocked;                /* front end waits for WRITABLE */

@@ -242,6 +242,11 @@ Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *te
     return chr;
 }
 
+static bool has_frontend(const Chardev *chr)
+{
+    return chr->ops == &chardev_mux_ops ? chardev_mux_has_frontend(chr) : chr->fe != NULL;
+}
+
 bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp)
 {
     Chardev *chr = chardev_find(chardevs, id);
@@ -250,7 +255,7 @@ bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp)
         error_setg(errp, "Chardev '%s' not found", id);
         return false;
     }
-    if (chardev_frontend_open(chr)) {
+    if (has_frontend(chr)) {
         error_setg(errp, "Chardev '%s' is busy", id);
         return false;
     }
@@ -317,6 +322,7 @@ void chardev_detach(Chardev *chr, void *opaque)
     } else if (chr->fe && chr->fe_opaque == opaque) {
         chr->fe = NULL;
         chr->fe_opaque = NULL;
+        chr->guest_closed = false;
         chr->opened_sent = false;
         chr->fe_blocked = false;
         opened_cancel(chr);
@@ -341,7 +347,12 @@ char *chardev_filename(const Chardev *chr)
 
 bool chardev_frontend_open(const Chardev *chr)
 {
-    return chr->ops == &chardev_mux_ops ? chardev_mux_has_frontend(chr) : chr->fe != NULL;
+    return has_frontend(chr) && !chr->guest_closed;
+}
+
+void chardev_set_frontend_open(Chardev *chr, bool open)
+{
+    chr->guest_closed = !open;
 }
 
 bool chardev_is_connected(const Chardev *chr)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "hw/core/device.h"
 #include "hw/virtio/virtio-serial.h"
+#include "qapi/qapi-events.h"
 
 #define PORT_NR_AUTO UINT32_MAX
 #define READ_MAX 4096
@@ -82,6 +83,21 @@ static void port_event(void *opaque, ChardevEvent event)
 
 static const ChardevFrontend port_frontend = { port_can_read, port_read, port_event };
 
+void virtio_port_set_guest(VirtIOPort *port, bool connected)
+{
+    if (port->guest_connected == connected) {
+        return;
+    }
+    port->guest_connected = connected;
+    if (port->chr && !port->console) { /* a console always listens */
+        chardev_set_frontend_open(port->chr, connected);
+    }
+    if (port->device_id) {
+        qapi_event_send_vserport_change(port->bus->dev.machine->monitors, port->device_id,
+                                        connected);
+    }
+}
+
 void virtio_port_free(VirtIOPort *port)
 {
     if (port->chr) {
@@ -91,6 +107,7 @@ void virtio_port_free(VirtIOPort *port)
         virtqueue_element_free(port->elem);
     }
     g_free(port->name);
+    g_free(port->device_id);
     g_free(port);
 }
 
@@ -156,6 +173,9 @@ static bool port_connect(VirtIOPort *port, Board *board, const char *driver, con
         return false;
     }
     port->chr = chr;
+    if (!port->console) {
+        chardev_set_frontend_open(chr, false); /* until the guest opens the port */
+    }
     port->host_connected = port->console || chardev_is_connected(chr);
     return true;
 }
@@ -177,6 +197,7 @@ bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp)
     port->id = id;
     port->console = console;
     port->name = g_strdup(name);
+    port->device_id = g_strdup(opts_get(opts, "id"));
     port->host_connected = console;
     if (chardev && !port_connect(port, board, driver, chardev, errp)) {
         virtio_port_free(port);

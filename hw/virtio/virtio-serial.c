@@ -88,7 +88,7 @@ static void serial_control_message(VirtIOSerial *s, uint32_t id, uint16_t event,
     } else if (port && event == SERIAL_PORT_READY && value) {
         serial_port_ready(s, port);
     } else if (port && event == SERIAL_PORT_OPEN) {
-        port->guest_connected = value != 0;
+        virtio_port_set_guest(port, value != 0);
         if (port->guest_connected && port->chr) {
             chardev_accept_input(port->chr);
         }
@@ -255,7 +255,7 @@ static void serial_reset(VirtIODevice *dev)
         VirtIOPort *port = s->ports[i];
 
         if (port) {
-            port->guest_connected = false;
+            virtio_port_set_guest(port, false);
             port->done = 0;
             g_clear_pointer(&port->elem, virtqueue_element_free);
         }
@@ -383,7 +383,7 @@ static bool serial_load_port(VirtIOSerial *s, StreamReader *r, GError **errp)
         error_setg(errp, "virtio-console: the stream has a port %u that is not here", id);
         return false;
     }
-    port->guest_connected = stream_get_u8(r);
+    virtio_port_set_guest(port, stream_get_u8(r));
     port->host_told = stream_get_u8(r);
     if (stream_get_be32(r) && !serial_load_element(port, r, errp)) {
         return false;

@@ -13,7 +13,7 @@ typedef struct VirtIOSerial VirtIOSerial;
 typedef struct VirtIOPort {
     VirtIOSerial *bus;
     uint32_t id;
-    char *name;
+    char *name, *device_id;     /* name= for the guest; -device id= for monitors */
     bool console;
     Chardev *chr;               /* NULL: output is dropped */
     bool guest_connected, host_connected;
@@ -39,6 +39,8 @@ enum { SERIAL_QUEUE_CONTROL_IN = 2, SERIAL_QUEUE_CONTROL_OUT = 3 };
 /** Sends a control message; text (may be NULL) is appended. */
 void virtio_serial_control(VirtIOSerial *s, uint32_t port, uint16_t event, uint16_t value,
                            const char *text);
+/** The guest opens or closes the port: tells the chardev, and monitors (VSERPORT_CHANGE). */
+void virtio_port_set_guest(VirtIOPort *port, bool connected);
 /** The chardev in front of port can go on. */
 void virtio_port_flush(VirtIOPort *port);
 VirtQueue *virtio_port_rx(VirtIOPort *port);

@@ -66,6 +66,8 @@ const char *chardev_id(const Chardev *chr);
 /** As query-chardev shows it: "unix:/path,server=on", "pty:/dev/pts/3", "file", ... caller frees. */
 char *chardev_filename(const Chardev *chr);
 bool chardev_frontend_open(const Chardev *chr);
+/** The guest behind the attached front end listens, or does not (a virtio-serial port). BQL. */
+void chardev_set_frontend_open(Chardev *chr, bool open);
 bool chardev_is_connected(const Chardev *chr);
 /** True for stdio on a terminal: progress is one line that is drawn again and again. */
 bool chardev_is_tty(const Chardev *chr);
