@@ -58,7 +58,13 @@ bool qmp_qom_set(struct Machine *machine, const char *path, const char *property
                  struct json_object *value, GError **errp)
 {
     g_autoptr(QomNode) node = qom_resolve(machine, path, errp);
-    (void)value;
+    const BoardProperty *p = node && node->device ? node->device->properties : NULL;
+    while (p && p->name && strcmp(p->name, property)) {
+        p++;
+    }
+    if (p && p->name && p->set) {
+        return p->set(node->device->opaque, value, errp);
+    }
     if (node) {
         error_setg(errp, qom_property(node, property) ? "Property '%s.%s' is not writable"
                                                       : "Property '%s.%s' not found",

@@ -197,6 +197,10 @@ static QomNode *device_node(const BoardDevice *d)
             add_property(node, key, prop_type(d->driver, key), prop_value(eq + 3));
         }
     }
+    node->device = d;
+    for (const BoardProperty *p = d->properties; p && p->name; p++) {
+        add_property(node, p->name, p->type, p->get(d->opaque));
+    }
     return node;
 }
 

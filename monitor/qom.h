@@ -21,6 +21,7 @@ typedef struct QomProperty {
 typedef struct QomNode {
     char *type;
     GPtrArray *props;           /* QomProperty* */
+    const struct BoardDevice *device;   /* it shows this one, or NULL */
 } QomNode;
 
 /** The object at an absolute path; NULL with error class DeviceNotFound. */

@@ -51,7 +51,7 @@ static const DevicePropInfo virtserialport_props[] = {
 };
 
 static const DevicePropInfo virtio_balloon_props[] = {
-    { "deflate-on-oom", "bool" }, VIRTIO_PROPS, { NULL, NULL },
+    { "deflate-on-oom", "bool" }, { "page-poison", "bool" }, VIRTIO_PROPS, { NULL, NULL },
 };
 
 static const DevicePropInfo virtio_mmio_props[] = {

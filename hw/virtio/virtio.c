@@ -112,8 +112,8 @@ void virtio_attach(Board *board, VirtIODevice *dev, const VirtIOPlace *place, co
     runstate_add_notifier(dev->machine->runstate, virtio_run_state_changed, dev);
     board_on_free(board, virtio_free_opaque, dev);
     dev->qom_path = board_next_qom_path(board, dev->id);
-    board_add_device(board, dev->ops->driver, dev->id, place->bus, place->base,
-                     device_props(opts));
+    dev->listed = board_add_device(board, dev->ops->driver, dev->id, place->bus, place->base,
+                                   device_props(opts));
 }
 
 void virtio_free(VirtIODevice *dev)

@@ -105,6 +105,7 @@ struct VirtIODevice {
     Machine *machine;
     VirtIOTransport *transport; /* NULL: not plugged */
     char *id;                   /* -device id= or NULL */
+    BoardDevice *listed;        /* its entry there */
     char *qom_path;             /* in the tree that monitors show */
     uint64_t host_features, guest_features;
     uint8_t status, isr;
@@ -183,6 +184,8 @@ typedef struct VirtQueueParts {
 VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index,
                                             const VirtQueueParts *out, const VirtQueueParts *in,
                                             GError **errp);
+/** Takes back the last popped element, which nobody has any more. */
+void virtqueue_rewind(VirtQueue *vq);
 /** Takes back the last popped element as if it had not been popped, and frees it. */
 void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem);
 /** Returns elem with len bytes written to its in part, frees it. Makes the data visible, not yet an interrupt. */

@@ -346,10 +346,15 @@ VirtQueueElement *virtqueue_pop(VirtQueue *vq)
     return element_from_chain(&chain, head);
 }
 
-void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem)
+void virtqueue_rewind(VirtQueue *vq)
 {
     vq->last_avail_idx--;
     vq->inuse--;
+}
+
+void virtqueue_unpop(VirtQueue *vq, VirtQueueElement *elem)
+{
+    virtqueue_rewind(vq);
     virtqueue_element_free(elem);
 }
 

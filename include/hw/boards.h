@@ -21,6 +21,14 @@ bool board_init_ram(Machine *machine, GError **errp);
 Board *board_new(Machine *machine, GError **errp);
 void board_free(Board *board);
 
+/** A property whose value its owner knows at the moment; in a table that ends with name NULL. */
+typedef struct BoardProperty {
+    const char *name, *type;
+    struct json_object *(*get)(void *opaque);
+    /** NULL: not writable. */
+    bool (*set)(void *opaque, struct json_object *value, GError **errp);
+} BoardProperty;
+
 /** One device as "info qtree", qom-list and query-block see it. */
 typedef struct BoardDevice {
     const char *driver;     /* "virtio-blk-device" */
@@ -28,6 +36,8 @@ typedef struct BoardDevice {
     const char *bus;        /* "virtio-mmio-bus.7", "main-system-bus" */
     uint64_t mmio_base;
     char *const *props;     /* "key = value" texts, NULL-terminated */
+    const BoardProperty *properties;    /* more for qom-get and qom-set, or NULL */
+    void *opaque;           /* theirs */
 } BoardDevice;
 size_t board_device_count(const Board *board);
 const BoardDevice *board_device(const Board *board, size_t i);

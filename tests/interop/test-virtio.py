@@ -10,17 +10,19 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
-from ferrytest import disks  # noqa: E402
+from ferrytest import driven  # noqa: E402
 from ferrytest.crossing import PAIRS  # noqa: E402
 from ferrytest.tap import Case, main  # noqa: E402
 
 CASES = [Case('%s, %s' % (what, pair), case(*PAIRS[pair]))
          for pair in PAIRS
-         for what, case in (('full disk', disks.full_disk),
-                            ('slow disk', disks.slow_disk),
-                            ('many writes', disks.many_writes),
-                            ('network card', disks.network),
-                            ('index out of range', disks.index_out_of_range))]
+         for what, case in (('full disk', driven.full_disk),
+                            ('slow disk', driven.slow_disk),
+                            ('many writes', driven.many_writes),
+                            ('network card', driven.network),
+                            ('balloon statistics', driven.balloon_statistics),
+                            ('agent port', driven.agent_port),
+                            ('index out of range', driven.index_out_of_range))]
 
 if __name__ == '__main__':
     main(CASES)

@@ -4,7 +4,7 @@
 
   FERRY_BUILD=build tests/migration/test-virtio.py [WORDS OF A CASE]
 """
-from ferrytest import disks, emulators
+from ferrytest import driven, emulators
 from ferrytest.tap import Case, check, check_equal, main, need, wait_until
 from ferrytest.guest import Bare
 from ferrytest.process import VM
@@ -17,7 +17,7 @@ def one_machine(bench, small, *options):
     """A Ferry with a disk on it, and the driver of that disk."""
     need(not FERRY.missing(), '%s', FERRY.missing())
     vm = VM(bench, 'source', FERRY, Bare('idle'), qtest=True,
-            extra=disks.drive(small.image, *options))
+            extra=driven.drive(small.image, *options))
     vm.status()  # from here on events are heard
     qtest = vm.connect_qtest()
     bench.at_end(qtest.close)
@@ -29,12 +29,12 @@ def one_machine(bench, small, *options):
 def policy(options, status, action):
     """The host's disk is full, and what the user said about that."""
     def run(bench):
-        vm, disk = one_machine(bench, disks.SmallDisk(bench), options)
-        disks.fill(disk, 2)
+        vm, disk = one_machine(bench, driven.SmallDisk(bench), options)
+        driven.fill(disk, 2)
         disk.wait_used(2)
         disk.check_status(2, status)
         check_equal(vm.status(), 'running', 'state')
-        found = disks.events(vm, 'BLOCK_IO_ERROR')
+        found = driven.events(vm, 'BLOCK_IO_ERROR')
         check(found and all(e['action'] == action for e in found), 'events: %s', found)
         check('io-status' not in vm.command('query-block')[0], 'an io-status is shown')
     return run
@@ -42,9 +42,9 @@ def policy(options, status, action):
 
 def reset_while_stopped(bench):
     """A reset forgets what was kept; the guest that starts anew has a disk that works."""
-    small = disks.SmallDisk(bench)
+    small = driven.SmallDisk(bench)
     vm, disk = one_machine(bench, small)
-    disks.fill(disk, 2)
+    driven.fill(disk, 2)
     wait_until(lambda: vm.status() == 'io-error', 20, 'the guest to stop')
     vm.command('system_reset')
     wait_until(lambda: vm.status() == 'prelaunch', 20, 'the reset')
@@ -52,20 +52,22 @@ def reset_while_stopped(bench):
     vm.command('cont')
     disk.offered = 0
     disk.start()
-    disk.write(0, 0, disks.block(0))
+    disk.write(0, 0, driven.block(0))
     disk.wait_used(1)
     disk.check_status(1, 0)
 
 
 CASES = [
-    Case('full disk, stops, moves, goes on', disks.full_disk(FERRY, FERRY)),
+    Case('full disk, stops, moves, goes on', driven.full_disk(FERRY, FERRY)),
     Case('full disk, werror=report', policy('werror=report', 1, 'report')),
     Case('full disk, werror=ignore', policy('werror=ignore', 0, 'ignore')),
     Case('full disk, reset while stopped', reset_while_stopped),
-    Case('slow disk', disks.slow_disk(FERRY, FERRY)),
-    Case('many writes', disks.many_writes(FERRY, FERRY)),
-    Case('network card', disks.network(FERRY, FERRY)),
-    Case('index out of range', disks.index_out_of_range(FERRY, FERRY)),
+    Case('slow disk', driven.slow_disk(FERRY, FERRY)),
+    Case('many writes', driven.many_writes(FERRY, FERRY)),
+    Case('network card', driven.network(FERRY, FERRY)),
+    Case('balloon statistics', driven.balloon_statistics(FERRY, FERRY)),
+    Case('agent port', driven.agent_port(FERRY, FERRY)),
+    Case('index out of range', driven.index_out_of_range(FERRY, FERRY)),
 ]
 
 if __name__ == '__main__':

@@ -299,9 +299,11 @@ static void check_features(bool modern)
     static const struct { const char *name; uint32_t legacy, modern; } devices[] = {
         { "virtio-blk", 0x31006ed4, 0x30006e54 }, { "virtio-net", 0x39bf8064, 0x30bf8024 },
         { "virtio-rng", 0x39000000, 0x30000000 }, { "virtio-console", 0x39000006, 0x30000006 },
+        { "virtio-balloon", 0x39000012, 0x30000012 },
     };
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = modern });
 
+    g_assert_null(board_fixture_device(f, "virtio-balloon-device"));
     for (size_t i = 0; i < G_N_ELEMENTS(devices); i++) {
         Driver d = driver_new(f, devices[i].name, 0);
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cases about disks whose requests are not finished when the guest moves: stopped by an error of the
-host, or waiting for a slow disk. Used between two Ferrys and between Ferry and QEMU."""
+"""Cases about devices that are driven from outside (rings.py) and are in the middle of something when
+the guest moves: disks stopped by an error of the host or slow, a card, a balloon, a port. Used
+between two Ferrys and between Ferry and QEMU."""
 import os
 import socket
+import struct
 import subprocess
 
 from .guest import Bare
@@ -234,6 +236,73 @@ def network(source, destination):
             if data[12:14] == b'\x88\xb5':  # not what an announcement sends
                 got.append(data)
         check_equal(got, [packet(100 + n) for n in range(8)], 'packets that were sent')
+    return run
+
+
+def ask_balloon(vm, name):
+    return vm.command('qom-get', path='/machine/peripheral/bal', property=name)
+
+
+def balloon_statistics(source, destination):
+    """The guest has handed its figures over; the buffer is kept across the move, and the destination
+    can ask for new ones."""
+    def run(bench):
+        need_both(source, destination)
+        pair = Pair(bench, source, destination, ['-device', 'virtio-balloon-device,id=bal'])
+        ring = Ring(pair.qtest, queue=2)
+        ring.start()
+        ring.qtest.write(DATA, struct.pack('<HQHQ', 4, 12345, 77, 1))
+        ring.describe(0, DATA, 20, 0)
+        ring.offer(0)
+        ring.kick()
+        figures = ask_balloon(pair.source, 'guest-stats')
+        check_equal(figures['stats']['stat-free-memory'], 12345, 'free memory')
+        check_equal(figures['stats']['stat-total-memory'], (1 << 64) - 1, 'what was not told')
+        check_equal(ring.used_index(), 0, 'buffers given back')
+        qtest = pair.move()
+        ring.moved(qtest)
+        check_equal(ask_balloon(pair.destination, 'guest-stats-polling-interval'), 0, 'interval')
+        pair.destination.command('qom-set', path='/machine/peripheral/bal',
+                                 property='guest-stats-polling-interval', value=1)
+        ring.wait_used(1)
+        ring.qtest.write(DATA, struct.pack('<HQHQ', 4, 54321, 77, 1))
+        ring.offer(0)
+        ring.kick()
+        wait_until(lambda: ask_balloon(pair.destination, 'guest-stats')['stats']
+                   ['stat-free-memory'] == 54321, 20, 'new figures')
+        ring.set(0x104, 2)  # it gives two pages back
+        wait_until(lambda: events(pair.destination, 'BALLOON_CHANGE'), 20, 'BALLOON_CHANGE')
+        check_equal(events(pair.destination, 'BALLOON_CHANGE')[0]['actual'],
+                    (pair.guest.memory << 20) - 8192, 'memory the guest has')
+    return run
+
+
+def port_state(vm):
+    return {c['label']: c['frontend-open'] for c in vm.command('query-chardev')}['c1']
+
+
+def agent_port(source, destination):
+    """Who listens at a port is known before and after the move."""
+    def run(bench):
+        need_both(source, destination)
+        pair = Pair(bench, source, destination, [
+            '-device', 'virtio-serial-device', '-chardev', 'null,id=c1',
+            '-device', 'virtserialport,chardev=c1,id=agent,nr=1'])
+        ring = Ring(pair.qtest, queue=3)
+        ring.start()
+        check_equal(port_state(pair.source), False, 'open before the guest came')
+        ring.qtest.write(DATA, struct.pack('<IHH', 1, 6, 1))
+        ring.describe(0, DATA, 8, 0)
+        ring.offer(0)
+        ring.kick()
+        wait_until(lambda: events(pair.source, 'VSERPORT_CHANGE'), 20, 'VSERPORT_CHANGE')
+        check_equal(events(pair.source, 'VSERPORT_CHANGE'), [{'id': 'agent', 'open': True}],
+                    'VSERPORT_CHANGE')
+        check_equal(port_state(pair.source), True, 'open')
+        ring.moved(pair.move())
+        check_equal(port_state(pair.destination), True, 'open at the destination')
+        ring.set(0x70, 0)
+        check_equal(port_state(pair.destination), False, 'open after a reset')
     return run
 
 
