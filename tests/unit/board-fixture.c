@@ -169,9 +169,9 @@ bool board_fixture_load(BoardFixture *f, const GByteArray *bytes, GError **errp)
         instance = stream_get_be32(r);
         version = stream_get_be32(r);
         ok = vmstate_load_section(f->machine.vmstate, r, idstr, instance, version, errp);
-        if (ok) {
-            g_assert_cmpint(stream_get_u8(r), ==, SECTION_FOOTER);
-            g_assert_cmpint(stream_get_be32(r), ==, id);
+        if (ok && (stream_get_u8(r) != SECTION_FOOTER || stream_get_be32(r) != id)) {
+            error_setg(errp, "%s: no footer after the section", idstr);
+            ok = false;
         }
     }
     stream_reader_free(r);

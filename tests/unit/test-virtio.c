@@ -597,6 +597,84 @@ static void test_bad_streams(void)
     board_fixture_free(f);
 }
 
+/* A disk with three requests that are kept, of one that reads, one that writes and a flush. */
+static void keep_requests(BoardFixture *f, Driver *d)
+{
+    VirtIOBlk *blk = (VirtIOBlk *)board_fixture_virtio(f, "virtio-blk");
+    static const uint32_t types[] = { 0, 1, 4 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        struct { uint32_t type, prio; uint64_t sector; } head = { types[i], 0, 8 * i };
+        uint64_t at = DATA_BASE + 0x10000 * i;
+
+        address_space_write(d->as, at, &head, 16);
+        put_desc(d, 3 * i, at, 16, F_NEXT, 3 * i + 1);
+        put_desc(d, 3 * i + 1, at + 0x1000, 4096, F_NEXT | (types[i] == 0 ? F_WRITE : 0), 3 * i + 2);
+        put_desc(d, 3 * i + 2, at + 16, 1, F_WRITE, 0);
+        offer(d, 3 * i);
+        g_queue_push_tail(&blk->kept, virtqueue_pop(&blk->dev.queues[0]));
+    }
+}
+
+static void test_kept_requests_travel(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-blk", 0);
+    VirtIOBlk *blk = (VirtIOBlk *)board_fixture_virtio(f, "virtio-blk");
+
+    driver_init(&d);
+    keep_requests(f, &d);
+    check_travels(f);
+    g_assert_cmpuint(g_queue_get_length(&blk->kept), ==, 3);
+    g_assert_cmpuint(blk->dev.queues[0].inuse, ==, 3);
+    board_fixture_run(f, true);
+    blk_io_drain(blk);
+    g_assert_cmpuint(used_idx(&d), ==, 3);
+    board_fixture_run(f, false);
+    board_fixture_free(f);
+}
+
+/* A stream with driven queues, damaged: refused or loaded, and then used, but never more. */
+static void test_damaged(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-blk", 0), rng = driver_new(f, "virtio-rng", 0);
+    uint32_t seed = g_test_rand_int();
+    GRand *rand = g_rand_new_with_seed(seed);
+    GByteArray *bytes;
+    const uint8_t *start;
+    unsigned loaded = 0;
+
+    g_test_message("seed %u", seed);
+    driver_init(&d);
+    driver_init(&rng);
+    keep_requests(f, &d);
+    bytes = board_fixture_save(f, NULL);
+    start = memmem(bytes->data, bytes->len, "/virtio-blk", 11);
+    g_assert_nonnull(start);
+    for (unsigned round = 0; round < 300; round++) {
+        GByteArray *copy = g_byte_array_sized_new(bytes->len);
+        size_t section = start - bytes->data + 11;
+
+        g_byte_array_append(copy, bytes->data, bytes->len);
+        for (unsigned n = g_rand_int_range(rand, 1, 4); n > 0; n--) {
+            /* The registers and the head of an element more often than the many zeros. */
+            size_t at = g_rand_boolean(rand) ? (size_t)g_rand_int_range(rand, 0, 300)
+                                             : (size_t)g_rand_int_range(rand, 0, 3 * 49168);
+
+            copy->data[section + at] = g_rand_int(rand);
+        }
+        loaded += board_fixture_load(f, copy, NULL);
+        board_fixture_run(f, true);
+        board_fixture_run(f, false);
+        g_byte_array_unref(copy);
+    }
+    g_test_message("%u of 300 were loaded", loaded);
+    g_byte_array_unref(bytes);
+    g_rand_free(rand);
+    board_fixture_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -611,6 +689,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/garbage-registers", test_garbage_registers);
     g_test_add_func("/virtio/index-out-of-range", test_index_out_of_range);
     g_test_add_func("/virtio/used-index-scribbled", test_used_index_scribbled);
+    g_test_add_func("/virtio/kept-requests-travel", test_kept_requests_travel);
+    g_test_add_func("/virtio/damaged", test_damaged);
     g_test_add_func("/virtio/bad-streams", test_bad_streams);
     return g_test_run();
 }
