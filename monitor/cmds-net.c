@@ -19,6 +19,15 @@ bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **e
     return net_set_link(board_nets(machine->board), name, up, errp);
 }
 
+RxFilterInfoList *qmp_query_rx_filter(struct Machine *machine, const char *name, GError **errp)
+{
+    RxFilterInfoList *list = NULL;
+    if (machine->board) {
+        net_query_rx_filters(board_nets(machine->board), name, &list, errp);
+    }
+    return list;
+}
+
 /* ---- network ---- */
 
 /* Value of "key = value" among a device's properties, without quotes; NULL if absent. */

@@ -13,7 +13,7 @@
 typedef struct NetDevice {
     char *name;
     NetBackend *net;
-    void (*set_link)(void *opaque, bool up);
+    const NetDeviceOps *ops;
     void *opaque;
 } NetDevice;
 
@@ -350,15 +350,39 @@ void net_backend_receive_ready(NetBackend *net)
 /* ---- links ---- */
 
 void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
-                         void (*set_link)(void *opaque, bool up), void *opaque)
+                         const NetDeviceOps *ops, void *opaque)
 {
     NetDevice *dev = g_new0(NetDevice, 1);
 
     dev->name = g_strdup(name);
     dev->net = net;
-    dev->set_link = set_link;
+    dev->ops = ops;
     dev->opaque = opaque;
     g_ptr_array_add(nets->devices, dev);
+}
+
+bool net_query_rx_filters(NetBackends *nets, const char *name, RxFilterInfoList **list,
+                          GError **errp)
+{
+    RxFilterInfoList **tail = list;
+
+    *list = NULL;
+    for (guint i = 0; i < nets->devices->len; i++) {
+        NetDevice *dev = g_ptr_array_index(nets->devices, i);
+
+        if (name && strcmp(dev->name, name)) {
+            continue;
+        }
+        *tail = g_new0(RxFilterInfoList, 1);
+        (*tail)->value = dev->ops->query_rx_filter(dev->opaque);
+        (*tail)->value->name = g_strdup(dev->name);
+        tail = &(*tail)->next;
+    }
+    if (name && !*list) {
+        error_setg(errp, "invalid net client name: %s", name);
+        return false;
+    }
+    return true;
 }
 
 bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp)
@@ -373,7 +397,7 @@ bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp)
         NetDevice *dev = g_ptr_array_index(nets->devices, i);
 
         if (strcmp(dev->name, name) == 0 || (net && dev->net == net)) {
-            dev->set_link(dev->opaque, up);
+            dev->ops->set_link(dev->opaque, up);
             found = true;
         }
     }

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "hw/virtio/virtio-net.h"
+#include "qapi/qapi-events.h"
 
 enum { CTRL_RX = 0, CTRL_MAC = 1, CTRL_VLAN = 2, CTRL_ANNOUNCE = 3, CTRL_MQ = 4, CTRL_OFFLOADS = 5 };
 enum { RX_PROMISC, RX_ALLMULTI, RX_ALLUNI, RX_NOMULTI, RX_NOUNI, RX_NOBCAST };
@@ -81,6 +82,79 @@ static void find_first_multi(VirtIONet *net)
         i++;
     }
     net->mac_first_multi = i;
+}
+
+/* ---- for monitors ---- */
+
+/* Told once, until somebody asks: a guest can change it as often as it likes. */
+static void filter_changed(VirtIONet *net)
+{
+    if (!net->filter_told) {
+        net->filter_told = true;
+        qapi_event_send_nic_rx_filter_changed(net->dev.machine->monitors, NULL,
+                                              net->dev.qom_path);
+    }
+}
+
+static char *mac_text(const uint8_t *m)
+{
+    return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
+static strList *mac_list(const VirtIONet *net, uint32_t from, uint32_t to)
+{
+    strList *list = NULL;
+
+    for (uint32_t i = to; i > from; i--) {
+        strList *first = g_new0(strList, 1);
+
+        first->value = mac_text(net->macs[i - 1]);
+        first->next = list;
+        list = first;
+    }
+    return list;
+}
+
+static intList *vlan_list(const VirtIONet *net)
+{
+    intList *list = NULL;
+
+    for (unsigned vid = 8 * VLAN_BYTES; vid-- > 0;) {
+        if (net->vlans[vid / 8] >> (vid % 8) & 1) {
+            intList *first = g_new0(intList, 1);
+
+            first->value = vid;
+            first->next = list;
+            list = first;
+        }
+    }
+    return list;
+}
+
+static RxState rx_state(bool none, bool all)
+{
+    return none ? RX_STATE_NONE : all ? RX_STATE_ALL : RX_STATE_NORMAL;
+}
+
+RxFilterInfo *virtio_net_query_filter(void *opaque)
+{
+    VirtIONet *net = opaque;
+    RxFilterInfo *info = g_new0(RxFilterInfo, 1);
+    bool vlans = virtio_has(&net->dev, NET_F_CTRL_VLAN);
+
+    net->filter_told = false;
+    info->promiscuous = net->promisc;
+    info->multicast = rx_state(net->nomulti, net->allmulti);
+    info->unicast = rx_state(net->nouni, net->alluni);
+    info->broadcast_allowed = net->nobcast;
+    info->multicast_overflow = net->multi_overflow;
+    info->unicast_overflow = net->uni_overflow;
+    info->main_mac = mac_text(net->mac);
+    info->vlan_table = vlans ? vlan_list(net) : NULL;
+    info->vlan = rx_state(vlans && !info->vlan_table, !vlans);
+    info->unicast_table = mac_list(net, 0, net->mac_first_multi);
+    info->multicast_table = mac_list(net, net->mac_first_multi, net->mac_in_use);
+    return info;
 }
 
 /* ---- control commands ---- */
@@ -224,6 +298,9 @@ void virtio_net_handle_ctrl(VirtIODevice *dev, VirtQueue *vq)
         }
         if (ctrl_read(&c, &c.class, 1) && ctrl_read(&c, &c.cmd, 1)) {
             ack = ctrl_dispatch((VirtIONet *)dev, &c);
+            if (ack == CTRL_OK && c.class <= CTRL_VLAN) {
+                filter_changed((VirtIONet *)dev);
+            }
         }
         iov_write(elem->in_sg, elem->in_num, 0, &ack, 1);
         virtqueue_push(vq, elem, 1);

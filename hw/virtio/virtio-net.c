@@ -206,6 +206,8 @@ static void net_link_set(void *opaque, bool up)
     }
 }
 
+static const NetDeviceOps net_device_ops = { net_link_set, virtio_net_query_filter };
+
 static void net_reset(VirtIODevice *dev)
 {
     VirtIONet *net = (VirtIONet *)dev;
@@ -370,6 +372,6 @@ bool virtio_net_create(Board *board, Opts *opts, GError **errp)
         return false;
     }
     name = dev->id ? g_strdup(dev->id) : g_strdup_printf("virtio-net-device.%u", virtio_slot(dev)->n);
-    net_register_device(board->nets, name, net->backend, net_link_set, net);
+    net_register_device(board->nets, name, net->backend, &net_device_ops, net);
     return true;
 }

@@ -24,6 +24,7 @@ typedef struct VirtIONet {
     uint8_t mac_initial[MAC_BYTES], mac[MAC_BYTES];
     uint16_t status;
     bool link_down;
+    bool filter_told;           /* NIC_RX_FILTER_CHANGED was sent, nobody has asked since */
     bool announce;              /* arrived by migration: tell the network at the start */
     /* receive filter */
     uint8_t promisc, allmulti, alluni, nomulti, nouni, nobcast;
@@ -39,6 +40,8 @@ size_t virtio_net_header_bytes(const VirtIONet *net);
 /** True if the guest wants this packet. */
 bool virtio_net_filter(const VirtIONet *net, const uint8_t *packet, size_t len);
 void virtio_net_filter_reset(VirtIONet *net);
+/** For query-rx-filter. */
+RxFilterInfo *virtio_net_query_filter(void *opaque);
 /** Control queue. */
 void virtio_net_handle_ctrl(VirtIODevice *dev, VirtQueue *vq);
 /** The device's part of the stream (machine-virt 2.11). */

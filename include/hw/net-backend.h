@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "qapi/qapi-types.h"
 
 struct Machine;
 struct Board;
@@ -51,8 +52,18 @@ void net_backend_receive_ready(NetBackend *net);
  * A link that is down carries nothing; the guest sees it.
  */
 bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp);
-/** A device that can have its link set registers itself here (name copied). */
+/** A network card, as monitors see it. */
+typedef struct NetDeviceOps {
+    void (*set_link)(void *opaque, bool up);
+    /** What it is to receive, but for the name; monitors want to hear of the next change. */
+    RxFilterInfo *(*query_rx_filter)(void *opaque);
+} NetDeviceOps;
+
+/** A card registers itself here (name copied). */
 void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
-                         void (*set_link)(void *opaque, bool up), void *opaque);
+                         const NetDeviceOps *ops, void *opaque);
+/** Of all cards, or of the one with this name. False with errp if there is none. */
+bool net_query_rx_filters(NetBackends *nets, const char *name, RxFilterInfoList **list,
+                          GError **errp);
 
 #endif

@@ -22,6 +22,7 @@ CASES = [Case('%s, %s' % (what, pair), case(*PAIRS[pair]))
                             ('network card', driven.network),
                             ('balloon statistics', driven.balloon_statistics),
                             ('agent port', driven.agent_port),
+                            ('receive filter', driven.receive_filter),
                             ('index out of range', driven.index_out_of_range))]
 
 if __name__ == '__main__':

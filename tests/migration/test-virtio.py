@@ -67,6 +67,7 @@ CASES = [
     Case('network card', driven.network(FERRY, FERRY)),
     Case('balloon statistics', driven.balloon_statistics(FERRY, FERRY)),
     Case('agent port', driven.agent_port(FERRY, FERRY)),
+    Case('receive filter', driven.receive_filter(FERRY, FERRY)),
     Case('index out of range', driven.index_out_of_range(FERRY, FERRY)),
 ]
 

@@ -8,6 +8,7 @@ The modules, from the bottom up:
     emulators  which program to run, and what it can do (Ferry, QEMU 7.2, QEMU 10.0)
     guest      the guests, and what their console says about themselves
     process    one emulator process with its monitor and console
+    rings      a virtio driver outside the guest   driven  cases about devices in mid-work
     proxy      a wire that can be cut, stalled, slowed and bent
     channels   how two processes are connected: tcp, unix, fd, exec, file
     move       migrate, wait, compare RAM bit for bit, prove that the guest is alive and whole

@@ -10,7 +10,7 @@ import subprocess
 from .guest import Bare
 from .move import wait_loaded, wait_migration
 from .process import VM
-from .rings import APART, DATA, FLUSH, IN, WRITE, Disk, Ring
+from .rings import APART, DATA, FLUSH, IN, NEXT, WRITE, Disk, Ring
 from .tap import check, check_equal, need, wait_until
 
 SMALL_DISK = 8  # MiB
@@ -303,6 +303,33 @@ def agent_port(source, destination):
         check_equal(port_state(pair.destination), True, 'open at the destination')
         ring.set(0x70, 0)
         check_equal(port_state(pair.destination), False, 'open after a reset')
+    return run
+
+
+def receive_filter(source, destination):
+    """What the guest wants to receive goes along; monitors hear once that it has changed."""
+    def run(bench):
+        need_both(source, destination)
+        pair = Pair(bench, source, destination, [
+            '-netdev', 'socket,id=n0,udp=127.0.0.1:9,localaddr=127.0.0.1:0',
+            '-device', 'virtio-net-device,netdev=n0,id=nic'])
+        ring = Ring(pair.qtest, queue=2)
+        ring.start()
+        group = b'\x33\x33\0\0\0\1'
+        for command in (bytes([0, 0, 0]), bytes([1, 0]) + bytes(4) + b'\1\0\0\0' + group):
+            ring.qtest.write(DATA, command)
+            ring.describe(0, DATA, len(command), NEXT, 1)
+            ring.describe(1, DATA + 0x100, 1, WRITE)
+            ring.offer(0)
+            ring.kick()
+            ring.wait_used(ring.offered)
+        check_equal(events(pair.source, 'NIC_RX_FILTER_CHANGED'),
+                    [{'path': '/machine/peripheral/nic'}], 'NIC_RX_FILTER_CHANGED')
+        before = pair.source.command('query-rx-filter', name='nic')
+        check_equal(before[0]['promiscuous'], False, 'promiscuous')
+        check_equal(before[0]['multicast-table'], ['33:33:00:00:00:01'], 'groups')
+        pair.move()
+        check_equal(pair.destination.command('query-rx-filter'), before, 'filter after the move')
     return run
 
 
