@@ -73,7 +73,7 @@ static void source_add(FdIo *io, GSource **source, int fd, GIOCondition cond, GU
 {
     *source = g_unix_fd_source_new(fd, cond);
     g_source_set_callback(*source, G_SOURCE_FUNC(fn), io, NULL);
-    g_source_attach(*source, main_loop_context(io->chr->owner->machine->loop));
+    g_source_attach(*source, chardev_context(io->chr));
 }
 
 static gboolean fdio_readable(gint fd, GIOCondition cond, gpointer user_data)
@@ -151,6 +151,18 @@ size_t fdio_write(FdIo *io, const uint8_t *buf, size_t len)
     return done;
 }
 
+void fdio_update_context(FdIo *io)
+{
+    if (io && io->in_source) {
+        source_drop(&io->in_source);
+        fdio_update_input(io);
+    }
+    if (io && io->out_source) {
+        source_drop(&io->out_source);
+        source_add(io, &io->out_source, io->out, G_IO_OUT | G_IO_ERR | G_IO_HUP, fdio_writable);
+    }
+}
+
 /* ---- plain users of it ---- */
 
 static ssize_t plain_read_fd(Chardev *chr, uint8_t *buf, size_t len)
@@ -172,6 +184,11 @@ static void plain_close(Chardev *chr)
 static size_t plain_write(Chardev *chr, const uint8_t *buf, size_t len)
 {
     return fdio_write(chr->priv, buf, len);
+}
+
+static void plain_update_context(Chardev *chr)
+{
+    fdio_update_context(chr->priv);
 }
 
 static void plain_update_input(Chardev *chr)
@@ -229,6 +246,7 @@ static bool file_open(Chardev *chr, Opts *opts, GError **errp)
 
 const ChardevOps chardev_file_ops = {
     "file", file_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+    plain_update_context,
 };
 
 /* PATH.in and PATH.out if both are there, else PATH both ways. */
@@ -262,6 +280,7 @@ static bool pipe_open(Chardev *chr, Opts *opts, GError **errp)
 
 const ChardevOps chardev_pipe_ops = {
     "pipe", pipe_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+    plain_update_context,
 };
 
 static bool fd_open(Chardev *chr, Opts *opts, GError **errp)
@@ -285,6 +304,7 @@ static bool fd_open(Chardev *chr, Opts *opts, GError **errp)
 
 const ChardevOps chardev_fd_ops = {
     "fd", fd_open, plain_close, plain_write, plain_update_input, chardev_plain_filename,
+    plain_update_context,
 };
 
 /* ---- stdio ---- */
@@ -367,6 +387,12 @@ static void stdio_update_input(Chardev *chr)
     fdio_update_input(((Stdio *)chr->priv)->io);
 }
 
+static void stdio_update_context(Chardev *chr)
+{
+    fdio_update_context(((Stdio *)chr->priv)->io);
+}
+
 const ChardevOps chardev_stdio_ops = {
     "stdio", stdio_open, stdio_close, stdio_write, stdio_update_input, chardev_plain_filename,
+    stdio_update_context,
 };

@@ -17,6 +17,8 @@ typedef struct ChardevOps {
     /* The front end came, went, or can take a different amount: start or stop reading. */
     void (*update_input)(Chardev *chr);
     char *(*filename)(const Chardev *chr);
+    /* chr->context is another one: moves the sources. NULL: it lives on the main loop only. */
+    void (*update_context)(Chardev *chr);
 } ChardevOps;
 
 struct Chardev {
@@ -24,6 +26,8 @@ struct Chardev {
     char *id;
     const ChardevOps *ops;
     void *priv;                     /* the back end's */
+    GMainContext *context;          /* of its sources; NULL: the main loop's */
+    GMutex lock;                    /* what filename and yank look at while another thread runs the sources */
     const ChardevFrontend *fe;      /* NULL: nobody in front; unused in a mux */
     void *fe_opaque;
     bool connected;                 /* somebody at the far end */
@@ -46,6 +50,8 @@ extern const ChardevOps chardev_null_ops, chardev_vc_ops, chardev_ringbuf_ops, c
     chardev_socket_ops, chardev_mux_ops;
 
 /* For back ends: */
+/* Where its sources belong. */
+GMainContext *chardev_context(const Chardev *chr);
 size_t chardev_can_read(Chardev *chr);
 void chardev_input(Chardev *chr, const uint8_t *buf, size_t len);
 void chardev_set_connected(Chardev *chr, bool connected);
@@ -77,5 +83,6 @@ FdIo *fdio_new(Chardev *chr, int in, int out, const FdIoOps *ops);
 void fdio_free(FdIo *io);
 size_t fdio_write(FdIo *io, const uint8_t *buf, size_t len);
 void fdio_update_input(FdIo *io);
+void fdio_update_context(FdIo *io);
 
 #endif

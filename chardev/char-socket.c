@@ -43,6 +43,7 @@ typedef struct Socket {
     GSource *hup_source;
     bool peer_gone;             /* hung up while we could not read: the next client may take over */
     GSource *connect_source, *reconnect_timer;
+    int connect_fd;             /* while there is a connect_source */
 
     PassedFds passed;
     Telnet telnet_state;
@@ -62,7 +63,7 @@ static GSource *watch(Socket *s, int fd, GIOCondition cond, GUnixFDSourceFunc fn
     GSource *source = g_unix_fd_source_new(fd, cond);
 
     g_source_set_callback(source, G_SOURCE_FUNC(fn), s, NULL);
-    g_source_attach(source, main_loop_context(s->chr->owner->machine->loop));
+    g_source_attach(source, chardev_context(s->chr));
     return source;
 }
 
@@ -121,7 +122,9 @@ static void connection_begin(Socket *s, int fd)
     if (s->nodelay && !s->is_unix) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
+    g_mutex_lock(&s->chr->lock);
     s->fd = fd;
+    g_mutex_unlock(&s->chr->lock);
     s->peer_gone = false;
     s->telnet_state = (Telnet){ TELNET_TEXT };
     s->io = fdio_new(s->chr, fd, fd, &socket_io_ops);
@@ -135,9 +138,11 @@ static void connection_begin(Socket *s, int fd)
 static void connection_close(Socket *s)
 {
     drop(&s->hup_source);
+    g_mutex_lock(&s->chr->lock);
     fdio_free(s->io);
     s->io = NULL;
     s->fd = -1;
+    g_mutex_unlock(&s->chr->lock);
     passed_fds_clear(&s->passed);
     chardev_set_connected(s->chr, false);
 }
@@ -248,6 +253,7 @@ static gboolean reconnect_now(gpointer user_data)
     if (fd < 0) {
         reconnect_later(s);
     } else if (pending) {
+        s->connect_fd = fd;
         s->connect_source = watch(s, fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, connect_done);
     } else {
         connection_begin(s, fd);
@@ -259,7 +265,7 @@ static void reconnect_later(Socket *s)
 {
     s->reconnect_timer = g_timeout_source_new_seconds(s->reconnect_s);
     g_source_set_callback(s->reconnect_timer, reconnect_now, s, NULL);
-    g_source_attach(s->reconnect_timer, main_loop_context(s->chr->owner->machine->loop));
+    g_source_attach(s->reconnect_timer, chardev_context(s->chr));
 }
 
 /* The connection has ended (fdio's eof). */
@@ -469,6 +475,18 @@ static bool socket_start(Socket *s, Opts *opts, bool wait, GError **errp)
     return true;
 }
 
+/* Any thread: whoever reads sees the end. */
+static void socket_yank(void *opaque)
+{
+    Socket *s = opaque;
+
+    g_mutex_lock(&s->chr->lock);
+    if (s->fd >= 0) {
+        shutdown(s->fd, SHUT_RDWR);
+    }
+    g_mutex_unlock(&s->chr->lock);
+}
+
 static bool socket_open(Chardev *chr, Opts *opts, GError **errp)
 {
     Socket *s = g_new0(Socket, 1);
@@ -477,6 +495,7 @@ static bool socket_open(Chardev *chr, Opts *opts, GError **errp)
     s->chr = chr;
     s->fd = s->listen_fd = -1;
     chr->priv = s;
+    yank_add(&chr->owner->machine->yank, YANK_INSTANCE_TYPE_CHARDEV, chr->id, socket_yank, s);
     opts_get(opts, "keep-alive");
     return read_flags(s, opts, &wait, errp) && socket_start(s, opts, wait, errp);
 }
@@ -488,6 +507,7 @@ static void socket_close(Chardev *chr)
     if (!s) {
         return;
     }
+    yank_remove(&chr->owner->machine->yank, YANK_INSTANCE_TYPE_CHARDEV, s);
     if (s->connect_source) {
         drop(&s->connect_source);
     }
@@ -522,19 +542,46 @@ static void socket_update_input(Chardev *chr)
     }
 }
 
+static void socket_update_context(Chardev *chr)
+{
+    Socket *s = chr->priv;
+
+    fdio_update_context(s->io);
+    if (s->hup_source) {
+        drop(&s->hup_source);
+        s->hup_source = watch(s, s->fd, G_IO_HUP, peer_hung_up);
+    }
+    if (s->accept_source) {
+        drop(&s->accept_source);
+        accept_start(s);
+    }
+    if (s->reconnect_timer) {
+        drop(&s->reconnect_timer);
+        reconnect_later(s);
+    }
+    if (s->connect_source) {
+        drop(&s->connect_source);
+        s->connect_source = watch(s, s->connect_fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, connect_done);
+    }
+}
+
 static char *socket_filename(const Chardev *chr)
 {
     Socket *s = chr->priv;
     const char *scheme = s->is_unix ? "unix" : s->telnet ? "telnet" : "tcp";
     g_autofree char *peer = NULL;
 
-    if (s->fd >= 0 && !s->is_unix) {
+    g_mutex_lock(&s->chr->lock);
+    bool connected = s->fd >= 0;
+    if (connected && !s->is_unix) {
         peer = address_of(s->fd, s->server ? peer_name : own_name, NULL);
     }
-    return g_strdup_printf("%s%s:%s%s%s%s", s->fd < 0 ? "disconnected:" : "", scheme, s->local,
+    g_mutex_unlock(&s->chr->lock);
+    return g_strdup_printf("%s%s:%s%s%s%s", connected ? "" : "disconnected:", scheme, s->local,
                            s->server ? ",server=on" : "", peer ? " <-> " : "", peer ? peer : "");
 }
 
 const ChardevOps chardev_socket_ops = {
     "socket", socket_open, socket_close, socket_write, socket_update_input, socket_filename,
+    socket_update_context,
 };

@@ -54,6 +54,7 @@ static void chardev_free(Chardev *chr)
         close(chr->log_fd);
     }
     g_byte_array_free(chr->queue, TRUE);
+    g_mutex_clear(&chr->lock);
     g_free(chr->id);
     g_free(chr);
 }
@@ -133,6 +134,7 @@ static Chardev *chardev_create(Chardevs *chardevs, const char *id, const Chardev
     chr->ops = ops;
     chr->queue = g_byte_array_new();
     chr->log_fd = -1;
+    g_mutex_init(&chr->lock);
     return chr;
 }
 
@@ -296,7 +298,7 @@ static void opened_post(Chardev *chr)
         chr->opened_source = g_idle_source_new();
         g_source_set_priority(chr->opened_source, G_PRIORITY_DEFAULT);
         g_source_set_callback(chr->opened_source, opened_send, chr, NULL);
-        g_source_attach(chr->opened_source, main_loop_context(chr->owner->machine->loop));
+        g_source_attach(chr->opened_source, chardev_context(chr));
     }
 }
 
@@ -328,6 +330,21 @@ void chardev_detach(Chardev *chr, void *opaque)
         opened_cancel(chr);
         chr->ops->update_input(chr);
     }
+}
+
+GMainContext *chardev_context(const Chardev *chr)
+{
+    return chr->context ? chr->context : main_loop_context(chr->owner->machine->loop);
+}
+
+bool chardev_set_context(Chardev *chr, GMainContext *context)
+{
+    if (!chr->ops->update_context || chr->fe) {
+        return false;
+    }
+    chr->context = context;
+    chr->ops->update_context(chr);
+    return true;
 }
 
 void chardev_accept_input(Chardev *chr)

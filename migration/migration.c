@@ -38,6 +38,7 @@ static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatu
     Migration *m = opaque;
 
     if (!migration_status_is_running(to)) {
+        yank_remove(&m->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, m->outgoing);
         guest_job_end(&m->machine->job, &migration_job);
     }
     state_changed(m, from, to);

@@ -85,7 +85,7 @@ void hmp_resume(HMPMonitor *mon)
         return;
     }
     mon->suspended = false;
-    if (mon->base.is_open) {
+    if (session_is_open(&mon->base)) {
         monitor_puts(mon, "");  /* ends a progress line */
         line_editor_start(mon->editor);
         chardev_accept_input(mon->base.chr);
@@ -416,7 +416,7 @@ static void editor_line(void *opaque, const char *line)
 {
     HMPMonitor *mon = opaque;
     run_line(mon, line);
-    if (!mon->suspended && mon->base.is_open) {
+    if (!mon->suspended && session_is_open(&mon->base)) {
         line_editor_start(mon->editor);
     }
 }
@@ -474,6 +474,11 @@ static void hmp_focused(Session *s)
     }
 }
 
+static int hmp_take_fd(Session *s)
+{
+    return chardev_take_fd(s->chr);
+}
+
 static void hmp_event(Session *s, const char *name, struct json_object *event)
 {
     /* people read states with "info"; events would break their line */
@@ -502,5 +507,5 @@ static Session *hmp_new(Monitors *monitors, Chardev *chr, bool pretty)
 
 const SessionOps hmp_session_ops = {
     .kind = "readline", .new = hmp_new, .can_read = hmp_can_read, .read = hmp_read,
-    .opened = hmp_opened, .closed = hmp_closed, .focused = hmp_focused, .event = hmp_event, .free = hmp_free,
+    .opened = hmp_opened, .closed = hmp_closed, .focused = hmp_focused, .take_fd = hmp_take_fd, .event = hmp_event, .free = hmp_free,
 };

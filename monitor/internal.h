@@ -5,11 +5,15 @@
 
 #include "config-host.h"
 #include "monitor/dump.h"
+#include "monitor/io-thread.h"
 #include "monitor/monitor.h"
 
 typedef struct Session Session;
 
-/** What QMP and HMP implement; every member is required. Main thread, BQL. */
+/**
+ * What QMP and HMP implement; every member is required. can_read, read, opened, closed, focused:
+ * the thread of the session's chardev; the others: main thread, BQL.
+ */
 typedef struct SessionOps {
     const char *kind;                               /* "control" or "readline" */
     Session *(*new)(Monitors *monitors, Chardev *chr, bool pretty);
@@ -18,6 +22,7 @@ typedef struct SessionOps {
     void (*opened)(Session *s);                     /* a peer is there: greet */
     void (*closed)(Session *s);                     /* the peer went away: forget it */
     void (*focused)(Session *s);                    /* looked at again, behind a mux */
+    int (*take_fd)(Session *s);                     /* the fd that came with the running command, or -1 */
     void (*event)(Session *s, const char *name, struct json_object *event);
     void (*free)(Session *s);
 } SessionOps;
@@ -27,13 +32,15 @@ struct Session {
     const SessionOps *ops;
     Monitors *monitors;
     Chardev *chr;
-    bool is_open;
+    MonitorIO *io;              /* whose thread has chr; NULL: the main thread */
+    int is_open;                /* atomic; written by chr's thread */
 };
 
 struct Monitors {
     /* set once */
     struct Machine *machine;
     GThread *main_thread;
+    MonitorIO *io;
     /* main thread */
     GPtrArray *sessions;        /* Session*, owned */
     Session *current;           /* whose command runs now: getfd, add-fd */
@@ -49,7 +56,9 @@ struct QMPCapabilityList;
 /** qmp_capabilities for the session that runs it (NULL or not QMP: an error). */
 bool qmp_session_negotiate(Session *s, struct QMPCapabilityList *enable, GError **errp);
 
-/** True while so much output waits that requests are left unread: a client that does not read costs no memory. */
+/** Whether somebody is there. Any thread. */
+bool session_is_open(const Session *s);
+/** True while so much output waits that requests are left unread: a client that does not read costs no memory. chr's thread. */
 bool session_is_backed_up(Session *s);
 
 /** The fd that came with the running command; -1 with QEMU's error. */

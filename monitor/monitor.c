@@ -29,8 +29,8 @@ static void session_read(void *opaque, const uint8_t *buf, size_t len)
 
 static void session_open(Session *s)
 {
-    if (!s->is_open) {
-        s->is_open = true;
+    if (!session_is_open(s)) {
+        __atomic_store_n(&s->is_open, true, __ATOMIC_RELEASE);
         s->ops->opened(s);
     }
 }
@@ -39,7 +39,7 @@ static bool any_open(const Monitors *monitors)
 {
     for (guint i = 0; i < monitors->sessions->len; i++) {
         const Session *s = g_ptr_array_index(monitors->sessions, i);
-        if (s->is_open) {
+        if (session_is_open(s)) {
             return true;
         }
     }
@@ -50,14 +50,22 @@ static bool any_open(const Monitors *monitors)
  * As QEMU 7.2 (10.0 keeps them for ever): sets that clients passed go with the last of them while
  * the guest runs. A guest that waits may be waiting for the client that comes next.
  */
+static void drop_sets(void *opaque)
+{
+    Monitors *monitors = opaque;
+    struct Machine *machine = monitors->machine;
+
+    if (machine->fds && runstate_is_running(machine->runstate)) {
+        fdsets_drop_passed(machine->fds);
+    }
+}
+
 static void session_close(Session *s)
 {
-    struct Machine *machine = s->monitors->machine;
-
-    s->is_open = false;
+    __atomic_store_n(&s->is_open, false, __ATOMIC_RELEASE);
     s->ops->closed(s);
-    if (!any_open(s->monitors) && machine->fds && runstate_is_running(machine->runstate)) {
-        fdsets_drop_passed(machine->fds);
+    if (!any_open(s->monitors)) {
+        main_loop_post(s->monitors->machine->loop, drop_sets, s->monitors);
     }
 }
 
@@ -66,11 +74,11 @@ static void session_event(void *opaque, ChardevEvent event)
     Session *s = opaque;
     if (event == CHARDEV_OPENED) {
         session_open(s);
-    } else if (event == CHARDEV_CLOSED && s->is_open) {
+    } else if (event == CHARDEV_CLOSED && session_is_open(s)) {
         session_close(s);
     } else if (event == CHARDEV_WRITABLE) {
         chardev_accept_input(s->chr);
-    } else if (event == CHARDEV_MUX_IN && s->is_open) {
+    } else if (event == CHARDEV_MUX_IN && session_is_open(s)) {
         s->ops->focused(s);
     }
 }
@@ -90,12 +98,15 @@ static const SessionOps *const session_kinds[] = {
 bool monitor_add(Monitors *monitors, Chardev *chr, bool control, bool pretty, GError **errp)
 {
     Session *s = session_kinds[control]->new(monitors, chr, pretty);
+    if (control && chardev_set_context(chr, monitor_io_context(monitors->io))) {
+        s->io = monitors->io;
+    }
     if (!chardev_attach(chr, &session_frontend, s, errp)) {
         s->ops->free(s);
         return false;
     }
     g_ptr_array_add(monitors->sessions, s);
-    if (chardev_is_connected(chr)) {
+    if (!s->io && chardev_is_connected(chr)) {
         session_open(s);
     }
     return true;
@@ -161,7 +172,13 @@ Monitors *monitors_new(struct Machine *machine)
     monitors->sessions = g_ptr_array_new();
     g_mutex_init(&monitors->lock);
     g_queue_init(&monitors->events);
+    monitors->io = monitor_io_new();
     return monitors;
+}
+
+bool monitors_start(Monitors *monitors, GError **errp)
+{
+    return monitor_io_start(monitors->io, errp);
 }
 
 void monitors_free(Monitors *monitors)
@@ -171,6 +188,7 @@ void monitors_free(Monitors *monitors)
     }
     dump_state_free(monitors->dump);
     flush_events(monitors);
+    monitor_io_free(monitors->io);  /* from here on the chardevs are ours */
     for (guint i = 0; i < monitors->sessions->len; i++) {
         Session *s = g_ptr_array_index(monitors->sessions, i);
         chardev_detach(s->chr, s);

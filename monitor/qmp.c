@@ -1,226 +1,277 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A QMP session: greeting, negotiation, one reply per request, events. All
- * commands come from the generated table; qmp_capabilities comes back here
- * because it changes the session itself. Main thread, BQL.
+ * A QMP session: greeting, negotiation, one reply per request, events.
  *
  *   connect -> greeting -> [negotiating] --qmp_capabilities--> [command mode]
+ *
+ * Two threads work on it. The thread of its chardev (the monitor's I/O
+ * thread; the main thread behind a mux) reads, parses, and writes. It runs
+ * what was sent with exec-oob at once; all else waits in a queue for the main
+ * thread, which runs commands under the BQL, in order.
+ *
+ *   I/O thread:  bytes -> reader -> request --exec-oob--> run -> out -> chardev
+ *                                      |                         ^       ^
+ *                                   requests                     |     flush
+ *   main thread:                       +--> run one at a time ---+-------+
+ *
+ * Without the capability oob no request is read before the last one was
+ * answered; with it as long as fewer than REQUESTS_MAX wait. A lock is held
+ * to move things between the two, never while a command runs.
  */
 #include <json-c/json.h>
 #include <string.h>
 
 #include "monitor/internal.h"
 #include "monitor/json-text.h"
-#include "qapi/qapi-commands.h"
-#include "qapi/qapi-visit.h"
+#include "monitor/qmp-request.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 #include "util/trace-monitor.h"
 
+#define REQUESTS_MAX 8
+
 typedef struct QMPSession {
     Session base;
+    bool pretty;                /* set once */
+
+    /* the chardev's thread only */
     JsonReader *reader;
-    bool pretty;
-    bool negotiated;        /* qmp_capabilities was accepted */
-    bool oob;               /* the client asked for exec-oob */
+    GByteArray *unread;         /* came behind a request that has to be answered first */
+    bool suspended;             /* reading waits for answers */
+
+    /* main thread only */
+    QMPRequest *running;
+
+    GMutex lock;
+    /* protected by lock */
+    GQueue requests;            /* QMPRequest*, oldest first; not the running one */
+    bool busy;                  /* one is running or about to, its answer is not in out yet */
+    GString *out;               /* text for the chardev, in order */
+    unsigned client;            /* counts them, from 1: who has gone gets no answers */
+    unsigned negotiated;        /* the client that has sent qmp_capabilities */
+    unsigned oob;               /* the client that may send exec-oob */
+    bool connected;
 } QMPSession;
 
-/* Arguments of the request being looked at; borrowed from the request. */
-typedef struct Request {
-    const char *name;
-    struct json_object *args, *id;
-    bool has_id;
-    bool oob;
-} Request;
+/* ---- output ---- */
 
-static void send_json(QMPSession *q, struct json_object *value)
+/* Hands out to the chardev. Its thread. */
+static void flush(void *opaque)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
-    json_write(text, value, q->pretty);
-    g_string_append(text, "\r\n");
-    chardev_write_all(q->base.chr, text->str, text->len);
-}
-
-static const char *error_class(const GError *err)
-{
-    static const char *const names[] = {
-        [FERRY_ERROR_GENERIC] = "GenericError",
-        [FERRY_ERROR_COMMAND_NOT_FOUND] = "CommandNotFound",
-        [FERRY_ERROR_DEVICE_NOT_ACTIVE] = "DeviceNotActive",
-        [FERRY_ERROR_DEVICE_NOT_FOUND] = "DeviceNotFound",
-        [FERRY_ERROR_KVM_MISSING_CAP] = "KVMMissingCap",
-    };
-    bool known = err->domain == FERRY_ERROR && err->code >= 0 &&
-                 err->code < (int)G_N_ELEMENTS(names);
-    return known ? names[err->code] : names[FERRY_ERROR_GENERIC];
-}
-
-static void send_error(QMPSession *q, const Request *req, const GError *err)
-{
-    struct json_object *reply = json_object_new_object(), *e = json_object_new_object();
-    if (req && req->has_id) {
-        json_object_object_add(reply, "id", json_object_get(req->id));
+    QMPSession *q = opaque;
+    g_mutex_lock(&q->lock);
+    GString *text = q->out->len ? q->out : NULL;
+    if (text) {
+        q->out = g_string_new(NULL);
     }
-    json_object_object_add(e, "class", json_object_new_string(error_class(err)));
-    json_object_object_add(e, "desc", json_object_new_string(err->message));
-    json_object_object_add(reply, "error", e);
-    send_json(q, reply);
-    json_object_put(reply);
+    g_mutex_unlock(&q->lock);
+    if (text) {
+        chardev_write_all(q->base.chr, text->str, text->len);
+        g_string_free(text, TRUE);
+    }
 }
 
-static void send_return(QMPSession *q, const Request *req, struct json_object *ret)
+static void flush_soon(QMPSession *q)
 {
-    struct json_object *reply = json_object_new_object();
-    json_object_object_add(reply, "return", ret);
-    if (req->has_id) {
-        json_object_object_add(reply, "id", json_object_get(req->id));
-    }
-    send_json(q, reply);
-    json_object_put(reply);
-}
-
-/* ---- one request ---- */
-
-static bool check_member(const QMPSession *q, const char *key, struct json_object *val,
-                         Request *req, GError **errp)
-{
-    bool oob = q->oob && !strcmp(key, "exec-oob");
-    if (!strcmp(key, "id")) {
-        return true;    /* read before, so that every error carries it */
-    }
-    if (!strcmp(key, "execute") || oob) {
-        if (!json_object_is_type(val, json_type_string)) {
-            error_setg(errp, "QMP input member '%s' must be a string", key);
-            return false;
-        }
-        if (req->name) {
-            error_setg(errp, "QMP input member '%s' clashes with '%s'", "exec-oob", "execute");
-            return false;
-        }
-        req->name = json_object_get_string(val);
-        req->oob = oob;
-    } else if (!strcmp(key, "arguments")) {
-        if (!json_object_is_type(val, json_type_object)) {
-            error_setg(errp, "QMP input member 'arguments' must be an object");
-            return false;
-        }
-        req->args = val;
+    if (q->base.io) {
+        monitor_io_post(q->base.io, flush, q);
     } else {
-        error_setg(errp, "QMP input member '%s' is unexpected", key);
-        return false;
+        flush(q);
     }
-    return true;
 }
 
-static bool read_request(const QMPSession *q, struct json_object *value, Request *req,
-                         GError **errp)
+/* Lock held. */
+static void put_json(QMPSession *q, struct json_object *value)
 {
-    if (!json_object_is_type(value, json_type_object)) {
-        error_setg(errp, "QMP input must be a JSON object");
-        return false;
+    json_write(q->out, value, q->pretty);
+    g_string_append(q->out, "\r\n");
+}
+
+/* Takes reply, which may be NULL. Any thread. */
+static void answer(QMPSession *q, const QMPRequest *r, struct json_object *reply)
+{
+    g_mutex_lock(&q->lock);
+    if (reply && q->connected && r->client == q->client) {
+        put_json(q, reply);
     }
-    req->has_id = json_object_object_get_ex(value, "id", &req->id);
-    json_object_object_foreach(value, key, val) {
-        if (!check_member(q, key, val, req, errp)) {
-            return false;
-        }
+    g_mutex_unlock(&q->lock);
+    json_object_put(reply);
+}
+
+/* ---- requests, main thread ---- */
+
+static void resume(void *opaque);
+static void run_next(void *opaque);
+
+/* Lock held: the next in the queue gets its turn. */
+static void schedule(QMPSession *q)
+{
+    if (!q->busy && q->requests.length) {
+        q->busy = true;
+        main_loop_post(q->base.monitors->machine->loop, run_next, q);
     }
-    if (!req->name) {
-        error_setg(errp, "QMP input lacks member 'execute'");
-        return false;
+}
+
+static void run_one(QMPSession *q, QMPRequest *r)
+{
+    Monitors *monitors = q->base.monitors;
+    Session *outer = monitors->current;
+    QMPRequest *outer_request = q->running;
+    g_mutex_lock(&q->lock);
+    bool negotiated = r->client == q->negotiated;
+    g_mutex_unlock(&q->lock);
+    monitors->current = &q->base;
+    q->running = r;
+    struct json_object *reply = qmp_request_run(r, monitors->machine, negotiated);
+    q->running = outer_request;
+    monitors->current = outer;
+    answer(q, r, reply);
+}
+
+/* Main thread, BQL. One a turn, so that other sources have theirs. */
+static void run_next(void *opaque)
+{
+    QMPSession *q = opaque;
+    g_mutex_lock(&q->lock);
+    QMPRequest *r = g_queue_pop_head(&q->requests);
+    g_mutex_unlock(&q->lock);
+    if (r) {
+        run_one(q, r);
+        qmp_request_free(r);
     }
-    return true;
+    g_mutex_lock(&q->lock);
+    q->busy = false;
+    schedule(q);
+    g_mutex_unlock(&q->lock);
+    if (q->base.io) {
+        monitor_io_post(q->base.io, resume, q);
+    } else {
+        resume(q);
+    }
 }
 
 bool qmp_session_negotiate(Session *s, QMPCapabilityList *enable, GError **errp)
 {
     QMPSession *q = (QMPSession *)s;
-    if (!s || s->ops != &qmp_session_ops || q->negotiated) {
+    if (!s || s->ops != &qmp_session_ops) {
         error_set_class(errp, FERRY_ERROR_COMMAND_NOT_FOUND,
                         "Capabilities negotiation is already complete, command ignored");
         return false;
     }
-    for (; enable; enable = enable->next) {
-        q->oob |= enable->value == QMP_CAPABILITY_OOB;
+    bool oob = enable != NULL;  /* there is no other */
+    unsigned client = q->running->client;
+    g_mutex_lock(&q->lock);
+    bool again = client == q->negotiated;
+    if (!again && (!oob || s->io)) {
+        q->negotiated = client;
+        q->oob = oob ? client : 0;
     }
-    q->negotiated = true;
-    return true;
+    g_mutex_unlock(&q->lock);
+    if (again) {
+        error_set_class(errp, FERRY_ERROR_COMMAND_NOT_FOUND,
+                        "Capabilities negotiation is already complete, command ignored");
+    } else if (oob && !s->io) {
+        error_setg(errp, "This monitor shares its character device: it cannot do 'oob'");
+    }
+    return !again && (!oob || s->io);
 }
 
-static const QapiCommand *find_command(const char *name)
+static int qmp_take_fd(Session *s)
 {
-    for (const QapiCommand *c = qapi_commands; c->name; c++) {
-        if (!strcmp(c->name, name)) {
-            return c;
-        }
+    QMPRequest *r = ((QMPSession *)s)->running;
+    int fd = r ? r->fd : -1;
+    if (r) {
+        r->fd = -1;
     }
-    return NULL;
+    return fd;
 }
 
-static bool run_request(QMPSession *q, const Request *req, struct json_object **ret,
-                        bool *no_reply, GError **errp)
+/* ---- requests, the chardev's thread ---- */
+
+static void enqueue(QMPSession *q, QMPRequest *r)
 {
-    if (!q->negotiated && strcmp(req->name, "qmp_capabilities")) {
-        error_set_class(errp, FERRY_ERROR_COMMAND_NOT_FOUND,
-                        "Expecting capabilities negotiation with 'qmp_capabilities'");
-        return false;
-    }
-    const QapiCommand *cmd = find_command(req->name);
-    if (!cmd) {
-        error_set_class(errp, FERRY_ERROR_COMMAND_NOT_FOUND,
-                        "The command %s has not been found", req->name);
-        return false;
-    }
-    if (req->oob && !cmd->allow_oob) {
-        error_setg(errp, "The command %s does not support OOB", req->name);
-        return false;
-    }
-    *no_reply = cmd->no_reply;
-    return cmd->run(q->base.monitors->machine, req->args, ret, errp);
+    g_mutex_lock(&q->lock);
+    g_queue_push_tail(&q->requests, r);
+    q->suspended = q->oob != q->client || q->requests.length >= REQUESTS_MAX;
+    schedule(q);
+    g_mutex_unlock(&q->lock);
 }
 
 static void handle_message(void *opaque, struct json_object *value, const GError *parse_error)
 {
     QMPSession *q = opaque;
-    g_autoptr(GError) err = NULL;
-    struct json_object *ret = NULL;
-    Request req = { 0 };
-    bool no_reply = false;
-
-    if (parse_error) {
-        send_error(q, NULL, parse_error);
-        return;
-    }
-    if (trace_handle_qmp_command_on()) {
+    if (value && trace_handle_qmp_command_on()) {
         trace_handle_qmp_command(q, json_object_to_json_string(value));
     }
-    Session *outer = q->base.monitors->current;
-    q->base.monitors->current = &q->base;
-    bool ok = read_request(q, value, &req, &err) && run_request(q, &req, &ret, &no_reply, &err);
-    q->base.monitors->current = outer;
-    if (!ok) {
-        json_object_put(ret);
-        send_error(q, &req, err);
-    } else if (!no_reply) {
-        send_return(q, &req, ret);
+    g_mutex_lock(&q->lock);
+    bool oob = q->oob == q->client;
+    unsigned client = q->client;
+    g_mutex_unlock(&q->lock);
+    QMPRequest *r = qmp_request_new(value, parse_error, oob);
+    r->client = client;
+    if (qmp_request_takes_fd(r)) {
+        r->fd = chardev_take_fd(q->base.chr);
+    }
+    if (r->oob) {
+        answer(q, r, qmp_request_run(r, q->base.monitors->machine, true));
+        qmp_request_free(r);
+        flush(q);
     } else {
-        json_object_put(ret);
+        enqueue(q, r);
+    }
+}
+
+/* Byte by byte, as each may complete a request after which nothing may be looked at. */
+static void feed(QMPSession *q, const uint8_t *buf, size_t len)
+{
+    size_t i = 0;
+    while (i < len && !q->suspended) {
+        json_reader_feed(q->reader, buf + i++, 1);
+    }
+    g_byte_array_append(q->unread, buf + i, (guint)(len - i));
+}
+
+static void feed_unread(QMPSession *q)
+{
+    GByteArray *bytes = q->unread;
+    q->unread = g_byte_array_new();
+    feed(q, bytes->data, bytes->len);
+    g_byte_array_unref(bytes);
+}
+
+/* A request was answered: write that, and read on if that may be. */
+static void resume(void *opaque)
+{
+    QMPSession *q = opaque;
+    flush(q);
+    g_mutex_lock(&q->lock);
+    bool idle = !q->busy && !q->requests.length;
+    q->suspended = q->oob == q->client ? q->requests.length >= REQUESTS_MAX : !idle;
+    bool go_on = !q->suspended;
+    g_mutex_unlock(&q->lock);
+    if (go_on) {
+        feed_unread(q);
+        chardev_accept_input(q->base.chr);
     }
 }
 
 /* ---- the session as monitor.c sees it ---- */
 
-static struct json_object *greeting(void)
+static struct json_object *greeting(const QMPSession *q)
 {
     struct json_object *top = json_object_new_object(), *qmp = json_object_new_object();
     struct json_object *version = json_object_new_object(), *qemu = json_object_new_object();
+    struct json_object *capabilities = json_object_new_array();
     json_object_object_add(qemu, "micro", json_object_new_int(MONITOR_QEMU_MICRO));
     json_object_object_add(qemu, "minor", json_object_new_int(MONITOR_QEMU_MINOR));
     json_object_object_add(qemu, "major", json_object_new_int(MONITOR_QEMU_MAJOR));
     json_object_object_add(version, "qemu", qemu);
     json_object_object_add(version, "package", json_object_new_string(MONITOR_PACKAGE));
     json_object_object_add(qmp, "version", version);
-    json_object_object_add(qmp, "capabilities", json_object_new_array());
+    if (q->base.io) {
+        json_object_array_add(capabilities, json_object_new_string("oob"));
+    }
+    json_object_object_add(qmp, "capabilities", capabilities);
     json_object_object_add(top, "QMP", qmp);
     return top;
 }
@@ -228,43 +279,65 @@ static struct json_object *greeting(void)
 static void qmp_opened(Session *s)
 {
     QMPSession *q = (QMPSession *)s;
-    q->negotiated = q->oob = false;
+    struct json_object *hello = greeting(q);
     json_reader_reset(q->reader);
-    struct json_object *hello = greeting();
-    send_json(q, hello);
+    g_mutex_lock(&q->lock);
+    q->client++;
+    q->connected = true;
+    q->suspended = q->busy || q->requests.length;   /* what the last one left has its turn first */
+    put_json(q, hello);
+    g_mutex_unlock(&q->lock);
     json_object_put(hello);
+    flush(q);
 }
 
+/* What was received is carried out, though nobody waits for the answers any more. */
 static void qmp_closed(Session *s)
 {
     QMPSession *q = (QMPSession *)s;
-    q->negotiated = q->oob = false;
+    json_reader_feed(q->reader, q->unread->data, q->unread->len);
+    g_byte_array_set_size(q->unread, 0);
     json_reader_reset(q->reader);
+    g_mutex_lock(&q->lock);
+    q->connected = q->suspended = false;
+    g_string_truncate(q->out, 0);
+    g_mutex_unlock(&q->lock);
 }
 
 static size_t qmp_can_read(Session *s)
 {
-    return session_is_backed_up(s) ? 0 : 4096;
+    QMPSession *q = (QMPSession *)s;
+    return session_is_backed_up(s) || q->suspended ? 0 : 4096;
 }
 
 static void qmp_read(Session *s, const uint8_t *buf, size_t len)
 {
-    json_reader_feed(((QMPSession *)s)->reader, buf, len);
+    feed((QMPSession *)s, buf, len);
 }
 
 static void qmp_event(Session *s, const char *name, struct json_object *event)
 {
     QMPSession *q = (QMPSession *)s;
     (void)name;
-    if (s->is_open && q->negotiated) {
-        send_json(q, event);
+    g_mutex_lock(&q->lock);
+    bool wanted = q->connected && q->negotiated == q->client;
+    if (wanted) {
+        put_json(q, event);
+    }
+    g_mutex_unlock(&q->lock);
+    if (wanted) {
+        flush_soon(q);
     }
 }
 
 static void qmp_free(Session *s)
 {
     QMPSession *q = (QMPSession *)s;
+    g_queue_clear_full(&q->requests, (GDestroyNotify)qmp_request_free);
     json_reader_free(q->reader);
+    g_byte_array_unref(q->unread);
+    g_string_free(q->out, TRUE);
+    g_mutex_clear(&q->lock);
     g_free(q);
 }
 
@@ -279,10 +352,15 @@ static Session *qmp_new(Monitors *monitors, Chardev *chr, bool pretty)
     q->base = (Session) { .ops = &qmp_session_ops, .monitors = monitors, .chr = chr };
     q->pretty = pretty;
     q->reader = json_reader_new(handle_message, q);
+    q->unread = g_byte_array_new();
+    q->out = g_string_new(NULL);
+    g_mutex_init(&q->lock);
+    g_queue_init(&q->requests);
     return &q->base;
 }
 
 const SessionOps qmp_session_ops = {
     .kind = "control", .new = qmp_new, .can_read = qmp_can_read, .read = qmp_read,
-    .opened = qmp_opened, .closed = qmp_closed, .focused = qmp_focused, .event = qmp_event, .free = qmp_free,
+    .opened = qmp_opened, .closed = qmp_closed, .focused = qmp_focused, .take_fd = qmp_take_fd,
+    .event = qmp_event, .free = qmp_free,
 };

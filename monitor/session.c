@@ -7,6 +7,11 @@
 
 #define PENDING_MAX_BYTES (1u << 20)
 
+bool session_is_open(const Session *s)
+{
+    return __atomic_load_n(&s->is_open, __ATOMIC_ACQUIRE);
+}
+
 bool session_is_backed_up(Session *s)
 {
     return chardev_pending(s->chr) > PENDING_MAX_BYTES;
@@ -14,7 +19,7 @@ bool session_is_backed_up(Session *s)
 
 int monitors_take_fd(Monitors *monitors, GError **errp)
 {
-    int fd = monitors->current ? chardev_take_fd(monitors->current->chr) : -1;
+    int fd = monitors->current ? monitors->current->ops->take_fd(monitors->current) : -1;
     if (fd < 0) {
         error_setg(errp, "No file descriptor supplied via SCM_RIGHTS");
     }

@@ -280,6 +280,9 @@ static bool settle(Vl *vl, GError **errp)
     if (vl->daemon_fd >= 0 && !daemon_ready(vl->daemon_fd, errp)) {
         return false;
     }
+    if (!monitors_start(vl->machine.monitors, errp)) {
+        return false;
+    }
     if (vl->cl->sandbox) {
         return sandbox_enter(vl->cl->sandbox, errp);
     }

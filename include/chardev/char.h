@@ -48,6 +48,12 @@ Chardev *chardevs_get(const Chardevs *chardevs, size_t i);
 /** Connects a front end; a mux takes several, others one: error "Device '%s' is in use". fe and opaque live as long as chr or until detached. */
 bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp);
 void chardev_detach(Chardev *chr, void *opaque);
+/**
+ * Before chardev_attach: all of it happens on the thread that runs context from now on, which is
+ * the only one that may call what is declared here then, but chardev_id, chardev_filename and
+ * chardev_frontend_open. False: this back end (mux, pty, ringbuf...) stays on the main loop.
+ */
+bool chardev_set_context(Chardev *chr, GMainContext *context);
 /** After can_read grew: offers input again. */
 void chardev_accept_input(Chardev *chr);
 /** Writes what the back end takes now without blocking; the rest is the caller's (event CHARDEV_WRITABLE later). Disconnected sockets take and drop everything. */

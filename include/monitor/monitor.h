@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Monitors: QMP and HMP sessions over chardevs, the event sink, fds passed
- * in. Main thread, BQL; qmp_event_emit from any thread.
+ * in. Main thread, BQL; qmp_event_emit from any thread. QMP is read and
+ * written by a thread of its own (docs/devel/monitor.md).
  */
 #ifndef MONITOR_MONITOR_H
 #define MONITOR_MONITOR_H
@@ -16,6 +17,8 @@ struct json_object;
 typedef struct Monitors Monitors;
 
 Monitors *monitors_new(struct Machine *machine);
+/** Begins to serve QMP sessions on a thread of their own. After the process went to the background. */
+bool monitors_start(Monitors *monitors, GError **errp);
 void monitors_free(Monitors *monitors);
 /** control: QMP, else HMP with the prompt "(qemu) ". */
 bool monitor_add(Monitors *monitors, Chardev *chr, bool control, bool pretty, GError **errp);

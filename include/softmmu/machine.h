@@ -14,6 +14,7 @@
 #include "softmmu/main-loop.h"
 #include "softmmu/memory.h"
 #include "softmmu/ramblock.h"
+#include "softmmu/yank.h"
 #include "migration/vmstate.h"
 
 struct RunStateCtl;
@@ -34,6 +35,7 @@ typedef struct Machine {
     VMStateRegistry *vmstate;       /* dialect lives here */
     struct RunStateCtl *runstate;
     GuestJob job;                   /* who stops the guest for long: one at a time */
+    YankTable yank;                 /* connections that can be cut */
     CPUList *cpus;                  /* NULL: machine none without -cpu */
     struct Board *board;            /* NULL for machine none */
     struct FdSets *fds;

@@ -122,6 +122,12 @@ static void fail(Incoming *in, GError *err)
     }
 }
 
+/* For yank. */
+static void cut_channels(void *opaque)
+{
+    channel_set_shutdown_all(((Incoming *)opaque)->channels);
+}
+
 /*
  * From here on capabilities may not change: until the peer has come they may. The BQL makes it one
  * step, so that a change is either seen here or refused.
@@ -131,6 +137,9 @@ static bool begin(Incoming *in, GError **errp)
     bql_lock(in->machine->loop);
     bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
     in->caps = migration_options_caps(in->m->options);
+    if (ok) {
+        yank_add(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, NULL, cut_channels, in);
+    }
     bql_unlock(in->machine->loop);
     return ok;
 }
@@ -184,6 +193,7 @@ static gpointer incoming_thread(gpointer opaque)
     in->tid = syscall(SYS_gettid);
     g_mutex_unlock(&in->lock);
     bool ok = accept_peer(in, &err) && load_from_channel(in, &err) && finish(in, &err);
+    yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {
         let_go_of_channel(in);

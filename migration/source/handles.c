@@ -27,6 +27,12 @@ static bool take_descriptor(Outgoing *o, GError **errp)
     return true;
 }
 
+/* For the command yank: an error like any of the network's. */
+static void cut_channels(void *opaque)
+{
+    outgoing_yank(opaque);
+}
+
 bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
 {
     Outgoing *o = g_new0(Outgoing, 1);
@@ -45,6 +51,7 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
     g_mutex_init(&o->lock);
     g_cond_init(&o->wake);
     m->outgoing = o;
+    yank_add(&m->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, NULL, cut_channels, o);
     if (!take_descriptor(o, errp)) {
         o->end_us = o->start_us;
         o->error = errp && *errp ? g_error_copy(*errp) : NULL;

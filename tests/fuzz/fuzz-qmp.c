@@ -11,6 +11,13 @@
 #include "monitor/internal.h"
 #include "monitor/json-text.h"
 
+/* Requests wait for the main loop. */
+static void run_commands(Fixture *f)
+{
+    while (g_main_context_iteration(main_loop_context(f->m.loop), FALSE)) {
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void look(void *opaque, struct json_object *value, const GError *err)
@@ -49,9 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         s->is_open = true;
         s->ops->opened(s);
         s->ops->read(s, (const uint8_t *)hello, strlen(hello));
+        run_commands(&f);
         s->ops->read(s, data, size);
         s->ops->read(s, (const uint8_t *)" ", 1);
+        run_commands(&f);
         s->ops->closed(s);
+        run_commands(&f);
     }
     return 0;
 }

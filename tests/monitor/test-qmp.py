@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import select
+import socket
 import stat
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest import emulators  # noqa: E402
@@ -204,7 +206,172 @@ def migration_then_dump(bench):
     vm.command('dump-guest-memory', paging=False, protocol='file:' + bench.path('core2'))
 
 
+class Client:
+    """A client that sees every answer, in the order of coming."""
+
+    def __init__(self, path, oob):
+        wait_until(lambda: self.connect(path), 20, 'the monitor')
+        self.buffer = b''
+        self.greeting = self.next()
+        enable = {'enable': ['oob']} if oob else {}
+        self.send({'execute': 'qmp_capabilities', 'arguments': enable})
+        check_equal(self.next(), {'return': {}}, 'qmp_capabilities')
+
+    def connect(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        return self.socket.connect_ex(path) == 0
+
+    def send(self, *requests):
+        self.socket.sendall(''.join(json.dumps(r) for r in requests).encode())
+
+    def next(self, timeout=20):
+        while b'\n' not in self.buffer:
+            check(select.select([self.socket], [], [], timeout)[0], 'no answer in %g s', timeout)
+            data = self.socket.recv(65536)
+            check(data, 'the monitor closed the connection')
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b'\n', 1)
+        message = json.loads(line)
+        return self.next(timeout) if 'event' in message else message
+
+    def is_silent(self, seconds=0.3):
+        return not self.buffer and not select.select([self.socket], [], [], seconds)[0]
+
+
+class BusyMain:
+    """Keeps the main thread busy: it opens a pipe that has no reader before finish()."""
+
+    def __init__(self, bench, client):
+        self.path = bench.path('busy')
+        if not os.path.exists(self.path):
+            os.mkfifo(self.path)
+        self.fd = None
+        client.send({'execute': 'pmemsave', 'id': 'busy', 'arguments': {
+            'val': 0x80000000, 'size': 16, 'filename': self.path}})
+        time.sleep(0.2)     # if it has not begun by then, the case is easier, not wrong
+        bench.at_end(self.finish)
+
+    def finish(self):
+        if self.fd is None:
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+
+def name(n):
+    return {'execute': 'query-name', 'id': n}
+
+
+OOB = {'exec-oob': 'query-yank', 'id': 'oob'}
+
+
+def oob_while_busy(bench):
+    """Out-of-band requests are answered while a command holds the main thread, the others after
+    it, in order. When eight wait no more is read, out of band or not (QEMU 10.0)."""
+    vm = start(bench, paused=True)
+    client = Client(vm.qmp_path, True)
+    check_equal(client.greeting['QMP']['capabilities'], ['oob'], 'greeting')
+    busy = BusyMain(bench, client)
+    client.send(*map(name, range(7)), OOB, {'exec-oob': 'query-name', 'id': 'not'},
+                {'execute': 'nope', 'id': 'unknown'}, {'exec-oob': 'yank', 'id': 'late'})
+    got = client.next()
+    check_equal(got['id'], 'oob', 'first answer')
+    check({'type': 'chardev', 'id': 'compat_monitor0'} in got['return'], 'query-yank: %s', got)
+    check_equal(client.next(), {'id': 'not', 'error': {
+        'class': 'GenericError', 'desc': 'The command query-name does not support OOB'}}, 'next')
+    check(client.is_silent(), 'something was read though eight wait')
+    busy.finish()
+    answers = [client.next() for _ in range(10)]
+    in_order = [a['id'] for a in answers if a['id'] != 'late']
+    check_equal(in_order, ['busy', 0, 1, 2, 3, 4, 5, 6, 'unknown'], 'order of the answers')
+    late = next(a for a in answers if a['id'] == 'late')
+    check_equal(late['error']['desc'], "Parameter 'instances' is missing", 'the one read late')
+
+
+def in_band_while_busy(bench):
+    """Without the capability nothing is read while a request waits for its answer, but all is
+    answered, in order; exec-oob is no member then."""
+    vm = start(bench, paused=True)
+    client = Client(vm.qmp_path, False)
+    busy = BusyMain(bench, client)
+    client.send(name(1), {'exec-oob': 'query-yank', 'id': 2}, {'execute': 'query-yank', 'id': 3})
+    check(client.is_silent(), 'an answer before its turn')
+    busy.finish()
+    answers = [client.next() for _ in range(4)]
+    check_equal([a['id'] for a in answers], ['busy', 1, 2, 3], 'order of the answers')
+    check_equal(answers[2]['error']['desc'], "QMP input member 'exec-oob' is unexpected", 'error')
+    check('return' in answers[3], 'query-yank in band: %s', answers[3])
+
+
+def client_that_leaves(bench):
+    """What a client sent before it went is carried out; its answers are not the next one's."""
+    vm = start(bench, paused=True)
+    for oob in (False, True):
+        paths = [bench.path('%s%d' % (oob, n)) for n in range(12)]
+        client = Client(vm.qmp_path, oob)
+        client.send(*({'execute': 'pmemsave', 'id': path, 'arguments': {
+            'val': 0x80000000, 'size': 16, 'filename': path}} for path in paths))
+        client.socket.close()
+        wait_until(lambda: all(os.path.exists(p) for p in paths), 20, 'all to be carried out')
+        after = Client(vm.qmp_path, oob)
+        after.send(name('mine'))
+        check_equal(after.next()['id'], 'mine', 'answer of the next client')
+        after.socket.close()
+
+
+def yank_chardev(bench):
+    """A connection that hangs is cut out of band."""
+    vm = start(bench, '-chardev', 'socket,id=c,server=on,wait=off,path=' + bench.path('c'),
+               '-serial', 'chardev:c', paused=True)
+    client = Client(vm.qmp_path, True)
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(bench.path('c'))
+    wait_until(lambda: not any(c['filename'].startswith('disconnected') for c in
+                               ask(client, 'query-chardev')), 10, 'the connection')
+    busy = BusyMain(bench, client)
+    client.send({'exec-oob': 'yank', 'id': 1, 'arguments': {
+        'instances': [{'type': 'chardev', 'id': 'c'}]}})
+    check_equal(client.next(), {'return': {}, 'id': 1}, 'yank')
+    check(select.select([peer], [], [], 10)[0] and peer.recv(1) == b'', 'not cut')
+    busy.finish()
+    check_equal(client.next()['id'], 'busy', 'the command that hung')
+
+
+def ask(client, command, **arguments):
+    client.send({'execute': command, 'arguments': arguments})
+    return client.next()['return']
+
+
+def yank_migration(bench):
+    """A migration to somebody who does not read is ended; the guest goes on, and may move later."""
+    vm = start(bench)
+    client = Client(vm.qmp_path, True)
+    client.send({'exec-oob': 'yank', 'id': 1, 'arguments': {'instances': [{'type': 'migration'}]}})
+    check_equal(client.next(), {'id': 1, 'error': {
+        'class': 'DeviceNotFound', 'desc': 'Instance not found'}}, 'yank without a migration')
+    deaf = socket.socket(socket.AF_UNIX)
+    deaf.bind(bench.path('deaf'))
+    deaf.listen()
+    ask(client, 'migrate-set-parameters', **{'max-bandwidth': 1000})
+    ask(client, 'migrate', uri='unix:' + bench.path('deaf'))
+    peer = deaf.accept()[0]
+    wait_until(lambda: ask(client, 'query-migrate')['status'] == 'active', 10, 'active')
+    check({'type': 'migration'} in ask(client, 'query-yank'), 'query-yank')
+    client.send({'exec-oob': 'yank', 'id': 2, 'arguments': {'instances': [{'type': 'migration'}]}})
+    check_equal(client.next(), {'return': {}, 'id': 2}, 'yank')
+    wait_until(lambda: ask(client, 'query-migrate')['status'] == 'failed', 10, 'failed')
+    check_equal(ask(client, 'query-status')['status'], 'running', 'run state')
+    check({'type': 'migration'} not in ask(client, 'query-yank'), 'query-yank afterwards')
+    peer.close()
+    ask(client, 'migrate-set-parameters', **{'max-bandwidth': 0})
+    ask(client, 'migrate', uri='exec:cat >/dev/null')
+    wait_until(lambda: ask(client, 'query-migrate')['status'] == 'completed', 30, 'completed')
+
+
 CASES = [
+    Case('out of band while a command runs', oob_while_busy),
+    Case('in band while a command runs', in_band_while_busy),
+    Case('a client that leaves at once', client_that_leaves),
+    Case('yank a socket chardev', yank_chardev),
+    Case('yank a migration', yank_migration),
     Case('dump, then migrate, dump, cont', dump_then_others),
     Case('stop while a dump is written', stop_while_dumping),
     Case('dump of a paused guest', paused_guest_dumped),
