@@ -76,6 +76,33 @@ bool qmp_system_powerdown(struct Machine *machine, GError **errp)
     return true;
 }
 
+bool qmp_system_wakeup(struct Machine *machine, GError **errp)
+{
+    (void)machine;
+    error_setg(errp, "wake-up from suspend is not supported by this guest");
+    return false;
+}
+
+bool qmp_set_action(struct Machine *machine, bool has_reboot, RebootAction reboot,
+                    bool has_shutdown, ShutdownAction shutdown, bool has_panic, PanicAction panic,
+                    bool has_watchdog, WatchdogAction watchdog, GError **errp)
+{
+    struct MachineConfig *config = machine->config;
+    (void)errp;
+    (void)has_panic;    /* nothing here reports panics, and no watchdog runs out */
+    (void)panic;
+    (void)has_watchdog;
+    (void)watchdog;
+    if (has_reboot) {
+        config->no_reboot = reboot == REBOOT_ACTION_SHUTDOWN;
+    }
+    if (has_shutdown) {
+        config->no_shutdown = shutdown == SHUTDOWN_ACTION_PAUSE;
+    }
+    runstate_set_actions(machine->runstate, config->no_reboot, config->no_shutdown);
+    return true;
+}
+
 bool qmp_inject_nmi(struct Machine *machine, GError **errp)
 {
     (void)machine;

@@ -73,6 +73,66 @@ bool qmp_qom_set(struct Machine *machine, const char *path, const char *property
     return false;
 }
 
+static bool slot_is_free(struct Machine *machine, const char *bus)
+{
+    size_t n = machine->board ? board_device_count(machine->board) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const BoardDevice *d = board_device(machine->board, i);
+        if (d->bus && !strcmp(d->bus, bus)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Where a virtio device without bus= would go: the highest slot that is free. */
+static char *free_slot(struct Machine *machine)
+{
+    for (int slot = 7; slot >= 0; slot--) {
+        char *bus = g_strdup_printf("virtio-mmio-bus.%d", slot);
+        if (slot_is_free(machine, bus)) {
+            return bus;
+        }
+        g_free(bus);
+    }
+    return NULL;
+}
+
+static const char *string_argument(struct json_object *args, const char *name)
+{
+    struct json_object *value = NULL;
+    json_object_object_get_ex(args, name, &value);
+    return value && json_object_is_type(value, json_type_string) ? json_object_get_string(value)
+                                                                 : NULL;
+}
+
+bool qmp_device_add(struct Machine *machine, struct json_object *args, struct json_object **ret,
+                    GError **errp)
+{
+    const char *driver = string_argument(args, "driver"), *bus = string_argument(args, "bus");
+    const DeviceTypeInfo *type = device_types();
+    g_autofree char *slot = NULL;
+    (void)ret;
+    if (!driver) {
+        error_setg(errp, "Parameter 'driver' is missing");
+        return false;
+    }
+    while (type->name && strcmp(type->name, driver)) {
+        type++;
+    }
+    if (!type->name) {
+        error_setg(errp, "'%s' is not a valid device model name", driver);
+    } else if (!type->bus || !strcmp(type->bus, "System")) {
+        error_setg(errp, "Parameter 'driver' expects a pluggable device type");
+    } else if (!bus && !strcmp(type->bus, "virtio-bus") && !(slot = free_slot(machine))) {
+        error_setg(errp, "No 'virtio-bus' bus found for device '%s'", driver);
+    } else {
+        error_setg(errp, "Bus '%s' does not support hotplugging",
+                   bus ? bus : slot ? slot : type->bus);
+    }
+    return false;
+}
+
 bool qmp_device_del(struct Machine *machine, const char *id, GError **errp)
 {
     size_t n = machine->board ? board_device_count(machine->board) : 0;

@@ -366,7 +366,37 @@ def yank_migration(bench):
     wait_until(lambda: ask(client, 'query-migrate')['status'] == 'completed', 30, 'completed')
 
 
+def devices_cannot_come_or_go(bench):
+    """The words are QEMU's: of the bus where a device would go, or is."""
+    vm = start(bench, '-device', 'virtio-balloon-device,id=b', '-device', 'virtio-rng-device',
+               paused=True)
+    for name, arguments, words in (
+            ('device_add', {'driver': 'virtio-net-device'},
+             "Bus 'virtio-mmio-bus.5' does not support hotplugging"),
+            ('device_add', {'driver': 'virtio-rng-device', 'bus': 'virtio-mmio-bus.0', 'id': 'x'},
+             "Bus 'virtio-mmio-bus.0' does not support hotplugging"),
+            ('device_add', {'driver': 'riscv.sifive.plic'},
+             "Parameter 'driver' expects a pluggable device type"),
+            ('device_del', {'id': 'b'}, "Bus 'virtio-mmio-bus.7' does not support hotplugging")):
+        refused(vm, words, name, **arguments)
+
+
+def actions_change(bench):
+    """set-action: a guest that is switched off ends the process, or not."""
+    for action in ('pause', 'poweroff'):
+        vm = VM(bench, action, EMULATOR, qtest=True,
+                extra=['-M', 'virt', '-bios', 'none', '-m', '16M'])
+        vm.command('set-action', shutdown=action)
+        vm.connect_qtest().command('writel 0x100000 0x5555')    # the test finisher: pass
+        if action == 'pause':
+            wait_until(lambda: vm.status() == 'shutdown', 20, 'the guest to be switched off')
+        else:
+            check_equal(vm.wait_exit(), 0, 'exit status')
+
+
 CASES = [
+    Case('devices cannot come or go', devices_cannot_come_or_go),
+    Case('set-action', actions_change),
     Case('out of band while a command runs', oob_while_busy),
     Case('in band while a command runs', in_band_while_busy),
     Case('a client that leaves at once', client_that_leaves),
