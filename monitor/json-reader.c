@@ -343,9 +343,6 @@ static void finish_message(JsonReader *r)
     bool ok = parse_value(&p, &value);
     drop_message(r);
     r->emit(r->opaque, ok ? value : NULL, ok ? NULL : err);
-    if (ok) {
-        json_object_put(value);
-    }
 }
 
 static void end_token(JsonReader *r, TokenKind kind)

@@ -20,7 +20,9 @@ typedef struct JsonReader JsonReader;
 
 /**
  * One message is complete (value may be NULL: the JSON null) or the text is
- * broken (err set: message "JSON parse error, ..."). Neither is given away.
+ * broken (err set: message "JSON parse error, ..."). The value is given away:
+ * json-c counts its users without a lock, so a reader that let go of it later
+ * would do so beside the thread it was handed to. The error is not.
  */
 typedef void JsonEmit(void *opaque, struct json_object *value, const GError *err);
 

@@ -92,7 +92,7 @@ QMPRequest *qmp_request_new(struct json_object *value, const GError *parse_error
 {
     QMPRequest *r = g_new0(QMPRequest, 1);
     r->fd = -1;
-    r->value = json_object_get(value);
+    r->value = value;
     if (parse_error) {
         r->error = g_error_copy(parse_error);
     } else if (read_message(r, oob, &r->error)) {

@@ -24,7 +24,7 @@ typedef struct QMPRequest {
 } QMPRequest;
 
 /**
- * What a message asks for; parse_error is what the reader said, then value is NULL. oob: the session
+ * What a message asks for; takes value; parse_error is what the reader said, then value is NULL. oob: the session
  * takes exec-oob. Never NULL: what is wrong is in its error. Any thread.
  */
 QMPRequest *qmp_request_new(struct json_object *value, const GError *parse_error, bool oob);

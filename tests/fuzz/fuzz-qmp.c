@@ -28,13 +28,12 @@ static void look(void *opaque, struct json_object *value, const GError *err)
     };
     struct json_object *name;
     bool *refuse = opaque;
-    if (err || !json_object_is_type(value, json_type_object) ||
-        !json_object_object_get_ex(value, "execute", &name)) {
-        return;
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(outside); i++) {
+    bool named = !err && json_object_is_type(value, json_type_object) &&
+                 json_object_object_get_ex(value, "execute", &name);
+    for (size_t i = 0; named && i < G_N_ELEMENTS(outside); i++) {
         *refuse |= !strcmp(json_object_get_string(name), outside[i]);
     }
+    json_object_put(value);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

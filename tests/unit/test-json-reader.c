@@ -120,6 +120,7 @@ static void collect(void *opaque, struct json_object *value, const GError *err)
     } else {
         json_write(out, value, false);
     }
+    json_object_put(value);
 }
 
 static void check(const char *input, const char *want, size_t step)
