@@ -8,6 +8,8 @@ The same guest, on the same CPU, over the loopback:
     idle-rp   the same with a return path: the source waits for the destination's word
     loaded    the load generator at a fixed rate, XBZRLE, 64 MiB cache, 32 MiB/s, 300 ms
     beat      a bare guest of 64 MiB that prints a line each millisecond: its own view
+    disk      Linux, 256 MiB, two harts, which writes its disk without an end, conv=fsync on
+              cache=none: requests are in flight when it is stopped
     save      a stopped guest of 512 MiB, 400 of them random bytes, to a new file
 
 The two programs take turns (A B, B A, A B ...), each with its guest moving on from process to process;
@@ -80,12 +82,13 @@ class RandomBytes(Bare):
 class Case:
     """What is moved, and how."""
 
-    def __init__(self, guest, caps=None, params=None, beat=False, save=False):
+    def __init__(self, guest, caps=None, params=None, beat=False, save=False, disk=False):
         self.guest = guest
         self.caps = caps or {}
         self.params = params or {}
         self.beat = beat
         self.save = save
+        self.disk = disk
 
 
 def cases(options):
@@ -100,6 +103,8 @@ def cases(options):
                         'xbzrle-cache-size': 64 * MIB}),
         'beat': Case(Bare('idle', memory=64, tick=1, print=1), params={'max-bandwidth': 0},
                      beat=True),
+        'disk': Case(Linux('loadgen', memory=256, harts=2, size='4K', rate=10, shell=True),
+                     params={'max-bandwidth': 0}, disk=True),
         'save': Case(RandomBytes(), params={'max-bandwidth': 0}, save=True),
     }
 
@@ -237,6 +242,11 @@ class Beats:
 
 # ---- moving ----
 
+DISK_BYTES = 64 * MIB
+DISK_LOAD = ('while :; do dd if=/dev/urandom of=/dev/vda bs=64k count=100 conv=fsync,notrunc '
+             '2>/dev/null; done &\n')
+
+
 class Mover:
     """One program's guest, moving from process to process."""
 
@@ -247,20 +257,31 @@ class Mover:
         self.beats = Beats(bench) if case.beat else None
         self.number = 0
         self.results = []
+        self.extra = self._disk() if case.disk else ()
         self.vm = self._start(paused=False)
+
+    def _disk(self):
+        path = self.bench.path('disk-' + self.emulator.name)
+        with open(path, 'wb') as f:
+            f.truncate(DISK_BYTES)
+        return ['-drive', 'file=%s,format=raw,if=none,id=d0,cache=none,file.locking=off' % path,
+                '-device', 'virtio-blk-device,drive=d0']
 
     def _start(self, **how):
         name = '%s-%d' % (self.emulator.name.replace('.', ''), self.number)
         self.number += 1
         if self.beats:
             self.beats.listen(name)
-        return VM(self.bench, name, self.emulator, self.case.guest, **how)
+        return VM(self.bench, name, self.emulator, self.case.guest, extra=self.extra, **how)
 
     def wait_booted(self):
         if self.beats:
             wait_until(lambda: len(self.beats.times[self.vm.name]) > 20, BOOT, 'the guest')
         else:
             self.vm.console.wait_for('loadgen: gen=', BOOT)
+        if self.case.disk:
+            self.vm.console.wait_for('guest# ', BOOT)
+            self.vm.console.type(DISK_LOAD)
 
     def rest(self):
         self.vm.command('stop')
@@ -358,7 +379,7 @@ def main():
     parser.add_argument('--fill', type=int, default=400, help='MiB that hold something')
     parser.add_argument('--rate', type=int, default=50000, help='increments per second, loaded')
     parser.add_argument('--runs', type=int, default=5, help='moves of each program and case')
-    parser.add_argument('--cases', default='idle,idle-rp,loaded,beat,save')
+    parser.add_argument('--cases', default='idle,idle-rp,loaded,beat,disk,save')
     parser.add_argument('--only', choices=['ferry', 'qemu-10.0', 'qemu-7.2'])
     parser.add_argument('--peer', choices=['qemu-10.0', 'qemu-7.2'], default='qemu-10.0')
     options = parser.parse_args()
