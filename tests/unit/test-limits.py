@@ -60,7 +60,8 @@ class Guest:
             time.sleep(0.01)
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(TIMEOUT)
-        sock.connect(path)
+        while sock.connect_ex(path):    # the path is there a moment before anybody listens at it
+            time.sleep(0.01)
         self.stream = sock.makefile('rw')
         self.stream.readline()
         self('qmp_capabilities')

@@ -114,7 +114,8 @@ def qmp_session(path):
     """Greeting, capabilities; returns a function that executes a command."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(TIMEOUT)
-    sock.connect(path)
+    # The path is there a moment before anybody listens at it.
+    wait_for(lambda: sock.connect_ex(path) == 0, 'somebody to listen')
     stream = sock.makefile('rw')
     expect('"QMP"' in stream.readline(), 'no greeting')
 
