@@ -9,7 +9,7 @@
 
 struct MonitorIO {
     GMainContext *context;
-    GMainLoop *loop;
+    bool ended;         /* its own thread only */
     GThread *thread;    /* NULL: not started */
 };
 
@@ -23,7 +23,6 @@ MonitorIO *monitor_io_new(void)
     MonitorIO *io = g_new0(MonitorIO, 1);
 
     io->context = g_main_context_new();
-    io->loop = g_main_loop_new(io->context, FALSE);
     return io;
 }
 
@@ -60,9 +59,9 @@ static gpointer io_thread(gpointer opaque)
 {
     MonitorIO *io = opaque;
 
-    g_main_context_push_thread_default(io->context);
-    g_main_loop_run(io->loop);
-    g_main_context_pop_thread_default(io->context);
+    while (!io->ended) {
+        g_main_context_iteration(io->context, TRUE);
+    }
     return NULL;
 }
 
@@ -72,9 +71,9 @@ bool monitor_io_start(MonitorIO *io, GError **errp)
     return io->thread != NULL;
 }
 
-static void quit_loop(void *opaque)
+static void end_thread(void *opaque)
 {
-    g_main_loop_quit(opaque);
+    ((MonitorIO *)opaque)->ended = true;
 }
 
 void monitor_io_free(MonitorIO *io)
@@ -83,10 +82,9 @@ void monitor_io_free(MonitorIO *io)
         return;
     }
     if (io->thread) {
-        monitor_io_post(io, quit_loop, io->loop);
+        monitor_io_post(io, end_thread, io);
         g_thread_join(io->thread);
     }
-    g_main_loop_unref(io->loop);
     g_main_context_unref(io->context);
     g_free(io);
 }
