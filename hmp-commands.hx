@@ -199,7 +199,8 @@ EDOC
 SDOC
 Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:COMMAND` or
 `file:PATH[,offset=N]`. Without `-d` the monitor shows a progress line until the migration has
-ended. `-x` switches the capability `xbzrle` on first. `-b`, `-i` and `-r` are refused: disks are
+ended; Ctrl-C or Esc cancels it then, and what else is typed is read afterwards. If the numbers say
+that it will not end, a line says so, with what would help. `-x` switches the capability `xbzrle` on first. `-b`, `-i` and `-r` are refused: disks are
 not copied, and there is no postcopy to resume yet.
 EDOC
 

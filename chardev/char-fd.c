@@ -313,6 +313,8 @@ typedef struct Stdio {
     FdIo *io;
     bool is_tty;
     struct termios saved;
+    bool may_signal;        /* signal= */
+    bool signals;           /* now */
 } Stdio;
 
 static ssize_t stdio_read(Chardev *chr, uint8_t *buf, size_t len)
@@ -356,6 +358,7 @@ static bool stdio_open(Chardev *chr, Opts *opts, GError **errp)
     if (s->is_tty) {
         tty_raw(&s->saved, signals);
     }
+    s->may_signal = s->signals = signals;
     /* Copies, so that closing the chardev leaves 0 and 1 valid for whoever writes there last. */
     s->io = fdio_new(chr, fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3),
                      fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), &stdio_io_ops);
@@ -396,3 +399,32 @@ const ChardevOps chardev_stdio_ops = {
     "stdio", stdio_open, stdio_close, stdio_write, stdio_update_input, chardev_plain_filename,
     stdio_update_context,
 };
+
+static Stdio *terminal_of(Chardev *chr)
+{
+    Stdio *s = chr->ops == &chardev_stdio_ops ? chr->priv : NULL;
+
+    return s && s->is_tty ? s : NULL;
+}
+
+void chardev_set_signals(Chardev *chr, bool on)
+{
+    Stdio *s = terminal_of(chr);
+
+    if (s && s->signals != (on && s->may_signal)) {
+        s->signals = on && s->may_signal;
+        tty_raw(&s->saved, s->signals);
+    }
+}
+
+void chardevs_continued(Chardevs *chardevs)
+{
+    for (size_t i = 0; i < chardevs_count(chardevs); i++) {
+        Stdio *s = terminal_of(chardevs_get(chardevs, i));
+
+        /* Continued in the background: the terminal is somebody else's until the next SIGCONT. */
+        if (s && tcgetpgrp(STDIN_FILENO) == getpgrp()) {
+            tty_raw(&s->saved, s->signals);
+        }
+    }
+}

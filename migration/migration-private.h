@@ -47,6 +47,7 @@ struct Migration {
     MigrationOptions *options;
     /* main thread, BQL */
     Outgoing *outgoing;         /* running or last; NULL before the first */
+    unsigned outgoing_number;   /* which one it is: 1 for the first */
     Incoming *incoming;         /* running or last; NULL unless -incoming */
     bool incoming_deferred;     /* -incoming defer, and no migrate-incoming yet */
     bool incoming_machine;      /* started with -incoming */

@@ -187,6 +187,7 @@ bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
         channel_address_free(addr);
         return false;
     }
+    m->outgoing_number++;
     if (!outgoing_start(m, addr, &err)) {
         g_propagate_error(errp, g_steal_pointer(&err));
         return false;

@@ -97,6 +97,9 @@ struct HMPMonitor {
     HMPFormat format;
     int cpu_index;          /* "cpu N"; -1: the first */
     bool suspended;
+    GByteArray *held;       /* typed meanwhile; read when it is over */
+    bool interrupted;       /* Ctrl-C was typed meanwhile */
+    int64_t escape_us;      /* when the last byte typed was Esc; else 0 */
     bool progress_open;     /* a progress line without its end */
 };
 

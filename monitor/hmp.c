@@ -27,6 +27,13 @@ struct Machine *hmp_machine(const HMPMonitor *mon)
     return mon->base.monitors->machine;
 }
 
+#define HELD_MAX 4096           /* bytes typed ahead while a command runs */
+#define ESCAPE_US 100000        /* Esc with nothing behind it for so long is the key itself */
+#define KEY_CTRL_C 0x03
+#define KEY_ESCAPE 0x1b
+
+static void hmp_read(Session *s, const uint8_t *buf, size_t len);
+
 static void raw_output(HMPMonitor *mon, const char *text, size_t len)
 {
     if (mon->capture) {
@@ -40,7 +47,7 @@ void monitor_puts(HMPMonitor *mon, const char *text)
 {
     if (mon->progress_open) {
         mon->progress_open = false;
-        raw_output(mon, "\r\n", 2);
+        raw_output(mon, "\r\033[K", 4);
     }
     while (*text) {
         size_t len = strcspn(text, "\n");
@@ -76,7 +83,19 @@ bool hmp_suspend(HMPMonitor *mon)
         return false;
     }
     mon->suspended = true;
+    mon->interrupted = false;
+    mon->escape_us = 0;
+    chardev_set_signals(mon->base.chr, false);  /* Ctrl-C is for the command, not for the process */
     return true;
+}
+
+/* What was typed while a command ran; it may begin with another such command. */
+static void read_held(HMPMonitor *mon)
+{
+    g_autoptr(GByteArray) held = mon->held;
+
+    mon->held = g_byte_array_new();
+    hmp_read(&mon->base, held->data, held->len);
 }
 
 void hmp_resume(HMPMonitor *mon)
@@ -85,11 +104,27 @@ void hmp_resume(HMPMonitor *mon)
         return;
     }
     mon->suspended = false;
+    chardev_set_signals(mon->base.chr, true);
     if (session_is_open(&mon->base)) {
         monitor_puts(mon, "");  /* ends a progress line */
         line_editor_start(mon->editor);
+        read_held(mon);
         chardev_accept_input(mon->base.chr);
     }
+}
+
+bool hmp_interrupted(HMPMonitor *mon)
+{
+    /* a lone Esc: the keys that send more after it do so at once */
+    bool escape = mon->escape_us && g_get_monotonic_time() - mon->escape_us > ESCAPE_US;
+    bool yes = mon->interrupted || escape;
+
+    if (escape) {
+        g_byte_array_set_size(mon->held, mon->held->len - 1);
+        mon->escape_us = 0;
+    }
+    mon->interrupted = false;
+    return yes;
 }
 
 void hmp_progress(HMPMonitor *mon, const char *text)
@@ -437,15 +472,30 @@ static const LineEditorOps editor_ops = {
 
 static size_t hmp_can_read(Session *s)
 {
-    /* one byte at a time: what follows a command that suspends stays with the chardev */
-    return ((HMPMonitor *)s)->suspended || session_is_backed_up(s) ? 0 : 1;
+    /* one byte at a time: what follows a command that suspends is held back */
+    HMPMonitor *mon = (HMPMonitor *)s;
+    return (mon->suspended && mon->held->len >= HELD_MAX) || session_is_backed_up(s) ? 0 : 1;
+}
+
+static void hold(HMPMonitor *mon, uint8_t c)
+{
+    if (c == KEY_CTRL_C) {
+        mon->interrupted = true;
+        return;
+    }
+    mon->escape_us = c == KEY_ESCAPE ? g_get_monotonic_time() : 0;
+    g_byte_array_append(mon->held, &c, 1);
 }
 
 static void hmp_read(Session *s, const uint8_t *buf, size_t len)
 {
     HMPMonitor *mon = (HMPMonitor *)s;
     for (size_t i = 0; i < len; i++) {
-        line_editor_byte(mon->editor, buf[i]);
+        if (mon->suspended) {
+            hold(mon, buf[i]);
+        } else {
+            line_editor_byte(mon->editor, buf[i]);
+        }
     }
 }
 
@@ -461,6 +511,8 @@ static void hmp_closed(Session *s)
 {
     HMPMonitor *mon = (HMPMonitor *)s;
     mon->progress_open = false;
+    g_byte_array_set_size(mon->held, 0);
+    mon->escape_us = 0;
     line_editor_reset(mon->editor);
 }
 
@@ -491,6 +543,7 @@ static void hmp_free(Session *s)
 {
     HMPMonitor *mon = (HMPMonitor *)s;
     line_editor_free(mon->editor);
+    g_byte_array_unref(mon->held);
     g_free(mon);
 }
 
@@ -501,6 +554,7 @@ static Session *hmp_new(Monitors *monitors, Chardev *chr, bool pretty)
     mon->base = (Session) { .ops = &hmp_session_ops, .monitors = monitors, .chr = chr };
     mon->format = (HMPFormat) { 'x', 4 };
     mon->cpu_index = -1;
+    mon->held = g_byte_array_new();
     mon->editor = line_editor_new(&editor_ops, mon, "(qemu) ");
     return &mon->base;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SIGINT, SIGHUP and SIGTERM. Called by vl. The first is a request to shut
+ * SIGINT, SIGHUP, SIGTERM and SIGCONT. Called by vl. The first is a request to shut
  * down; a second one ends the process within a second, also where the main
  * thread hangs. A signal while everything is being taken down anyway (quit
  * and then SIGTERM) changes nothing as long as that does not take for ever.
@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
+#include "chardev/char.h"
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 #include "util/error.h"
@@ -43,6 +44,7 @@ static void signal_set(sigset_t *set)
     sigaddset(set, SIGINT);
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGTERM);
+    sigaddset(set, SIGCONT);
 }
 
 /* The process ends here and now, by this signal; what is seen outside is put back. */
@@ -115,6 +117,25 @@ static void take_signal(Signals *s, const struct signalfd_siginfo *info)
     }
 }
 
+static void continued(void *opaque)
+{
+    struct Machine *machine = opaque;
+
+    if (machine->chardevs) {
+        chardevs_continued(machine->chardevs);
+    }
+}
+
+/* Ctrl-Z and fg: the shell has had the terminal. */
+static void take_continue(Signals *s)
+{
+    g_mutex_lock(&s->lock);
+    if (s->phase == RUNNING) {
+        main_loop_post(s->machine->loop, continued, s->machine);
+    }
+    g_mutex_unlock(&s->lock);
+}
+
 /* Milliseconds until the deadline, for poll(); -1: there is none. */
 static int wait_ms(const Signals *s)
 {
@@ -130,7 +151,7 @@ static int wait_ms(const Signals *s)
 static void *signals_loop(void *opaque)
 {
     Signals *s = opaque;
-    struct signalfd_siginfo info = { .ssi_signo = SIGTERM };
+    struct signalfd_siginfo info, last = { .ssi_signo = SIGTERM };
     struct pollfd p[2] = {
         { .fd = s->signal_fd, .events = POLLIN },
         { .fd = s->end_fd, .events = POLLIN },
@@ -142,9 +163,15 @@ static void *signals_loop(void *opaque)
             return NULL;
         }
         if (wait_ms(s) == 0) {
-            end_by_signal(s, info.ssi_signo);
+            end_by_signal(s, last.ssi_signo);
         }
-        if (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        if (read(s->signal_fd, &info, sizeof(info)) != sizeof(info)) {
+            continue;
+        }
+        if (info.ssi_signo == SIGCONT) {
+            take_continue(s);
+        } else {
+            last = info;
             take_signal(s, &info);
         }
     }

@@ -77,6 +77,13 @@ void chardev_set_frontend_open(Chardev *chr, bool open);
 bool chardev_is_connected(const Chardev *chr);
 /** True for stdio on a terminal: progress is one line that is drawn again and again. */
 bool chardev_is_tty(const Chardev *chr);
+/**
+ * Whether Ctrl-C, Ctrl-\ and Ctrl-Z of a terminal behind stdio are signals (if signal= allows it) or
+ * bytes like any other. Nothing for other back ends.
+ */
+void chardev_set_signals(Chardev *chr, bool on);
+/** The process was stopped and goes on (fg): the terminal behind stdio is as we had it again. Main thread. */
+void chardevs_continued(Chardevs *chardevs);
 /** Width of the terminal behind stdio or a pty; else, and if it does not say, 0. */
 unsigned chardev_columns(const Chardev *chr);
 

@@ -35,8 +35,13 @@ void monitor_printf(HMPMonitor *mon, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void monitor_puts(HMPMonitor *mon, const char *text);
 /** "Error: <desc>\n" and frees err; no-op if err is NULL. */
 void hmp_handle_error(HMPMonitor *mon, GError *err);
-/** A long command (migrate without -d): input is held back until hmp_resume. False if this monitor cannot suspend (human-monitor-command). */
+/**
+ * A long command (migrate without -d): input is held back until hmp_resume, and Ctrl-C is a key.
+ * False if this monitor cannot suspend (human-monitor-command).
+ */
 bool hmp_suspend(HMPMonitor *mon);
+/** Whether Ctrl-C or Esc was typed since hmp_suspend or the last call: the command is to end. Main thread. */
+bool hmp_interrupted(HMPMonitor *mon);
 void hmp_resume(HMPMonitor *mon);
 /** Rewrites the current line (live progress): CR + text + erase to end of line; on a non-terminal one line per call. */
 void hmp_progress(HMPMonitor *mon, const char *text);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "migration/commands/stats.h"
 #include "migration/migration-private.h"
+#include "migration/source/outlook.h"
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/monitor.h"
@@ -30,6 +31,10 @@ static Migration *migration_of(HMPMonitor *mon)
 typedef struct Foreground {
     HMPMonitor *mon;
     Migration *m;
+    unsigned number;            /* of the migration that was started here */
+    double mbps;                /* smoothed: a window of 100 ms jumps about */
+    PolicyVerdict verdict;      /* the last one that was told */
+    bool to_file;
 } Foreground;
 
 static void foreground_end(Foreground *f, const OutgoingView *v)
@@ -38,7 +43,7 @@ static void foreground_end(Foreground *f, const OutgoingView *v)
         monitor_printf(f->mon, "Error: %s\n", v->error ? v->error : "migration failed");
     } else if (v->status == MIGRATION_STATUS_CANCELLED) {
         monitor_puts(f->mon, "migration cancelled\n");
-    } else if (v->accepted_unknown) {
+    } else if (v->accepted_unknown && !f->to_file) {
         monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %" PRId64
                        " ms (return-path is off: whether the destination accepted it is not "
                        "known here)\n", v->total_ms, v->downtime_ms);
@@ -50,21 +55,49 @@ static void foreground_end(Foreground *f, const OutgoingView *v)
     g_free(f);
 }
 
+/* A verdict that is new stands on a line of its own, with what would help. */
+static void tell_verdict(Foreground *f, const OutgoingView *v)
+{
+    MigrationParameters p = migration_options_params(f->m->options);
+    PolicyOutlook o;
+
+    if (!outgoing_outlook(v, &p, &o) || policy_verdict(&o) == f->verdict) {
+        return;
+    }
+    f->verdict = policy_verdict(&o);
+    if (f->verdict == POLICY_WILL_NOT_FINISH) {
+        g_autofree char *text = policy_outlook(&o);
+        monitor_printf(f->mon, "%s\n", text);
+    }
+}
+
+static void show_progress(Foreground *f, OutgoingView *v)
+{
+    f->mbps = f->mbps > 0 ? f->mbps * 0.8 + v->mbps * 0.2 : v->mbps;
+    v->mbps = f->mbps;
+    tell_verdict(f, v);
+    g_autofree char *text = migration_progress_text(v, f->verdict);
+    hmp_progress(f->mon, text);
+}
+
 static gboolean foreground_tick(gpointer opaque)
 {
     Foreground *f = opaque;
     OutgoingView v;
 
-    if (!f->m->outgoing) {
+    if (!f->m->outgoing || f->m->outgoing_number != f->number) {
+        monitor_puts(f->mon, "migration ended; another one was begun since (\"info migrate\")\n");
         hmp_resume(f->mon);
         g_free(f);
         return G_SOURCE_REMOVE;
     }
+    if (hmp_interrupted(f->mon)) {
+        migration_cancel(f->m);
+    }
     outgoing_view(f->m->outgoing, &v);
     bool running = migration_status_is_running(v.status);
     if (running) {
-        g_autofree char *text = migration_progress_text(&v);
-        hmp_progress(f->mon, text);
+        show_progress(f, &v);
     } else {
         foreground_end(f, &v);
     }
@@ -72,14 +105,16 @@ static gboolean foreground_tick(gpointer opaque)
     return running ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
-static void wait_in_foreground(HMPMonitor *mon)
+static void wait_in_foreground(HMPMonitor *mon, const char *uri)
 {
     if (!hmp_suspend(mon)) {
         monitor_puts(mon, "terminal does not allow synchronous migration, continuing detached\n");
         return;
     }
     Foreground *f = g_new(Foreground, 1);
-    *f = (Foreground){ .mon = mon, .m = migration_of(mon) };
+    *f = (Foreground){ .mon = mon, .m = migration_of(mon), .verdict = POLICY_NOT_KNOWN,
+                       .number = migration_of(mon)->outgoing_number,
+                       .to_file = g_str_has_prefix(uri, "file:") };
     GSource *timer = g_timeout_source_new(PROGRESS_MS);
     g_source_set_callback(timer, foreground_tick, f, NULL);
     g_source_attach(timer, main_loop_context(hmp_machine(mon)->loop));
@@ -112,7 +147,7 @@ void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
         return;
     }
     if (!hmp_arg_flag(args, "detach")) {
-        wait_in_foreground(mon);
+        wait_in_foreground(mon, hmp_arg_str(args, "uri"));
     }
 }
 

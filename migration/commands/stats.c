@@ -2,8 +2,8 @@
 /* Views to QAPI, QAPI to text. Called by the monitor commands only. */
 #include <inttypes.h>
 #include <string.h>
-#include "migration/policy/policy.h"
 #include "migration/commands/stats.h"
+#include "migration/source/outlook.h"
 
 static MigrationStats *ram_stats(const OutgoingView *v)
 {
@@ -183,60 +183,45 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
     return g_string_free(out, FALSE);
 }
 
-/* What is left of this pass. In the first one, zero pages are taken to be as frequent as before. */
-static double pass_wire_bytes(const OutgoingView *v)
-{
-    double done = v->ram.duplicate_pages + v->ram.normal_pages;
-    bool first = v->ram.dirty_sync_count <= 1 && done > 0;
-
-    return v->pending_wire_bytes * (first ? v->ram.normal_pages / done : 1);
-}
-
-/* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */
-static double dirty_wire_rate(const OutgoingView *v)
-{
-    double pages = v->ram.remaining_pages;
-    double cost = pages > 0 ? v->pending_wire_bytes / pages : TARGET_PAGE_SIZE;
-
-    return v->ram.periods == 0 ? -1 : v->ram.dirty_pages_rate * MIN(cost, TARGET_PAGE_SIZE);
-}
-
 char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p)
 {
-    PolicyOutlook o = {
-        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = pass_wire_bytes(v),
-        .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
-        .bandwidth = v->mbps * 1000 / 8, .max_bandwidth = p->max_bandwidth,
-        .switchover_bandwidth = p->avail_switchover_bandwidth,
-        .downtime_limit_ms = p->downtime_limit,
-        .xbzrle = v->caps & MIGRATION_CAP(XBZRLE),
-        .auto_converge = v->caps & MIGRATION_CAP(AUTO_CONVERGE),
-        .cache_miss_rate = v->ram.xbzrle_cache_miss_rate,
-        .throttle_percent = v->throttle_percent, .throttle_max = p->max_cpu_throttle,
-    };
+    PolicyOutlook o;
 
-    if (v->status != MIGRATION_STATUS_ACTIVE || !v->has_ram || !v->reason) {
+    if (!outgoing_outlook(v, p, &o)) {
         return g_strdup("");
     }
     g_autofree char *outlook = policy_outlook(&o);
     return g_strdup_printf("decision: %s\nconvergence: %s\n", v->reason, outlook);
 }
 
-char *migration_progress_text(const OutgoingView *v)
+/* In a state where pages are not what takes the time. */
+static char *state_text(const OutgoingView *v)
 {
-    double total = v->ram_total_bytes ? v->ram_total_bytes : 1;
-    double remaining = (double)v->ram.remaining_pages * TARGET_PAGE_SIZE;
-    double rate = v->mbps * 1e6 / 8;
-    double mib = 1 << 20;
-
-    if (!migration_status_has_ram(v->status) || !v->has_ram) {
-        return g_strdup_printf("%s, %" PRId64 " s", MigrationStatus_str(v->status),
-                               v->total_ms / 1000);
+    if (v->status == MIGRATION_STATUS_PRE_SWITCHOVER) {
+        return g_strdup("pre-switchover: the guest is paused and waits for \"migrate_continue "
+                        "pre-switchover\" [^C cancels]");
     }
-    return g_strdup_printf("pass %" PRIu64 ": %.1f%%, %.1f MiB/s, %.1f MiB left, "
-                           "dirtied %.1f MiB/s, pass ends in %.0f s",
-                           v->ram.dirty_sync_count, MAX(100.0 * (1 - remaining / total), 0.0),
-                           rate / mib, remaining / mib,
-                           v->ram.dirty_pages_rate * (double)TARGET_PAGE_SIZE / mib,
-                           rate > 0 ? pass_wire_bytes(v) / rate : 0.0);
+    return g_strdup_printf("%s, %" PRId64 " s", v->status == MIGRATION_STATUS_DEVICE
+                           ? "switching over" : MigrationStatus_str(v->status), v->total_ms / 1000);
+}
+
+char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict)
+{
+    double rate = v->mbps * 1e6 / 8, mib = 1 << 20;
+    double left = (double)v->ram.remaining_pages * TARGET_PAGE_SIZE / mib;
+    double dirtied = v->ram.dirty_pages_rate * (double)TARGET_PAGE_SIZE / mib;
+
+    if (v->status != MIGRATION_STATUS_ACTIVE || !v->has_ram) {
+        return state_text(v);
+    }
+    if (v->ram.dirty_sync_count <= 1 || v->ram.periods == 0) {
+        return g_strdup_printf("pass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, pass ends in %.0f s "
+                               "[^C cancels]", v->ram.dirty_sync_count, left, rate / mib,
+                               rate > 0 ? outgoing_pass_wire_bytes(v) / rate : 0.0);
+    }
+    return g_strdup_printf("pass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, dirtied %.1f%s "
+                           "[^C cancels]", v->ram.dirty_sync_count, left, rate / mib, dirtied,
+                           verdict == POLICY_WILL_NOT_FINISH ? ": will not finish"
+                           : verdict == POLICY_WILL_FINISH   ? ": will finish"
+                           : verdict == POLICY_NOT_YET       ? ": not yet" : "");
 }

@@ -8,6 +8,7 @@
 #define MIGRATION_COMMANDS_STATS_H
 
 #include "migration/migration-private.h"
+#include "migration/policy/policy.h"
 
 /** Caller frees with qapi_free_MigrationInfo. cache_size: the parameter. */
 MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size);
@@ -19,7 +20,10 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line);
  * frees.
  */
 char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p);
-/** "pass 3: 57.1%, 31.9 MiB/s, 411.0 MiB left, ...": fits a line of 80. Caller frees. */
-char *migration_progress_text(const OutgoingView *v);
+/**
+ * "pass 3: 411.0 MiB left, 31.9 MiB/s, dirtied 40.1: will not finish [^C cancels]": fits a line of
+ * 80. Only rates that have been measured are in it. Caller frees.
+ */
+char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict);
 
 #endif

@@ -126,66 +126,99 @@ static uint64_t fits(const PolicyOutlook *o)
     return policy_threshold(&in);
 }
 
-static char *good_outlook(const PolicyOutlook *o, const char *rates)
+static bool slower_than_link(const PolicyOutlook *o)
+{
+    return o->dirty_rate < CLEARLY_SLOWER * o->bandwidth * 1000;
+}
+
+PolicyVerdict policy_verdict(const PolicyOutlook *o)
+{
+    if (o->bandwidth <= 0 || o->pass <= 1 || o->dirty_rate < 0) {
+        return POLICY_NOT_KNOWN;
+    }
+    if (slower_than_link(o) || o->sync_wire_bytes < fits(o)) {
+        return POLICY_WILL_FINISH;
+    }
+    return o->auto_converge && o->throttle_percent < o->throttle_max ? POLICY_NOT_YET
+                                                                     : POLICY_WILL_NOT_FINISH;
+}
+
+double policy_seconds_left(const PolicyOutlook *o)
 {
     double left = o->pending_wire_bytes > fits(o) ? o->pending_wire_bytes - fits(o) : 0;
     double gain = o->bandwidth * 1000 - o->dirty_rate;
 
-    if (o->sync_wire_bytes < fits(o) || gain <= 0) {
-        return g_strdup_printf("will finish with this pass: %s", rates);
-    }
-    return g_strdup_printf("will finish in about %.0f s: %s", left / gain + 0.5, rates);
+    return policy_verdict(o) != POLICY_WILL_FINISH || o->sync_wire_bytes < fits(o) || gain <= 0
+               ? 0 : left / gain;
 }
 
-/* What would help, most harmless first. */
-static char *remedies(const PolicyOutlook *o)
+static char *good_outlook(const PolicyOutlook *o, const char *rates)
 {
-    GString *text = g_string_new("raise ");
-    double downtime = o->sync_wire_bytes / o->bandwidth * REMEDY_MARGIN;
+    double seconds = policy_seconds_left(o);
 
-    if (o->max_bandwidth && o->bandwidth * 1000 > 0.8 * o->max_bandwidth) {
-        g_string_append(text, "max-bandwidth or ");
+    return seconds <= 0 ? g_strdup_printf("will finish with this pass: %s", rates)
+                        : g_strdup_printf("will finish in about %.0f s: %s", seconds + 0.5, rates);
+}
+
+char **policy_remedies(const PolicyOutlook *o)
+{
+    GPtrArray *list = g_ptr_array_new();
+
+    if (policy_verdict(o) == POLICY_WILL_NOT_FINISH) {
+        bool limited = o->max_bandwidth && o->bandwidth * 1000 > 0.8 * o->max_bandwidth;
+        double downtime = o->sync_wire_bytes / o->bandwidth * REMEDY_MARGIN;
+
+        g_ptr_array_add(list, g_strdup_printf("raise %sdowntime-limit to %.0f ms",
+                                              limited ? "max-bandwidth or " : "", downtime + 1));
+        if (o->xbzrle && o->cache_miss_rate > 0.1) {
+            g_ptr_array_add(list, g_strdup("raise xbzrle-cache-size"));
+        }
+        if (!o->xbzrle || !o->auto_converge) {
+            g_ptr_array_add(list, g_strdup_printf("start again with %s%s%s",
+                                                  o->xbzrle ? "" : "xbzrle",
+                                                  o->xbzrle || o->auto_converge ? "" : " or ",
+                                                  o->auto_converge ? "" : "auto-converge"));
+        }
     }
-    g_string_append_printf(text, "downtime-limit to %.0f ms", downtime + 1);
-    if (o->xbzrle && o->cache_miss_rate > 0.1) {
-        g_string_append(text, ", or raise xbzrle-cache-size");
+    g_ptr_array_add(list, NULL);
+    return (char **)g_ptr_array_free(list, FALSE);
+}
+
+/* Why nothing is known yet. */
+static char *unknown_outlook(const PolicyOutlook *o, const char *rate)
+{
+    if (o->bandwidth <= 0) {
+        return g_strdup("not known yet: the bandwidth has not been measured");
     }
-    if (!o->xbzrle || !o->auto_converge) {
-        g_string_append_printf(text, ", or start again with %s%s%s", o->xbzrle ? "" : "xbzrle",
-                               o->xbzrle || o->auto_converge ? "" : " or ",
-                               o->auto_converge ? "" : "auto-converge");
+    if (o->pass > 1) {
+        return g_strdup("not known yet: the guest's dirty rate has not been measured");
     }
-    return g_string_free(text, FALSE);
+    return g_strdup_printf("not known yet: the first pass, at %s/s, ends in about %.0f s", rate,
+                           o->pending_wire_bytes / (o->bandwidth * 1000) + 0.5);
 }
 
 char *policy_outlook(const PolicyOutlook *o)
 {
     g_autofree char *dirty = size_text(o->dirty_rate);
     g_autofree char *rate = size_text(o->bandwidth * 1000);
-    bool slower = o->dirty_rate < CLEARLY_SLOWER * o->bandwidth * 1000;
     g_autofree char *rates = g_strdup_printf("dirty rate %s/s %s bandwidth %s/s", dirty,
-                                             slower ? "<" : o->dirty_rate > o->bandwidth * 1000
+                                             slower_than_link(o) ? "<"
+                                             : o->dirty_rate > o->bandwidth * 1000
                                              ? ">" : "is close to", rate);
+    g_auto(GStrv) remedies = policy_remedies(o);
+    g_autofree char *help = g_strjoinv(", or ", remedies);
 
-    if (o->bandwidth <= 0) {
-        return g_strdup("not known yet: the bandwidth has not been measured");
-    }
-    if (o->dirty_rate < 0 && o->pass > 1) {
-        return g_strdup("not known yet: the guest's dirty rate has not been measured");
-    }
-    if (o->pass <= 1) {
-        return g_strdup_printf("not known yet: the first pass, at %s/s, ends in about %.0f s", rate,
-                               o->pending_wire_bytes / (o->bandwidth * 1000) + 0.5);
-    }
-    if (slower || o->sync_wire_bytes < fits(o)) {
+    switch (policy_verdict(o)) {
+    case POLICY_NOT_KNOWN:
+        return unknown_outlook(o, rate);
+    case POLICY_WILL_FINISH:
         return good_outlook(o, rates);
-    }
-    if (o->auto_converge && o->throttle_percent < o->throttle_max) {
+    case POLICY_NOT_YET:
         return g_strdup_printf("not yet: %s; auto-converge slows the guest down (%d%% of at most "
                                "%d%%)", rates, o->throttle_percent, o->throttle_max);
+    default:
+        return g_strdup_printf("will not finish: %s; %s", rates, help);
     }
-    g_autofree char *help = remedies(o);
-    return g_strdup_printf("will not finish: %s; %s", rates, help);
 }
 
 uint64_t policy_expected_downtime(uint64_t wire_bytes, double bandwidth, uint64_t fallback_ms)

@@ -66,6 +66,22 @@ typedef struct PolicyOutlook {
     int throttle_percent, throttle_max;
 } PolicyOutlook;
 
+typedef enum PolicyVerdict {
+    POLICY_NOT_KNOWN,       /* too early to tell */
+    POLICY_WILL_FINISH,
+    POLICY_NOT_YET,         /* not as things are, but auto-converge is at work */
+    POLICY_WILL_NOT_FINISH,
+} PolicyVerdict;
+
+/** Whether it will end, as a word for programs; policy_outlook says it to people. */
+PolicyVerdict policy_verdict(const PolicyOutlook *o);
+/** Seconds until the end if the verdict is that it will finish; 0 if not, or at once. */
+double policy_seconds_left(const PolicyOutlook *o);
+/**
+ * What would help, each a thing to do ("raise downtime-limit to 400 ms"), most harmless first;
+ * NULL-terminated, caller frees with g_strfreev. Empty where nothing is wrong.
+ */
+char **policy_remedies(const PolicyOutlook *o);
 /**
  * Whether it will end, and what to do if not, in one line of plain words:
  * "will not finish: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; raise ...".

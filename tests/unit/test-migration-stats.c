@@ -100,19 +100,25 @@ static void test_progress(void)
     v.ram.remaining_pages = 200 << 20;
     v.ram.dirty_pages_rate = 100000;
     v.ram.dirty_sync_count = 123;
+    v.ram.periods = 1;
     v.pending_wire_bytes = UINT64_C(800) << 30;
-    g_autofree char *text = migration_progress_text(&v);
+    g_autofree char *text = migration_progress_text(&v, POLICY_WILL_NOT_FINISH);
 
-    g_assert_cmpstr(text, ==, "pass 123: 21.9%, 32.0 MiB/s, 819200.0 MiB left, dirtied "
-                    "390.6 MiB/s, pass ends in 25603 s");
+    g_assert_cmpstr(text, ==, "pass 123: 819200.0 MiB left, 32.0 MiB/s, dirtied 390.6: will not "
+                    "finish [^C cancels]");
     v.ram.dirty_sync_count = 1;     /* three quarters were zero so far */
+    v.ram.periods = 0;              /* so nobody knows what the guest dirties */
     v.ram.duplicate_pages = 3000;
     v.ram.normal_pages = 1000;
     v.pending_wire_bytes = UINT64_C(128) << 20;
-    g_autofree char *first = migration_progress_text(&v);
-    g_assert_true(g_str_has_suffix(first, "pass ends in 1 s"));
+    g_autofree char *first = migration_progress_text(&v, POLICY_NOT_KNOWN);
+    g_assert_true(g_str_has_suffix(first, "pass ends in 1 s [^C cancels]"));
+    g_assert_null(strstr(first, "dirtied"));
+    v.status = MIGRATION_STATUS_DEVICE;     /* the last pages go at a rate that says nothing */
+    g_autofree char *device = migration_progress_text(&v, POLICY_WILL_FINISH);
+    g_assert_cmpstr(device, ==, "switching over, 0 s");
     v = view(MIGRATION_STATUS_SETUP);
-    g_autofree char *setup = migration_progress_text(&v);
+    g_autofree char *setup = migration_progress_text(&v, POLICY_NOT_KNOWN);
     g_assert_cmpstr(setup, ==, "setup, 0 s");
 }
 

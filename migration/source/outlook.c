@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the view of a migration says about its end, for the policy. Called by the monitors and the passes. */
+#include "migration/source/outlook.h"
+
+/* What is left of this pass. In the first one, zero pages are taken to be as frequent as before. */
+double outgoing_pass_wire_bytes(const OutgoingView *v)
+{
+    double done = v->ram.duplicate_pages + v->ram.normal_pages;
+    bool first = v->ram.dirty_sync_count <= 1 && done > 0;
+
+    return v->pending_wire_bytes * (first ? v->ram.normal_pages / done : 1);
+}
+
+/* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */
+static double dirty_wire_rate(const OutgoingView *v)
+{
+    double pages = v->ram.remaining_pages;
+    double cost = pages > 0 ? v->pending_wire_bytes / pages : TARGET_PAGE_SIZE;
+
+    return v->ram.periods == 0 ? -1 : v->ram.dirty_pages_rate * MIN(cost, TARGET_PAGE_SIZE);
+}
+
+bool outgoing_outlook(const OutgoingView *v, const MigrationParameters *p, PolicyOutlook *o)
+{
+    *o = (PolicyOutlook){
+        .pass = v->ram.dirty_sync_count, .pending_wire_bytes = outgoing_pass_wire_bytes(v),
+        .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
+        .bandwidth = v->mbps * 1000 / 8, .max_bandwidth = p->max_bandwidth,
+        .switchover_bandwidth = p->avail_switchover_bandwidth,
+        .downtime_limit_ms = p->downtime_limit,
+        .xbzrle = v->caps & MIGRATION_CAP(XBZRLE),
+        .auto_converge = v->caps & MIGRATION_CAP(AUTO_CONVERGE),
+        .cache_miss_rate = v->ram.xbzrle_cache_miss_rate,
+        .throttle_percent = v->throttle_percent, .throttle_max = p->max_cpu_throttle,
+    };
+    return v->status == MIGRATION_STATUS_ACTIVE && v->has_ram && v->reason;
+}
