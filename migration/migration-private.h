@@ -164,6 +164,8 @@ void migration_switchover_times(Migration *m, SwitchoverTimes *t);
 FdResolver migration_fd_resolver(Migration *m);
 /** The dialect we write, from the registry. */
 StreamDialect migration_dialect(const Migration *m);
+/** Event X_MIGRATION_OUTLOOK if wanted. Any thread. */
+void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook);
 /** Event MIGRATION_PASS if wanted. */
 void migration_emit_pass(Migration *m, uint64_t pass);
 

@@ -51,6 +51,13 @@ void migration_emit_pass(Migration *m, uint64_t pass)
     }
 }
 
+void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook)
+{
+    if (wants_events(m)) {
+        qapi_event_send_x_migration_outlook(m->machine->monitors, outlook);
+    }
+}
+
 StreamDialect migration_dialect(const Migration *m)
 {
     return vmstate_dialect(m->machine->vmstate);

@@ -202,9 +202,9 @@ MigrationInfo *qmp_query_migrate(struct Machine *machine, GError **errp)
     if (!m->outgoing) {
         return incoming_info(m);
     }
+    MigrationParameters p = migration_options_params(m->options);
     outgoing_view(m->outgoing, &v);
-    MigrationInfo *info =
-        migration_info_new(&v, migration_options_params(m->options).xbzrle_cache_size);
+    MigrationInfo *info = migration_info_new(&v, &p);
     outgoing_view_clear(&v);
     return info;
 }

@@ -42,6 +42,12 @@ static XBZRLECacheStats *cache_stats(const OutgoingView *v, uint64_t cache_size)
     return s;
 }
 
+/* Over, and the guest is still here. */
+static bool is_undone(MigrationStatus status)
+{
+    return status == MIGRATION_STATUS_CANCELLED || status == MIGRATION_STATUS_FAILED;
+}
+
 static void fill_times(MigrationInfo *info, const OutgoingView *v)
 {
     info->has_total_time = info->has_setup_time = true;
@@ -50,13 +56,13 @@ static void fill_times(MigrationInfo *info, const OutgoingView *v)
     if (v->status == MIGRATION_STATUS_COMPLETED) {
         info->has_downtime = true;
         info->downtime = v->downtime_ms;
-    } else {
+    } else if (!is_undone(v->status)) {
         info->has_expected_downtime = true;
         info->expected_downtime = v->expected_downtime_ms;
     }
 }
 
-MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size)
+MigrationInfo *migration_info_new(const OutgoingView *v, const MigrationParameters *p)
 {
     MigrationInfo *info = g_new0(MigrationInfo, 1);
 
@@ -65,11 +71,12 @@ MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size)
     if (v->status == MIGRATION_STATUS_FAILED) {
         info->error_desc = g_strdup(v->error);
     }
-    if (migration_status_has_ram(v->status)) {
+    info->x_outlook = outgoing_outlook_info(v, p);
+    if (migration_status_has_ram(v->status) || (is_undone(v->status) && v->has_ram)) {
         fill_times(info, v);
         info->ram = v->has_ram ? ram_stats(v) : NULL;
         if (v->caps & MIGRATION_CAP(XBZRLE)) {
-            info->xbzrle_cache = cache_stats(v, cache_size);
+            info->xbzrle_cache = cache_stats(v, p->xbzrle_cache_size);
         }
         info->has_cpu_throttle_percentage = v->throttle_percent > 0;
         info->cpu_throttle_percentage = v->throttle_percent;

@@ -10,8 +10,8 @@
 #include "migration/migration-private.h"
 #include "migration/policy/policy.h"
 
-/** Caller frees with qapi_free_MigrationInfo. cache_size: the parameter. */
-MigrationInfo *migration_info_new(const OutgoingView *v, uint64_t cache_size);
+/** Caller frees with qapi_free_MigrationInfo. p: the parameters now. */
+MigrationInfo *migration_info_new(const OutgoingView *v, const MigrationParameters *p);
 /** "info migrate" after its "globals:". skipped: the 7.2 line. Caller frees. */
 char *migration_info_text(const MigrationInfo *info, bool skipped_line);
 /**

@@ -35,3 +35,42 @@ bool outgoing_outlook(const OutgoingView *v, const MigrationParameters *p, Polic
     };
     return v->status == MIGRATION_STATUS_ACTIVE && v->has_ram && v->reason;
 }
+
+static strList *remedy_list(const PolicyOutlook *o)
+{
+    g_auto(GStrv) remedies = policy_remedies(o);
+    strList *list = NULL, **tail = &list;
+
+    for (char **r = remedies; *r; r++) {
+        *tail = g_new0(strList, 1);
+        (*tail)->value = g_strdup(*r);
+        tail = &(*tail)->next;
+    }
+    return list;
+}
+
+XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v, const MigrationParameters *p)
+{
+    static const XMigrationVerdict names[] = {
+        [POLICY_NOT_KNOWN] = X_MIGRATION_VERDICT_NOT_KNOWN,
+        [POLICY_WILL_FINISH] = X_MIGRATION_VERDICT_WILL_FINISH,
+        [POLICY_NOT_YET] = X_MIGRATION_VERDICT_NOT_YET,
+        [POLICY_WILL_NOT_FINISH] = X_MIGRATION_VERDICT_WILL_NOT_FINISH,
+    };
+    PolicyOutlook o;
+
+    if (!outgoing_outlook(v, p, &o)) {
+        return NULL;
+    }
+    XMigrationOutlook *info = g_new0(XMigrationOutlook, 1);
+    info->verdict = names[policy_verdict(&o)];
+    info->decision = g_strdup(v->reason);
+    info->text = policy_outlook(&o);
+    info->remedies = remedy_list(&o);
+    info->seconds_left = policy_seconds_left(&o) + 0.5;
+    info->has_seconds_left = policy_seconds_left(&o) > 0;
+    info->has_dirty_rate = o.dirty_rate >= 0;
+    info->dirty_rate = o.dirty_rate >= 0 ? o.dirty_rate : 0;
+    info->bandwidth = o.bandwidth * 1000;
+    return info;
+}

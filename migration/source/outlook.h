@@ -13,5 +13,7 @@ double outgoing_pass_wire_bytes(const OutgoingView *v);
  * False where there is nothing to say: no migration is active, or nothing has been decided yet.
  */
 bool outgoing_outlook(const OutgoingView *v, const MigrationParameters *p, PolicyOutlook *o);
+/** The same for programs; NULL where there is nothing to say. Caller frees with qapi_free_XMigrationOutlook. */
+XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v, const MigrationParameters *p);
 
 #endif

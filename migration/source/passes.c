@@ -6,6 +6,7 @@
  * policy/policy can decide, and never stops the guest.
  */
 #include "migration/source/outgoing.h"
+#include "migration/source/outlook.h"
 #include "migration/stream/format.h"
 #include "util/trace-migration.h"
 
@@ -104,6 +105,23 @@ static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction actio
     g_mutex_unlock(&o->lock);
 }
 
+/* Monitors hear of a verdict when it is a new one. */
+static void announce_verdict(Outgoing *o)
+{
+    MigrationParameters p = migration_options_params(o->m->options);
+    PolicyOutlook outlook;
+    OutgoingView v;
+
+    outgoing_view(o, &v);
+    if (outgoing_outlook(&v, &p, &outlook) && policy_verdict(&outlook) != o->verdict) {
+        o->verdict = policy_verdict(&outlook);
+        XMigrationOutlook *info = outgoing_outlook_info(&v, &p);
+        migration_emit_outlook(o->m, info);
+        qapi_free_XMigrationOutlook(info);
+    }
+    outgoing_view_clear(&v);
+}
+
 /* Asks the policy again, with a fresh dirty log. */
 static PolicyAction look_again(Outgoing *o, PolicyInput *in)
 {
@@ -176,6 +194,7 @@ static bool time_to_switch_over(Outgoing *o)
         action = look_again(o, &in);
     }
     note_decision(o, &in, action);
+    announce_verdict(o);
     return action == POLICY_SWITCH_OVER;
 }
 

@@ -21,7 +21,8 @@ static void test_completed(void)
 {
     OutgoingView v = view(MIGRATION_STATUS_COMPLETED);
     v.caps = MIGRATION_CAP(XBZRLE);
-    MigrationInfo *info = migration_info_new(&v, 67108864);
+    MigrationParameters p = { .xbzrle_cache_size = 67108864 };
+    MigrationInfo *info = migration_info_new(&v, &p);
     g_autofree char *text = migration_info_text(info, true);
 
     /* As 7.2 printed it, but for the numbers that it had as 0. */
@@ -44,14 +45,16 @@ static void test_members_by_state(void)
         OutgoingView v = view(status);
         v.error = (char *)"no way";
         v.throttle_percent = 30;
-        MigrationInfo *info = migration_info_new(&v, 1);
-        bool ram = migration_status_has_ram(status);
+        MigrationParameters p = { .xbzrle_cache_size = 1 };
+        MigrationInfo *info = migration_info_new(&v, &p);
+        bool undone = status == MIGRATION_STATUS_CANCELLED || status == MIGRATION_STATUS_FAILED;
+        bool ram = migration_status_has_ram(status) || undone;
 
         g_assert_cmpint(info->ram != NULL, ==, ram);
         g_assert_cmpint(info->has_total_time, ==, ram);
         g_assert_cmpint(info->has_downtime, ==, status == MIGRATION_STATUS_COMPLETED);
         g_assert_cmpint(info->has_expected_downtime, ==,
-                        ram && status != MIGRATION_STATUS_COMPLETED);
+                        ram && !undone && status != MIGRATION_STATUS_COMPLETED);
         g_assert_cmpint(info->error_desc != NULL, ==, status == MIGRATION_STATUS_FAILED);
         g_assert_null(info->xbzrle_cache);
         g_assert_cmpint(info->has_cpu_throttle_percentage, ==, ram);
@@ -63,7 +66,9 @@ static void test_failed_text(void)
 {
     OutgoingView v = view(MIGRATION_STATUS_FAILED);
     v.error = (char *)"Failed to connect to '127.0.0.1:1': Connection refused";
-    MigrationInfo *info = migration_info_new(&v, 1);
+    v.has_ram = false;
+    MigrationParameters p = { .xbzrle_cache_size = 1 };
+    MigrationInfo *info = migration_info_new(&v, &p);
     g_autofree char *text = migration_info_text(info, true);
 
     g_assert_cmpstr(text, ==, "Migration status: failed (Failed to connect to '127.0.0.1:1': "
@@ -87,6 +92,16 @@ static void test_outlook(void)
     g_assert_cmpstr(text, ==, "decision: why\nconvergence: will not finish: dirty rate 39.1 MiB/s "
                     "> bandwidth 32.0 MiB/s; raise max-bandwidth or downtime-limit to 782 ms, or "
                     "start again with xbzrle or auto-converge\n");
+    MigrationInfo *info = migration_info_new(&v, &p);
+    g_assert_cmpint(info->x_outlook->verdict, ==, X_MIGRATION_VERDICT_WILL_NOT_FINISH);
+    g_assert_cmpstr(info->x_outlook->decision, ==, "why");
+    g_assert_cmpstr(info->x_outlook->remedies->value, ==,
+                    "raise max-bandwidth or downtime-limit to 782 ms");
+    g_assert_cmpstr(info->x_outlook->remedies->next->value, ==,
+                    "start again with xbzrle or auto-converge");
+    g_assert_cmpint(info->x_outlook->dirty_rate, ==, 20000 * 2048);
+    g_assert_false(info->x_outlook->has_seconds_left);
+    qapi_free_MigrationInfo(info);
     v.status = MIGRATION_STATUS_COMPLETED;
     g_autofree char *none = migration_outlook_text(&v, &p);
     g_assert_cmpstr(none, ==, "");
