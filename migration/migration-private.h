@@ -120,8 +120,8 @@ void outgoing_free(Outgoing *o);
  * never asked.
  */
 bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp);
-/** Address for query-migrate while it waits, or NULL; caller frees. */
-char *incoming_address(Incoming *in);
+/** Where it listens, of ChannelAddress *, while it does; else empty. Caller unrefs. */
+GPtrArray *incoming_addresses(Incoming *in);
 /** Whether a failure ends the process. Any thread. */
 bool incoming_exits_on_error(const Incoming *in);
 /** Why it failed, or NULL; caller frees. */

@@ -227,18 +227,9 @@ bool opts_nth(const Opts *opts, size_t i, const char **key, const char **value)
 
 bool opts_get_bool(Opts *opts, const char *key, bool *out, GError **errp)
 {
-    static const char *const on[] = { "on", "yes", "true", "y", NULL };
-    static const char *const off[] = { "off", "no", "false", "n", NULL };
     const char *value = opts_get(opts, key);
 
-    if (!value) {
-        return true;
-    }
-    if (g_strv_contains(on, value)) {
-        *out = true;
-    } else if (g_strv_contains(off, value)) {
-        *out = false;
-    } else {
+    if (value && !parse_bool(value, out)) {
         error_setg(errp, "Parameter '%s' expects 'on' or 'off'", key);
         return false;
     }
@@ -294,6 +285,15 @@ static bool parse_digits(const char *text, int base, const char **end, uint64_t 
     return errno == 0 && stop != text;
 }
 
+bool parse_bool(const char *text, bool *out)
+{
+    static const char *const on[] = { "on", "yes", "true", "y", NULL };
+    static const char *const off[] = { "off", "no", "false", "n", NULL };
+
+    *out = g_strv_contains(on, text);
+    return *out || g_strv_contains(off, text);
+}
+
 bool parse_u64(const char *text, uint64_t *out)
 {
     const char *end;
@@ -342,7 +342,7 @@ bool parse_size(const char *text, uint64_t default_unit, uint64_t *out)
             }
         }
     }
-    if (!size_suffix(p, default_unit, &unit) || (fraction && unit == 1)) {
+    if ((hex && *p) || !size_suffix(p, default_unit, &unit) || (fraction && unit == 1)) {
         return false;
     }
     unsigned __int128 bytes = (unsigned __int128)whole * unit +

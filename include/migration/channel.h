@@ -89,6 +89,9 @@ void channel_shutdown(Channel *c);
  */
 bool channel_close(Channel *c, GError **errp);
 
+/** What was said of a switch. */
+typedef enum ChannelSwitch { CHANNEL_UNSAID, CHANNEL_ON, CHANNEL_OFF } ChannelSwitch;
+
 /* Parsed address: from a URI or from QMP "channels". */
 typedef struct ChannelAddress {
     enum { CHANNEL_TCP, CHANNEL_UNIX, CHANNEL_FD, CHANNEL_EXEC, CHANNEL_FILE } kind;
@@ -96,7 +99,9 @@ typedef struct ChannelAddress {
     char *path;             /* unix, file, fd name or number, exec command */
     uint64_t offset;        /* file */
     int fd;                 /* fd, file: taken already (channel_address_take_fd), owned; -1: no */
-    bool ipv4, ipv6;        /* tcp: asked explicitly (",ipv4=on", ",ipv6=on") */
+    uint16_t to;            /* tcp: listening, the last port to be tried; 0: only the one */
+    ChannelSwitch ipv4, ipv6, keep_alive, mptcp;    /* tcp */
+    bool numeric;           /* tcp: host and port are numbers, names are not looked up */
 } ChannelAddress;
 
 /** An empty one (fd -1, all else 0). */
@@ -105,6 +110,8 @@ ChannelAddress *channel_address_new(void);
 ChannelAddress *channel_address_copy(const ChannelAddress *a);
 /** NULL with QEMU's message ("unknown migration protocol: foo", ...) in errp. */
 ChannelAddress *channel_address_parse(const char *uri, GError **errp);
+/** What a parser cannot know by itself: that the options agree. False with errp. */
+bool channel_address_check(const ChannelAddress *a, GError **errp);
 char *channel_address_to_string(const ChannelAddress *a);
 void channel_address_free(ChannelAddress *a);
 
@@ -151,8 +158,14 @@ ChannelListener *channel_listen(ChannelAddress *a, GError **errp);
  * One thread at a time.
  */
 Channel *channel_listener_accept(ChannelListener *l, GError **errp);
-/** Address for query-migrate "socket-address": the bound tcp port, unix path; NULL: none, or not yet. Any thread; caller frees. */
+/** The address it was asked for, with the port that it got; NULL: no socket, or not yet. Any thread; caller frees. */
 char *channel_listener_address(ChannelListener *l);
+/**
+ * Every address that is really listened on, hosts and ports as numbers
+ * (ipv4 or ipv6 on): of ChannelAddress *, empty if none or not yet. Any
+ * thread; caller unrefs, which frees them.
+ */
+GPtrArray *channel_listener_addresses(ChannelListener *l);
 void channel_listener_shutdown(ChannelListener *l);     /* any thread: ends accept, now and later */
 void channel_listener_free(ChannelListener *l);
 

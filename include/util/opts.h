@@ -39,5 +39,7 @@ bool opts_check_used(const Opts *opts, const char *what, GError **errp);
 bool parse_size(const char *text, uint64_t default_unit, uint64_t *out);
 /** Plain unsigned number, decimal, hex or octal, whole text. */
 bool parse_u64(const char *text, uint64_t *out);
+/** "on" or "off" and their synonyms (yes, true, y). False: neither. */
+bool parse_bool(const char *text, bool *out);
 
 #endif

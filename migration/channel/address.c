@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "migration/channel.h"
 #include "util/error.h"
+#include "util/opts.h"
 
 ChannelAddress *channel_address_new(void)
 {
@@ -43,36 +44,70 @@ void channel_address_free(ChannelAddress *a)
     }
 }
 
-static bool parse_switch(const char *option, const char *name, bool *on)
+/* "name", "name=on" or "name=off". */
+static bool parse_switch(const char *value, const char *name, ChannelSwitch *out, GError **errp)
 {
-    size_t len = strlen(name);
+    bool on = true;
 
-    if (strncmp(option, name, len) != 0) {
+    if (value && !parse_bool(value, &on)) {
+        error_setg(errp, "error parsing '%s' flag '=%s': expected on or off", name, value);
         return false;
     }
-    if (option[len] == '\0' || g_str_equal(option + len, "=on")) {
-        *on = true;
-        return true;
-    }
-    *on = false;
-    return g_str_equal(option + len, "=off");
+    *out = on ? CHANNEL_ON : CHANNEL_OFF;
+    return true;
 }
 
-/* ",ipv4[=on|off]" and ",ipv6[=on|off]"; refusing one family asks for the other. */
+static bool parse_last_port(const char *value, uint16_t *out, GError **errp)
+{
+    uint64_t port;
+
+    if (!value || !parse_u64(value, &port) || port == 0 || port > 65535) {
+        error_setg(errp, "error parsing to= argument: '%s' is not a port number", value ? value : "");
+        return false;
+    }
+    *out = port;
+    return true;
+}
+
+static bool parse_tcp_option(ChannelAddress *a, const char *name, const char *value, GError **errp)
+{
+    const struct {
+        const char *name;
+        ChannelSwitch *out;
+    } switches[] = {
+        { "ipv4", &a->ipv4 }, { "ipv6", &a->ipv6 }, { "keep-alive", &a->keep_alive },
+        { "mptcp", &a->mptcp },
+    };
+    ChannelSwitch numeric;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(switches); i++) {
+        if (g_str_equal(name, switches[i].name)) {
+            return parse_switch(value, name, switches[i].out, errp);
+        }
+    }
+    if (g_str_equal(name, "numeric")) {
+        bool ok = parse_switch(value, name, &numeric, errp);
+        a->numeric = ok && numeric == CHANNEL_ON;
+        return ok;
+    }
+    if (g_str_equal(name, "to")) {
+        return parse_last_port(value, &a->to, errp);
+    }
+    error_setg(errp, "Invalid option '%s' in address: expected to, ipv4, ipv6, keep-alive, mptcp or "
+               "numeric", name);
+    return false;
+}
+
 static bool parse_tcp_options(ChannelAddress *a, const char *options, GError **errp)
 {
     g_auto(GStrv) list = g_strsplit(options, ",", -1);
 
     for (char **o = list; *o; o++) {
-        bool on;
-        if (parse_switch(*o, "ipv4", &on)) {
-            a->ipv4 |= on;
-            a->ipv6 |= !on;
-        } else if (parse_switch(*o, "ipv6", &on)) {
-            a->ipv6 |= on;
-            a->ipv4 |= !on;
-        } else {
-            error_setg(errp, "Invalid option '%s' in address: expected ipv4 or ipv6", *o);
+        char *value = strchr(*o, '=');
+        if (value) {
+            *value++ = '\0';
+        }
+        if (!parse_tcp_option(a, *o, value, errp)) {
             return false;
         }
     }
@@ -131,35 +166,18 @@ static bool parse_tcp(ChannelAddress *a, const char *text, GError **errp)
     return parse_port(a, text, errp) && (!options || parse_tcp_options(a, options + 1, errp));
 }
 
-/* Decimal or 0x..., with an optional size suffix. 0, or the errno that says what is wrong. */
+/* 0, or the errno that says what is wrong. */
 static int parse_offset(const char *text, uint64_t *offset)
 {
-    static const char suffixes[] = "BKMGTPE";
-    char *end;
+    const char *digits = text + (*text == '-');
 
-    if (*text == '-') {
-        return ERANGE;
+    if (!parse_size(digits, 1, offset)) {
+        /* Half a number is none; one that is a number but for its size is out of range. */
+        size_t n = strspn(digits, "0123456789");
+        return n > 0 && (!digits[n] || (strchr("kKmMgGtTpPeE", digits[n]) && !digits[n + 1]))
+                   ? ERANGE : EINVAL;
     }
-    if (!g_ascii_isdigit(*text)) {
-        return EINVAL;
-    }
-    errno = 0;
-    *offset = g_ascii_strtoull(text, &end, g_str_has_prefix(text, "0x") ? 16 : 10);
-    if (errno) {
-        return errno;
-    }
-    if (*end) {
-        const char *s = strchr(suffixes, g_ascii_toupper(*end));
-        if (!s || end[1]) {
-            return EINVAL;
-        }
-        unsigned shift = 10 * (s - suffixes);
-        if (shift && *offset >> (64 - shift)) {
-            return ERANGE;
-        }
-        *offset <<= shift;
-    }
-    return *offset > INT64_MAX ? ERANGE : 0;
+    return *text == '-' || *offset > INT64_MAX ? ERANGE : 0;
 }
 
 static bool parse_file(ChannelAddress *a, const char *text, GError **errp)
@@ -218,19 +236,57 @@ ChannelAddress *channel_address_parse(const char *uri, GError **errp)
 {
     ChannelAddress *a = channel_address_new();
 
-    if (!parse_uri(a, uri, errp)) {
+    if (!parse_uri(a, uri, errp) || !channel_address_check(a, errp)) {
         channel_address_free(a);
         return NULL;
     }
     return a;
 }
 
+bool channel_address_check(const ChannelAddress *a, GError **errp)
+{
+    uint64_t port;
+
+    if (a->ipv4 == CHANNEL_OFF && a->ipv6 == CHANNEL_OFF) {
+        error_setg(errp, "Cannot disable IPv4 and IPv6 at same time");
+        return false;
+    }
+    if (a->to && (!parse_u64(a->port, &port) || port > a->to)) {
+        error_setg(errp, "The ports from %s to %u are none: 'to' is the last of a range that begins "
+                   "with the port's number", a->port, a->to);
+        return false;
+    }
+    return true;
+}
+
+static void append_switch(GString *text, const char *name, ChannelSwitch value)
+{
+    if (value) {
+        g_string_append_printf(text, ",%s=%s", name, value == CHANNEL_ON ? "on" : "off");
+    }
+}
+
+static char *tcp_to_string(const ChannelAddress *a)
+{
+    GString *text = g_string_new(NULL);
+
+    g_string_printf(text, strchr(a->host, ':') ? "tcp:[%s]:%s" : "tcp:%s:%s", a->host, a->port);
+    if (a->to) {
+        g_string_append_printf(text, ",to=%u", a->to);
+    }
+    append_switch(text, "ipv4", a->ipv4);
+    append_switch(text, "ipv6", a->ipv6);
+    append_switch(text, "keep-alive", a->keep_alive);
+    append_switch(text, "mptcp", a->mptcp);
+    append_switch(text, "numeric", a->numeric ? CHANNEL_ON : CHANNEL_UNSAID);
+    return g_string_free(text, FALSE);
+}
+
 char *channel_address_to_string(const ChannelAddress *a)
 {
     switch (a->kind) {
     case CHANNEL_TCP:
-        return g_strdup_printf(strchr(a->host, ':') ? "tcp:[%s]:%s%s%s" : "tcp:%s:%s%s%s", a->host,
-                               a->port, a->ipv4 ? ",ipv4=on" : "", a->ipv6 ? ",ipv6=on" : "");
+        return tcp_to_string(a);
     case CHANNEL_UNIX:
         return g_strdup_printf("unix:%s", a->path);
     case CHANNEL_FD:

@@ -80,6 +80,8 @@ Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError *
  */
 int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
                           char **bound, GError **errp);
+/** Appends the addresses (new ChannelAddress) that a listening TCP socket serves. */
+void channel_socket_addresses(int fd, GPtrArray *list);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 

@@ -311,6 +311,22 @@ char *channel_listener_address(ChannelListener *l)
     return text;
 }
 
+GPtrArray *channel_listener_addresses(ChannelListener *l)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)channel_address_free);
+
+    g_mutex_lock(&l->lock);
+    for (int i = 0; i < l->nfds; i++) {
+        if (l->address->kind == CHANNEL_UNIX) {
+            g_ptr_array_add(list, channel_address_copy(l->address));
+        } else {
+            channel_socket_addresses(l->fds[i], list);
+        }
+    }
+    g_mutex_unlock(&l->lock);
+    return list;
+}
+
 void channel_listener_shutdown(ChannelListener *l)
 {
     uint64_t one = 1;

@@ -4,6 +4,7 @@
  * leaf around a connected socket. Called by open.c only. Does not accept:
  * the listener there waits on several sockets at once.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -17,6 +18,9 @@
 #include "migration/channel/channel-private.h"
 #include "util/error.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262      /* not in older C libraries; where the kernel has none it says so */
+#endif
 #define UNIX_RETRY_MS 20        /* a full accept queue */
 #define UNIX_RETRY_MAX 1500
 
@@ -81,6 +85,15 @@ static void resolve_job_run(void *opaque)
     job->os_errno = errno;
 }
 
+/* Saying no to one family says yes to the other. */
+static int address_family(const ChannelAddress *a)
+{
+    bool four = a->ipv4 == CHANNEL_ON || a->ipv6 == CHANNEL_OFF;
+    bool six = a->ipv6 == CHANNEL_ON || a->ipv4 == CHANNEL_OFF;
+
+    return four == six ? AF_UNSPEC : four ? AF_INET : AF_INET6;
+}
+
 static bool is_any_host(const ChannelAddress *a, bool passive)
 {
     return !*a->host || (passive && g_str_equal(a->host, "0"));
@@ -95,7 +108,7 @@ static ResolveJob *resolve_job_new(const ChannelAddress *a, bool passive)
     job->hints = (struct addrinfo){
         .ai_socktype = SOCK_STREAM,
         .ai_flags = passive ? AI_PASSIVE : AI_ADDRCONFIG,
-        .ai_family = a->ipv4 == a->ipv6 ? AF_UNSPEC : a->ipv4 ? AF_INET : AF_INET6,
+        .ai_family = address_family(a),
     };
     return job;
 }
@@ -123,7 +136,7 @@ BoundedCall *channel_socket_resolve(const ChannelAddress *a, bool passive, GErro
 {
     ResolveJob *job = a->kind == CHANNEL_TCP ? resolve_job_new(a, passive) : NULL;
 
-    if (!job || resolve_numbers(job)) {
+    if (!job || resolve_numbers(job) || a->numeric) {
         if (job) {
             resolve_job_free(job);
         }
@@ -142,6 +155,11 @@ static bool unix_address(const char *path, struct sockaddr_un *sun, GError **err
     sun->sun_family = AF_UNIX;
     strcpy(sun->sun_path, path);
     return true;
+}
+
+static int protocol_of(const ChannelAddress *a)
+{
+    return a->mptcp == CHANNEL_ON ? IPPROTO_MPTCP : 0;
 }
 
 /* ---- connect ---- */
@@ -176,11 +194,11 @@ static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int ca
     return 0;
 }
 
-static int connect_one(const struct sockaddr *sa, socklen_t len, int cancel_fd, const char *peer,
-                       GError **errp)
+static int connect_one(const struct sockaddr *sa, socklen_t len, int protocol, int cancel_fd,
+                       const char *peer, GError **errp)
 {
     g_autoptr(GError) cancelled = NULL;
-    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
     if (fd < 0) {
         error_setg_errno(errp, errno, "Failed to create socket for '%s'", peer);
@@ -214,7 +232,7 @@ static int connect_any(const ChannelAddress *a, const struct addrinfo *list, int
 
     for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
         g_clear_error(errp);
-        fd = connect_one(ai->ai_addr, ai->ai_addrlen, cancel_fd, peer, errp);
+        fd = connect_one(ai->ai_addr, ai->ai_addrlen, protocol_of(a), cancel_fd, peer, errp);
         if (fd < 0 && is_cancelled(cancel_fd)) {
             break;
         }
@@ -245,7 +263,8 @@ static int connect_tcp(const ChannelAddress *a, int cancel_fd, GError **errp)
         bounded_call_free(lookup);
     } else if (!err) {
         ResolveJob *job = resolve_job_new(a, false);
-        fd = resolve_numbers(job) ? connect_any(a, job->list, cancel_fd, &err) : -1;
+        resolve_numbers(job);
+        fd = resolve_error(a, job, &err) ? -1 : connect_any(a, job->list, cancel_fd, &err);
         resolve_job_free(job);
     }
     if (fd < 0) {
@@ -266,13 +285,21 @@ Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError *
     if (a->kind == CHANNEL_TCP) {
         fd = connect_tcp(a, cancel_fd, &err);
     } else if (unix_address(a->path, &sun, &err)) {
-        fd = connect_one((struct sockaddr *)&sun, sizeof(sun), cancel_fd, a->path, &err);
+        fd = connect_one((struct sockaddr *)&sun, sizeof(sun), 0, cancel_fd, a->path, &err);
     }
     if (fd < 0) {
         g_propagate_error(errp, err);
         return NULL;
     }
     g_clear_error(&err);
+    if (a->keep_alive == CHANNEL_OFF) {
+        int off = 0;
+        Channel *c = channel_socket_new(fd, name, errp);
+        if (c) {
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off));
+        }
+        return c;
+    }
     return channel_socket_new(fd, name, errp);
 }
 
@@ -284,28 +311,34 @@ static bool address_is_wildcard(const struct sockaddr *sa)
            IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)sa)->sin6_addr);
 }
 
-static int listen_one(const ChannelAddress *a, const struct addrinfo *ai, GError **errp)
+/* "::" serves IPv4 as well, unless only IPv6 was asked for. */
+static bool is_dual(const ChannelAddress *a, const struct sockaddr *sa)
+{
+    return address_is_wildcard(sa) && address_family(a) == AF_UNSPEC;
+}
+
+/* *cause becomes the errno. */
+static int listen_one(const ChannelAddress *a, const struct sockaddr *sa, socklen_t len,
+                      int *cause, GError **errp)
 {
     int one = 1;
-    /* "::" serves IPv4 as well, unless only IPv6 was asked for. */
-    int v6only = !(address_is_wildcard(ai->ai_addr) && a->ipv4 == a->ipv6);
-    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int v6only = !is_dual(a, sa);
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_of(a));
 
     if (fd < 0) {
+        *cause = errno;
         error_setg_errno(errp, errno, "Failed to create socket");
         return -1;
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (ai->ai_family == AF_INET6) {
+    if (sa->sa_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
     }
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
-        error_setg_errno(errp, errno, "Failed to bind socket to '%s:%s'", a->host, a->port);
-    } else if (listen(fd, SOMAXCONN) < 0) {
-        error_setg_errno(errp, errno, "Failed to listen on socket '%s:%s'", a->host, a->port);
-    } else {
+    if (bind(fd, sa, len) == 0 && listen(fd, SOMAXCONN) == 0) {
         return fd;
     }
+    *cause = errno;
+    error_setg_errno(errp, errno, "Failed to bind socket to '%s:%s'", a->host, a->port);
     close(fd);
     return -1;
 }
@@ -325,34 +358,81 @@ static uint16_t bound_port(int fd)
     return *address_port((struct sockaddr *)&ss);
 }
 
-/* One socket for each address of the name; all get the port that the first one got. */
-static int listen_list(const ChannelAddress *a, struct addrinfo *list, int *fds, int max,
-                       GError **errp)
-{
-    g_autoptr(GError) err = NULL;
-    bool dual = false, any = is_any_host(a, true);
-    int n = 0;
+typedef struct Listening {
+    int *fds;
+    int max, n;
+    bool dual;          /* a wildcard that serves both families is among them */
+    int cause;          /* errno of the last that failed */
+    GError *err;
+} Listening;
 
+/* One more address; the port is the first one's, whatever the kernel has chosen for that. */
+static void listen_more(Listening *l, const ChannelAddress *a, const struct addrinfo *ai,
+                        uint16_t port)
+{
+    struct sockaddr_storage ss;
+    struct sockaddr *sa = (struct sockaddr *)&ss;
+
+    if (l->n == l->max || l->dual || l->cause == EADDRINUSE) {
+        return;
+    }
+    memcpy(&ss, ai->ai_addr, MIN(ai->ai_addrlen, sizeof(ss)));
+    *address_port(sa) = l->n > 0 ? bound_port(l->fds[0]) : htons(port);
+    g_clear_error(&l->err);
+    l->fds[l->n] = listen_one(a, sa, ai->ai_addrlen, &l->cause, &l->err);
+    if (l->fds[l->n] >= 0) {
+        l->dual = is_dual(a, sa);
+        l->n++;
+    }
+}
+
+/* All addresses of the name at one port. 0 with l->cause and l->err: none, or somebody else has it. */
+static int listen_at(Listening *l, const ChannelAddress *a, const struct addrinfo *list,
+                     uint16_t port)
+{
+    bool any = is_any_host(a, true);
+
+    l->n = 0;
+    l->cause = 0;
+    l->dual = false;
     /* A wildcard: the dual-stack socket first, IPv4 alone only where there is no IPv6. */
-    for (int pass = any ? 0 : 1; pass < 2; pass++) {
-        for (struct addrinfo *ai = list; ai && n < max && !dual; ai = ai->ai_next) {
-            if (pass == 0 && ai->ai_family != AF_INET6) {
-                continue;
-            }
-            if (n > 0) {
-                *address_port(ai->ai_addr) = bound_port(fds[0]);
-            }
-            g_clear_error(&err);
-            fds[n] = listen_one(a, ai, &err);
-            if (fds[n] >= 0) {
-                dual = address_is_wildcard(ai->ai_addr) && a->ipv4 == a->ipv6;
-                n++;
-            }
+    for (const struct addrinfo *ai = list; ai && any; ai = ai->ai_next) {
+        if (ai->ai_family == AF_INET6) {
+            listen_more(l, a, ai, port);
         }
     }
-    if (n == 0) {
-        error_setg(errp, "%s", err ? err->message : "Failed to bind socket");
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) {
+        if (!any || ai->ai_family != AF_INET6) {
+            listen_more(l, a, ai, port);
+        }
     }
+    while (l->cause == EADDRINUSE && l->n > 0) {
+        close(l->fds[--l->n]);
+    }
+    return l->n;
+}
+
+/* The first port of the range that is free. */
+static int listen_list(const ChannelAddress *a, const struct addrinfo *list, int *fds, int max,
+                       GError **errp)
+{
+    Listening l = { .fds = fds, .max = max };
+    unsigned first = ntohs(*address_port(list->ai_addr)), last = MAX(a->to, first);
+    int n = 0;
+
+    for (unsigned port = first; n == 0 && port <= last; port++) {
+        n = listen_at(&l, a, list, port);
+        if (n == 0 && l.cause != EADDRINUSE) {
+            break;
+        }
+    }
+    if (n == 0 && last > first && l.cause == EADDRINUSE) {
+        error_setg_errno(errp, l.cause, "Failed to find an available port from %u to %u of '%s'",
+                         first, last, a->host);
+    } else if (n == 0) {
+        error_setg(errp, "%s", l.err ? l.err->message : "Failed to bind socket");
+    }
+    g_clear_error(&l.err);
     return n;
 }
 
@@ -376,6 +456,7 @@ static int listen_tcp(const ChannelAddress *a, BoundedCall *resolved, int *fds, 
         g_autofree char *port = g_strdup_printf("%u", ntohs(bound_port(fds[0])));
         ChannelAddress real = *a;
         real.port = port;
+        real.to = 0;
         *bound = channel_address_to_string(&real);
     }
     return n;
@@ -412,4 +493,38 @@ int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *f
 {
     return a->kind == CHANNEL_TCP ? listen_tcp(a, resolved, fds, max, bound, errp)
                                   : listen_unix(a, fds, bound, errp);
+}
+
+static ChannelAddress *tcp_address_of(const struct sockaddr *sa, bool dual)
+{
+    ChannelAddress *a = channel_address_new();
+    char host[INET6_ADDRSTRLEN];
+    bool six = sa->sa_family == AF_INET6 && !dual;
+
+    a->kind = CHANNEL_TCP;
+    inet_ntop(six ? AF_INET6 : AF_INET,
+              six ? (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr
+                  : (const void *)&((const struct sockaddr_in *)sa)->sin_addr, host, sizeof(host));
+    a->host = g_strdup(dual ? "0.0.0.0" : host);
+    a->port = g_strdup_printf("%u", ntohs(*address_port((struct sockaddr *)sa)));
+    a->ipv4 = six ? CHANNEL_UNSAID : CHANNEL_ON;
+    a->ipv6 = six ? CHANNEL_ON : CHANNEL_UNSAID;
+    return a;
+}
+
+void channel_socket_addresses(int fd, GPtrArray *list)
+{
+    struct sockaddr_storage ss = { 0 };
+    struct sockaddr *sa = (struct sockaddr *)&ss;
+    socklen_t len = sizeof(ss), int_len = sizeof(int);
+    int v6only = 1;
+
+    if (getsockname(fd, sa, &len) < 0 || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)) {
+        return;
+    }
+    g_ptr_array_add(list, tcp_address_of(sa, false));
+    if (address_is_wildcard(sa) &&
+        getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &int_len) == 0 && !v6only) {
+        g_ptr_array_add(list, tcp_address_of(sa, true));    /* one socket, two addresses */
+    }
 }

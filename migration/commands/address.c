@@ -15,6 +15,11 @@ static char *shell_command(const strList *args)
     return g_string_free(command, FALSE);
 }
 
+static void set_switch(ChannelSwitch *out, bool given, bool value)
+{
+    *out = !given ? CHANNEL_UNSAID : value ? CHANNEL_ON : CHANNEL_OFF;
+}
+
 static bool from_socket(ChannelAddress *a, const SocketAddress *s, GError **errp)
 {
     switch (s->type) {
@@ -22,8 +27,12 @@ static bool from_socket(ChannelAddress *a, const SocketAddress *s, GError **errp
         a->kind = CHANNEL_TCP;
         a->host = g_strdup(s->u.inet.host);
         a->port = g_strdup(s->u.inet.port);
-        a->ipv4 = s->u.inet.has_ipv4 && s->u.inet.ipv4;
-        a->ipv6 = s->u.inet.has_ipv6 && s->u.inet.ipv6;
+        set_switch(&a->ipv4, s->u.inet.has_ipv4, s->u.inet.ipv4);
+        set_switch(&a->ipv6, s->u.inet.has_ipv6, s->u.inet.ipv6);
+        set_switch(&a->keep_alive, s->u.inet.has_keep_alive, s->u.inet.keep_alive);
+        set_switch(&a->mptcp, s->u.inet.has_mptcp, s->u.inet.mptcp);
+        a->numeric = s->u.inet.has_numeric && s->u.inet.numeric;
+        a->to = s->u.inet.has_to ? s->u.inet.to : 0;
         return true;
     case SOCKET_ADDRESS_TYPE_UNIX:
         a->kind = CHANNEL_UNIX;
@@ -80,39 +89,39 @@ ChannelAddress *migration_address_from_qapi(const char *uri, const MigrationChan
         return NULL;
     }
     ChannelAddress *a = channel_address_new();
-    if (!from_address(a, channels->value->addr, errp)) {
+    if (!from_address(a, channels->value->addr, errp) || !channel_address_check(a, errp)) {
         channel_address_free(a);
         return NULL;
     }
     return a;
 }
 
-SocketAddressList *migration_address_to_qapi(const char *uri)
+static SocketAddress *to_socket(const ChannelAddress *a)
 {
-    ChannelAddress *a = channel_address_parse(uri, NULL);
-    SocketAddress *s;
+    SocketAddress *s = g_new0(SocketAddress, 1);
 
-    if (!a || a->kind == CHANNEL_EXEC || a->kind == CHANNEL_FILE) {
-        channel_address_free(a);
-        return NULL;
-    }
-    s = g_new0(SocketAddress, 1);
-    if (a->kind == CHANNEL_TCP) {
-        s->type = SOCKET_ADDRESS_TYPE_INET;
-        s->u.inet.host = g_strdup(a->host);
-        s->u.inet.port = g_strdup(a->port);
-        bool six = strchr(a->host, ':') != NULL;
-        s->u.inet.has_ipv4 = s->u.inet.ipv4 = !six;
-        s->u.inet.has_ipv6 = s->u.inet.ipv6 = six;
-    } else if (a->kind == CHANNEL_UNIX) {
+    if (a->kind == CHANNEL_UNIX) {
         s->type = SOCKET_ADDRESS_TYPE_UNIX;
         s->u.q_unix.path = g_strdup(a->path);
-    } else {
-        s->type = SOCKET_ADDRESS_TYPE_FD;
-        s->u.fd.str = g_strdup(a->path);
+        return s;
     }
-    channel_address_free(a);
-    SocketAddressList *list = g_new0(SocketAddressList, 1);
-    list->value = s;
+    s->type = SOCKET_ADDRESS_TYPE_INET;
+    s->u.inet.host = g_strdup(a->host);
+    s->u.inet.port = g_strdup(a->port);
+    s->u.inet.has_ipv4 = s->u.inet.ipv4 = a->ipv4 == CHANNEL_ON;
+    s->u.inet.has_ipv6 = s->u.inet.ipv6 = a->ipv6 == CHANNEL_ON;
+    return s;
+}
+
+SocketAddressList *migration_addresses_to_qapi(const GPtrArray *addresses)
+{
+    SocketAddressList *list = NULL;
+
+    for (guint i = addresses->len; i > 0; i--) {
+        SocketAddressList *head = g_new0(SocketAddressList, 1);
+        head->value = to_socket(addresses->pdata[i - 1]);
+        head->next = list;
+        list = head;
+    }
     return list;
 }

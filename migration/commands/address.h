@@ -9,7 +9,7 @@
 /** From exactly one of uri and channels; NULL with QEMU's texts. Caller frees. */
 ChannelAddress *migration_address_from_qapi(const char *uri, const MigrationChannelList *channels,
                                             GError **errp);
-/** What a listener is bound to, as a list of one; NULL for what is no socket. Caller frees. */
-SocketAddressList *migration_address_to_qapi(const char *uri);
+/** Of ChannelAddress *, all sockets; NULL: none. Caller frees. */
+SocketAddressList *migration_addresses_to_qapi(const GPtrArray *addresses);
 
 #endif

@@ -181,7 +181,6 @@ bool qmp_migrate_set_downtime(struct Machine *machine, double value, GError **er
 static MigrationInfo *incoming_info(Migration *m)
 {
     MigrationInfo *info = g_new0(MigrationInfo, 1);
-    g_autofree char *uri = NULL;
 
     if (!m->incoming) {
         return info;
@@ -189,8 +188,8 @@ static MigrationInfo *incoming_info(Migration *m)
     info->has_status = true;
     info->status = migration_state_get(&m->in_state);
     info->error_desc = incoming_error(m->incoming);
-    uri = incoming_address(m->incoming);
-    info->socket_address = uri ? migration_address_to_qapi(uri) : NULL;
+    g_autoptr(GPtrArray) addresses = incoming_addresses(m->incoming);
+    info->socket_address = migration_addresses_to_qapi(addresses);
     return info;
 }
 

@@ -242,12 +242,13 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     return true;
 }
 
-char *incoming_address(Incoming *in)
+GPtrArray *incoming_addresses(Incoming *in)
 {
     g_mutex_lock(&in->lock);
-    char *text = in->listener ? channel_listener_address(in->listener) : NULL;
+    GPtrArray *list = in->listener ? channel_listener_addresses(in->listener)
+                                   : g_ptr_array_new_with_free_func(NULL);
     g_mutex_unlock(&in->lock);
-    return text;
+    return list;
 }
 
 bool incoming_exits_on_error(const Incoming *in)

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a user can set: changed while a migration runs, asked back, and tried wrong in every way."""
 import json
+import os
 import re
+import socket
 import subprocess
 import time
 
@@ -558,7 +560,66 @@ def bad_command_lines(bench):
         check(run.stderr.strip(), '%s: no message', ' '.join(args))
 
 
+def inet(**members):
+    return [{'channel-type': 'main', 'addr': dict(transport='socket', type='inet', **members)}]
+
+
+def listening_addresses(bench):
+    """query-migrate tells what is listened on, not what was typed; as QEMU 10.0 does."""
+    def told(name, **how):
+        vm = VM(bench, name, EMULATOR, Bare('idle'), incoming='defer')
+        vm.command('migrate-incoming', **how)
+        addresses = vm.migration().get('socket-address', [])
+        vm.quit()
+        return addresses
+
+    four = {'type': 'inet', 'host': '127.0.0.1', 'ipv4': True}
+    for number, how in enumerate((dict(uri='tcp:127.0.0.1:0'),
+                                  dict(channels=inet(host='127.0.0.1', port='0', numeric=True)),
+                                  dict(uri='tcp:127.0.0.1:0,keep-alive=on,ipv6=off'))):
+        got = told('told-%d' % number, **how)
+        check(len(got) == 1 and int(got[0].pop('port')) > 0, 'not one address with a port: %s', got)
+        check_equal(got[0], four, 'socket-address of %s' % how)
+    path = bench.path('told.sock')
+    check_equal(told('unix', uri='unix:' + path), [{'type': 'unix', 'path': path}], 'socket-address')
+    check_equal(told('exec', uri='exec:sleep 1'), [], 'socket-address')
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        if port > 65500:
+            raise Skip('no room above port %d' % port)
+        got = told('range', channels=inet(host='127.0.0.1', port=str(port), to=port + 30))
+        check(port < int(got[0]['port']) <= port + 30, 'listens at %s, asked for %d to %d', got,
+              port, port + 30)
+
+
+def descriptor_set(bench):
+    """file:/dev/fdset/N, behind what is in the file already, there and back."""
+    path = bench.path('set')
+    with open(path, 'wb') as f:
+        f.write(b'HEAD' * 1024)
+    fds = [os.open(path, os.O_RDONLY), os.open(path, os.O_WRONLY)]
+    bench.at_end(lambda: [os.close(fd) for fd in fds])
+    given = [arg for fd in fds for arg in ('-add-fd', 'set=3,fd=%d' % fd)]
+    uri = 'file:/dev/fdset/3,offset=4k'
+    journey = Journey()
+    source = VM(bench, 'source', EMULATOR, Bare('checker'), extra=given, pass_fds=fds)
+    journey.vms.append(source)
+    wait_alive(source)
+    source.command('migrate', uri=uri)
+    wait_migration(source)
+    source.quit()
+    with open(path, 'rb') as f:
+        check_equal(f.read(4096), b'HEAD' * 1024, 'what was in the file before')
+    other = VM(bench, 'destination', EMULATOR, Bare('checker'), incoming=uri, extra=given,
+               pass_fds=fds)
+    journey.prove(other)
+
+
 CASES = [
+    Case('listening addresses', listening_addresses),
+    Case('a set of descriptors', descriptor_set),
     Case('bandwidth changed while active', bandwidth_changes),
     Case('page cache resized while active', cache_resized),
     Case('a grown page cache hits', cache_grown_hits, timeout=120),

@@ -221,6 +221,108 @@ static void test_cancel_connect(void)
     close(fd);
 }
 
+static char *addresses_of(ChannelListener *l)
+{
+    g_autoptr(GPtrArray) list = channel_listener_addresses(l);
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < list->len; i++) {
+        g_autofree char *one = channel_address_to_string(list->pdata[i]);
+        g_string_append_printf(text, "%s%s", i ? " " : "", one);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static unsigned port_of(ChannelListener *l)
+{
+    g_autofree char *bound = channel_listener_address(l);
+    return atoi(strrchr(bound, ':') + 1);
+}
+
+/* What is told is what is listened on, not what was typed. */
+static void test_addresses(void)
+{
+    g_autofree char *path = path_of("told"), *unix_uri = g_strdup_printf("unix:%s", path);
+    ChannelListener *l = listen_uri(unix_uri, NULL);
+    g_autofree char *told = addresses_of(l);
+    g_assert_cmpstr(told, ==, unix_uri);
+    channel_listener_free(l);
+    for (int i = 0; i < 3; i++) {
+        static const char *const uris[] = { "tcp:127.0.0.1:0", "tcp:0.0.0.0:0", "tcp::0,ipv4=on" };
+        l = listen_uri(uris[i], NULL);
+        g_autofree char *want = g_strdup_printf("tcp:%s:%u,ipv4=on", i ? "0.0.0.0" : "127.0.0.1",
+                                                port_of(l));
+        g_autofree char *got = addresses_of(l);
+        g_assert_cmpstr(got, ==, want);
+        channel_listener_free(l);
+    }
+    l = listen_uri("tcp::0", NULL);     /* one port for both */
+    unsigned port = port_of(l);
+    g_autofree char *both = g_strdup_printf("tcp:[::]:%u,ipv6=on tcp:0.0.0.0:%u,ipv4=on", port, port);
+    g_autofree char *four = g_strdup_printf("tcp:0.0.0.0:%u,ipv4=on", port);
+    g_autofree char *got = addresses_of(l);
+    g_assert_true(g_str_equal(got, both) || g_str_equal(got, four));
+    channel_listener_free(l);
+    l = listen_uri("exec:true", NULL);
+    g_autofree char *none = addresses_of(l);
+    g_assert_cmpstr(none, ==, "");
+    channel_listener_free(l);
+}
+
+/* The first port of the range that is free. */
+static void test_port_range(void)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *taken = listen_uri("tcp:127.0.0.1:0", NULL), *next = NULL;
+    unsigned port = port_of(taken), last = MIN(port + 20, 65535);
+    g_autofree char *range = g_strdup_printf("tcp:127.0.0.1:%u,to=%u", port, last);
+    g_autofree char *none = g_strdup_printf("tcp:127.0.0.1:%u,to=%u", port, port);
+
+    if (last > port) {
+        next = listen_uri(range, &err);
+        g_assert_no_error(err);
+        g_assert_cmpuint(port_of(next), >, port);
+        g_assert_cmpuint(port_of(next), <=, last);
+    }
+    g_assert_null(listen_uri(none, &err));
+    g_assert_nonnull(strstr(err->message, "Address already in use"));
+    channel_listener_free(taken);
+    channel_listener_free(next);
+}
+
+static void test_options(void)
+{
+    g_autoptr(GError) err = NULL;
+    ChannelListener *l = listen_uri("tcp:127.0.0.1:0,numeric", &err);
+    g_assert_no_error(err);
+    g_autofree char *uri = g_strdup_printf("tcp:127.0.0.1:%u,numeric=on,keep-alive=off", port_of(l));
+    Channel *out = connect_uri(uri, -1, &err), *in = channel_listener_accept(l, &err);
+    assert_says(out, in, "numbers");
+    channel_close(out, NULL);
+    channel_close(in, NULL);
+    g_assert_null(connect_uri("tcp:localhost:1,numeric=on", -1, &err));
+    g_assert_nonnull(strstr(err->message, "address resolution failed for localhost:1"));
+    g_clear_error(&err);
+    g_assert_null(listen_uri("tcp:localhost:0,numeric=on", &err));
+    g_clear_error(&err);
+    g_assert_null(connect_uri("tcp:127.0.0.1:1,ipv4=off", -1, &err));   /* no such address there */
+    channel_listener_free(l);
+    g_clear_error(&err);
+    l = listen_uri("tcp:127.0.0.1:0,mptcp=on", &err);
+    if (!l) {
+        g_assert_nonnull(strstr(err->message, "socket"));
+        g_test_message("no multipath TCP here: %s", err->message);
+        return;
+    }
+    g_autofree char *multi = g_strdup_printf("tcp:127.0.0.1:%u,mptcp=on", port_of(l));
+    out = connect_uri(multi, -1, &err);
+    in = channel_listener_accept(l, &err);
+    assert_says(out, in, "many paths");
+    channel_close(out, NULL);
+    channel_close(in, NULL);
+    channel_listener_free(l);
+}
+
 /* Many may knock; who is not let in is sent away with the listener. */
 static void test_several_peers(void)
 {
@@ -407,6 +509,9 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/refused", test_refused);
     g_test_add_func("/channel/listen-refused", test_listen_refused);
     g_test_add_func("/channel/cancel-connect", test_cancel_connect);
+    g_test_add_func("/channel/addresses", test_addresses);
+    g_test_add_func("/channel/port-range", test_port_range);
+    g_test_add_func("/channel/options", test_options);
     g_test_add_func("/channel/several-peers", test_several_peers);
     g_test_add_func("/channel/cancel-accept", test_cancel_accept);
     g_test_add_func("/channel/broken", test_broken);
