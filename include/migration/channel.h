@@ -81,6 +81,19 @@ bool channel_complete(Channel *c, GError **errp);
  * Caller frees. May wait half a second for the status.
  */
 char *channel_describe_end(Channel *c);
+/** How long a TCP connection may be silent before it counts as lost. All 0: as the kernel has it. */
+typedef struct ChannelLiveness {
+    unsigned idle_s, interval_s, probes;    /* nothing is under way: when to probe, how often, how many */
+    unsigned silence_ms;    /* something is: no sign of life from the peer's kernel for that long */
+} ChannelLiveness;
+
+/**
+ * Notices a dead link without waiting for the kernel's quarter of an hour:
+ * a blocked read or write fails. A peer that is there but does not read is
+ * alive. False: c is no TCP connection. Before other threads use c, or
+ * between their calls.
+ */
+bool channel_set_liveness(Channel *c, const ChannelLiveness *l);
 void channel_shutdown(Channel *c);
 /**
  * Frees c whatever it returns; no other thread may use it. Waits at most half

@@ -19,6 +19,7 @@ struct Channel {
     bool seekable;
     bool return_path;
     /* any thread, atomic */
+    int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
     int shut;
 };
 
@@ -82,6 +83,8 @@ int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *f
                           char **bound, GError **errp);
 /** Appends the addresses (new ChannelAddress) that a listening TCP socket serves. */
 void channel_socket_addresses(int fd, GPtrArray *list);
+/** True if the kernel has sent something, or asked, and heard nothing of the peer for ms. */
+bool channel_socket_is_silent(int fd, unsigned ms);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 

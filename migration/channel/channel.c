@@ -83,15 +83,19 @@ void channel_finish(Channel *c)
     g_free(c->name);
 }
 
-bool channel_wait(int fd, short events, int wake_fd, GError **errp)
+/* As channel_wait; true also after ms (-1: never). */
+static bool wait_for(int fd, short events, int wake_fd, int ms, GError **errp)
 {
     struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = wake_fd, .events = POLLIN } };
 
     for (;;) {
-        int n = poll(p, 2, -1);
+        int n = poll(p, 2, ms);
         if (n < 0 && errno != EINTR) {
             error_setg_errno(errp, errno, "Unable to wait for I/O");
             return false;
+        }
+        if (n == 0) {
+            return true;
         }
         if (n > 0 && p[1].revents) {
             error_setg(errp, "Operation was cancelled");
@@ -101,6 +105,27 @@ bool channel_wait(int fd, short events, int wake_fd, GError **errp)
             return true; /* hang-ups and errors too: the next system call names them */
         }
     }
+}
+
+bool channel_wait(int fd, short events, int wake_fd, GError **errp)
+{
+    return wait_for(fd, events, wake_fd, -1, errp);
+}
+
+/* Looks now and then whether the peer is still there. True also if it is and nothing has changed. */
+static bool wait_to_write(Channel *c, GError **errp)
+{
+    int silence = g_atomic_int_get(&c->silence_ms);
+
+    if (!wait_for(c->wfd, POLLOUT, c->wake_fd, silence ? MAX(silence / 4, 1) : -1, errp)) {
+        return false;
+    }
+    if (silence && channel_socket_is_silent(c->wfd, silence)) {
+        error_setg(errp, "nothing was heard from '%s' for %.0f s: the link or the host there is down",
+                   c->name, silence / 1000.0);
+        return false;
+    }
+    return true;
 }
 
 static bool channel_check_open(Channel *c, const char *verb, GError **errp)
@@ -160,7 +185,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             }
             return -1;
         }
-        if (!channel_wait(c->wfd, POLLOUT, c->wake_fd, errp)) {
+        if (!wait_to_write(c, errp)) {
             error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
             return -1;
         }

@@ -528,3 +528,44 @@ void channel_socket_addresses(int fd, GPtrArray *list)
         g_ptr_array_add(list, tcp_address_of(sa, true));    /* one socket, two addresses */
     }
 }
+
+/* ---- is the peer still there? ---- */
+
+#define SILENT_ANSWER_MS 500    /* that long an answer may take */
+
+/*
+ * What is under way is repeated, or a full window asked after, ever more
+ * seldom: so that there was no answer for so long says nothing, unless the
+ * last try has none either. A peer that only does not read answers.
+ */
+bool channel_socket_is_silent(int fd, unsigned ms)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_last_ack_recv < ms) {
+        return false;
+    }
+    bool repeated = info.tcpi_retransmits && info.tcpi_last_data_sent >= SILENT_ANSWER_MS &&
+                    info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
+    return repeated || info.tcpi_probes >= 2;
+}
+
+bool channel_set_liveness(Channel *c, const ChannelLiveness *l)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    int one = 1, idle = l->idle_s, interval = l->interval_s, probes = l->probes;
+
+    if (!c->is_socket || getsockopt(c->rfd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) {
+        return false;
+    }
+    if (idle) {
+        setsockopt(c->rfd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+        setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+        setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+        setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    }
+    g_atomic_int_set(&c->silence_ms, (int)MIN(l->silence_ms, (unsigned)G_MAXINT));
+    return true;
+}

@@ -164,6 +164,11 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
     return true;
 }
 
+/* A minute: an outage that the guest's owner would rather wait out than begin anew is shorter. */
+static const ChannelLiveness migration_liveness = {
+    .idle_s = 20, .interval_s = 10, .probes = 4, .silence_ms = 60000,
+};
+
 static bool outgoing_connect(Outgoing *o, GError **errp)
 {
     if (!o->channel) {
@@ -172,6 +177,9 @@ static bool outgoing_connect(Outgoing *o, GError **errp)
             !channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp)) {
             return false;
         }
+    }
+    if (o->addr->keep_alive != CHANNEL_OFF) {
+        channel_set_liveness(o->channel, &migration_liveness);
     }
     trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);

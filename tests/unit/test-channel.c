@@ -2,6 +2,7 @@
 /* migration/channel: sockets; any kind refused, broken, shut down while blocked; the texts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -433,6 +434,98 @@ static void test_time_out(void)
     channel_listener_free(l);
 }
 
+/* From now on nothing that is sent to fd arrives, and nothing says so: a cut link. */
+static void make_silent(int fd)
+{
+    struct sock_filter drop = { BPF_RET | BPF_K, 0, 0, 0 };
+    struct sock_fprog program = { 1, &drop };
+
+    g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), ==, 0);
+}
+
+/* A connection whose other end is a bare socket, *peer. */
+static Channel *connect_to_bare(int *peer)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&a, len), ==, 0);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&a, &len), ==, 0);
+    g_autofree char *uri = g_strdup_printf("tcp:127.0.0.1:%u", ntohs(a.sin_port));
+    Channel *c = connect_uri(uri, -1, NULL);
+    *peer = accept(fd, NULL, NULL);
+    g_assert_cmpint(*peer, >=, 0);
+    close(fd);
+    return c;
+}
+
+static void test_silent_write(void)
+{
+    ChannelLiveness l = { .silence_ms = 1000 };
+    g_autoptr(GError) err = NULL;
+    int peer;
+    Channel *c = connect_to_bare(&peer);
+
+    g_assert_true(channel_set_liveness(c, &l));
+    make_silent(peer);
+    fill_until_error(c, &err);
+    g_assert_nonnull(strstr(err->message, "nothing was heard from 'tcp:127.0.0.1:"));
+    channel_close(c, NULL);
+    close(peer);
+}
+
+static void test_silent_read(void)
+{
+    ChannelLiveness l = { .idle_s = 1, .interval_s = 1, .probes = 1 };
+    g_autoptr(GError) err = NULL;
+    char byte;
+    int peer;
+    Channel *c = connect_to_bare(&peer);
+
+    g_assert_true(channel_set_liveness(c, &l));
+    make_silent(peer);
+    g_assert_cmpint(channel_read(c, &byte, 1, &err), ==, -1);
+    g_assert_cmpstr(err->message, ==, "Unable to read from socket: Connection timed out");
+    channel_close(c, NULL);
+    close(peer);
+}
+
+static gpointer read_all_later(gpointer fd)
+{
+    g_autofree char *buf = g_malloc(1 << 20);
+
+    g_usleep(2500 * 1000);
+    while (read(GPOINTER_TO_INT(fd), buf, 1 << 20) > 0) {
+        /* the next */
+    }
+    return NULL;
+}
+
+/* A peer that takes its time is not silent: its kernel answers. */
+static void test_slow_reader(void)
+{
+    ChannelLiveness l = { .idle_s = 1, .interval_s = 1, .probes = 1, .silence_ms = 1000 };
+    g_autoptr(GError) err = NULL;
+    int peer;
+    Channel *c = connect_to_bare(&peer);
+
+    g_assert_true(channel_set_liveness(c, &l));
+    GThread *t = g_thread_new("read", read_all_later, GINT_TO_POINTER(peer));
+    fill_until_error(c, &err);
+    g_assert_no_error(err);
+    channel_close(c, NULL);
+    g_thread_join(t);
+    close(peer);
+    int sv[2];
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), ==, 0);
+    c = channel_new_fd(sv[0], "fd:s", NULL);
+    g_assert_false(channel_set_liveness(c, &l));
+    channel_close(c, NULL);
+    close(sv[1]);
+}
+
 static gpointer shut_channel(gpointer c)
 {
     g_usleep(30 * 1000);
@@ -516,6 +609,9 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/cancel-accept", test_cancel_accept);
     g_test_add_func("/channel/broken", test_broken);
     g_test_add_func("/channel/time-out", test_time_out);
+    g_test_add_func("/channel/silent-write", test_silent_write);
+    g_test_add_func("/channel/silent-read", test_silent_read);
+    g_test_add_func("/channel/slow-reader", test_slow_reader);
     g_test_add_func("/channel/shutdown", test_shutdown);
     return run_in_folder(&dir);
 }
