@@ -212,7 +212,10 @@ static int connect_one(const struct sockaddr *sa, socklen_t len, int protocol, i
     if (err < 0) {
         error_setg(errp, "Failed to connect to '%s': %s", peer, cancelled->message);
     } else {
-        error_setg_errno(errp, err, "Failed to connect to '%s'", peer);
+        bool nobody = err == ECONNREFUSED && sa->sa_family != AF_UNIX;
+        error_setg(errp, "Failed to connect to '%s': %s%s", peer, g_strerror(err),
+                   nobody ? ": nobody listens there; is the destination started, with -incoming and "
+                            "this port?" : "");
     }
     return -1;
 }

@@ -6,10 +6,13 @@
  */
 #include <json-c/json.h>
 #include <string.h>
+#include <unistd.h>
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
 #include "softmmu/config.h"
 #include "util/error.h"
+
+#define STREAM_SEARCH_BYTES (4U << 20)     /* offsets are for headers in front, and those are small */
 
 /* ---- writing ---- */
 
@@ -296,6 +299,22 @@ static bool get_configuration(Migration *m, StreamReader *r, MigrationCaps caps,
     return check_capabilities(caps, received, errp);
 }
 
+/* A file read at a wrong offset: where in its beginning a stream is; NULL: no file, or none there. */
+static char *find_stream_in_file(Channel *c)
+{
+    static const uint8_t head[] = { 'Q', 'E', 'V', 'M', 0, 0, 0, STREAM_VERSION };
+
+    if (!c || !channel_is_seekable(c)) {
+        return NULL;
+    }
+    g_autofree uint8_t *data = g_malloc(STREAM_SEARCH_BYTES);
+    ssize_t n = pread(channel_fd(c), data, STREAM_SEARCH_BYTES, 0);
+    const uint8_t *at = n > 0 ? memmem(data, n, head, sizeof(head)) : NULL;
+    return at ? g_strdup_printf("a stream begins at byte 0x%zx of the file: read it with "
+                                "file:...,offset=0x%zx", (size_t)(at - data), (size_t)(at - data))
+              : NULL;
+}
+
 bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp)
 {
     uint32_t magic = stream_get_be32(r);
@@ -304,8 +323,9 @@ bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GEr
         return false;
     }
     if (magic != STREAM_MAGIC) {
-        error_setg(errp, "Not a migration stream: it begins with 0x%08x, 0x%08x expected", magic,
-                   STREAM_MAGIC);
+        g_autofree char *hint = find_stream_in_file(stream_reader_channel(r));
+        error_setg(errp, "Not a migration stream: it begins with 0x%08x, 0x%08x expected%s%s", magic,
+                   STREAM_MAGIC, hint ? "; " : "", hint ? hint : "");
         return false;
     }
     uint32_t version = stream_get_be32(r);

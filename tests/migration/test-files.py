@@ -97,6 +97,25 @@ def many_saves(bench):
         journey.check()
 
 
+def wrong_offset(bench):
+    """An image read at another offset than it was written to: the message names the right one."""
+    channel = channels.FileOffset(bench)
+    guest = Bare('checker', size='1M', memory=32)
+    source = VM(bench, 'source', EMULATOR, guest)
+    wait_alive(source)
+    source.set_capabilities(mapped_ram=True)
+    source.command('migrate', uri=channel.outgoing)
+    wait_migration(source)
+    right = int(channel.outgoing.split(',offset=')[1], 0)
+    for turn, offset in enumerate((0, right // 2, right * 2)):
+        other = VM(bench, 'wrong%d' % turn, EMULATOR, guest, incoming='defer')
+        other.set_capabilities(mapped_ram=True)
+        other.command('migrate-incoming', uri='%s,offset=%d' % (channel.outgoing.split(',')[0], offset))
+        check(other.wait_exit() != 0, 'loaded from offset %d', offset)
+        check('offset=0x%x' % right in other.stderr(), 'the right offset 0x%x is not named: %s', right,
+              other.stderr())
+
+
 def refused(uri, words, layout='mapped_ram'):
     """A target that cannot hold pages at fixed places is refused by name."""
     def run(bench):
@@ -172,6 +191,7 @@ def cases():
         yield Case('%s to a pipe is refused' % layout, refused('exec:cat >/dev/null', [], layout))
     yield Case('saved three times', many_saves)
     yield Case('restored without the capability', plain_restore_of_mapped)
+    yield Case('an image at a wrong offset', wrong_offset)
     yield Case('damaged files', damaged)
     yield Case('a folder that is not there', refused('file:/nonexistent/x', ['No such file']))
 

@@ -112,7 +112,8 @@ static void test_refused(void)
     g_assert_true(g_file_set_contents(file, "x", 1, NULL));
     const struct { char *uri, *message; } bad[] = {
         { g_strdup("tcp:127.0.0.1:1"), g_strdup("Failed to connect to '127.0.0.1:1': "
-                                                "Connection refused") },
+                                                "Connection refused: nobody listens there; is the "
+                                                "destination started, with -incoming and this port?") },
         { g_strdup("tcp:127.0.0.1:nosuchservice"), g_strdup("address resolution failed for "
           "127.0.0.1:nosuchservice: Servname not supported for ai_socktype") },
         { g_strdup_printf("unix:%s", sock),
