@@ -15,10 +15,11 @@
 struct BoundedCall {
     /* set once */
     void (*work)(void *arg);
-    void *arg;              /* the thread's until done_fd is readable, then the waiter's */
+    void *arg;              /* the thread's until done, then the waiter's */
     GDestroyNotify drop;
     int done_fd;            /* eventfd, readable for ever once work has returned */
     int refs;               /* atomic: the thread's and the waiter's */
+    int done;               /* atomic: what the thread has written is there to be seen */
 };
 
 bool channel_thread_start(void *(*fn)(void *), void *opaque)
@@ -53,6 +54,7 @@ static void *bounded_thread(void *opaque)
     uint64_t one = 1;
 
     b->work(b->arg);
+    g_atomic_int_set(&b->done, 1);
     if (write(b->done_fd, &one, sizeof(one)) < 0) {
         /* cannot be: the counter was 0 */
     }
@@ -86,7 +88,7 @@ bool bounded_call_done(BoundedCall *b, int wake_fd, int ms)
     for (;;) {
         int n = poll(p, 2, ms);
         if (n >= 0 || errno != EINTR) {
-            return n > 0 && !p[0].revents && p[1].revents;
+            return n > 0 && !p[0].revents && g_atomic_int_get(&b->done);
         }
     }
 }
