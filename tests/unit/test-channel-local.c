@@ -294,7 +294,7 @@ static void test_exec_endless(void)
         g_thread_join(t);
         g_assert_true(channel_close(c, NULL));
     }
-    Channel *c = incoming_uri("exec:printf abc; sleep 40", NULL);
+    Channel *c = incoming_uri("exec:exec 2>&-; printf abc; sleep 40", NULL);
     char buf[3];
     g_assert_true(channel_read_all(c, buf, 3, NULL));
     g_assert_true(channel_close(c, NULL));
