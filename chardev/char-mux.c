@@ -28,16 +28,6 @@ typedef struct Mux {
     bool escape;            /* the last byte was Ctrl-a */
 } Mux;
 
-Chardev *chardev_mux_base(const Chardev *mux)
-{
-    return ((Mux *)mux->priv)->base;
-}
-
-bool chardev_mux_has_frontend(const Chardev *mux)
-{
-    return ((Mux *)mux->priv)->count > 0;
-}
-
 static MuxFrontend *focused(Mux *mux)
 {
     return mux->count ? &mux->fes[mux->focus] : NULL;
@@ -185,7 +175,7 @@ static const ChardevFrontend mux_frontend = { mux_can_read, mux_read, mux_event 
 
 /* ---- front ends ---- */
 
-bool chardev_mux_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp)
+static bool mux_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp)
 {
     Mux *mux = chr->priv;
 
@@ -200,7 +190,7 @@ bool chardev_mux_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, G
     return true;
 }
 
-void chardev_mux_detach(Chardev *chr, void *opaque)
+static void mux_detach(Chardev *chr, void *opaque)
 {
     Mux *mux = chr->priv;
 
@@ -219,21 +209,24 @@ void chardev_mux_detach(Chardev *chr, void *opaque)
     }
 }
 
-bool chardev_mux_wrap(Chardev *chr, Chardev *base, GError **errp)
+static bool mux_is_open(const Chardev *chr)
+{
+    return ((Mux *)chr->priv)->count > 0;
+}
+
+static const ChardevFront mux_front = { mux_attach, mux_detach, mux_is_open };
+
+/* ---- back end ---- */
+
+/* chr->base is there already, and its options are read. */
+static bool mux_open(Chardev *chr, Opts *opts, GError **errp)
 {
     Mux *mux = g_new0(Mux, 1);
 
     mux->chr = chr;
-    mux->base = base;
+    mux->base = chr->base;
     chr->priv = mux;
-    return chardev_attach(base, &mux_frontend, mux, errp);
-}
-
-/* ---- back end ---- */
-
-static bool mux_open(Chardev *chr, Opts *opts, GError **errp)
-{
-    return false; /* made by chardev_mux_wrap only */
+    return chardev_attach(mux->base, &mux_frontend, mux, errp);
 }
 
 static void mux_close(Chardev *chr)
@@ -264,4 +257,5 @@ static void mux_update_input(Chardev *chr)
 
 const ChardevOps chardev_mux_ops = {
     "mux", mux_open, mux_close, mux_write, mux_update_input, chardev_plain_filename,
+    NULL, chardev_no_fd, chardev_no_terminal, chardev_no_tty, &mux_front,
 };

@@ -33,10 +33,12 @@ static size_t null_write(Chardev *chr, const uint8_t *buf, size_t len)
 
 const ChardevOps chardev_null_ops = {
     "null", null_open, null_close, null_write, chardev_no_input, chardev_plain_filename,
+    NULL, chardev_no_fd, chardev_no_terminal, chardev_no_tty, &chardev_one_front,
 };
 
 const ChardevOps chardev_vc_ops = {
     "vc", vc_open, null_close, null_write, chardev_no_input, chardev_plain_filename,
+    NULL, chardev_no_fd, chardev_no_terminal, chardev_no_tty, &chardev_one_front,
 };
 
 /* ---- ringbuf ---- */
@@ -100,10 +102,12 @@ static size_t ringbuf_store(Chardev *chr, const uint8_t *buf, size_t len)
 const ChardevOps chardev_ringbuf_ops = {
     "ringbuf", ringbuf_open, ringbuf_close, ringbuf_store, chardev_no_input,
     chardev_plain_filename,
+    NULL, chardev_no_fd, chardev_no_terminal, chardev_no_tty, &chardev_one_front,
 };
 
 const ChardevOps chardev_memory_ops = { /* its old name */
     "memory", ringbuf_open, ringbuf_close, ringbuf_store, chardev_no_input, chardev_plain_filename,
+    NULL, chardev_no_fd, chardev_no_terminal, chardev_no_tty, &chardev_one_front,
 };
 
 static RingBuf *ringbuf_of(Chardev *chr, GError **errp)

@@ -6,7 +6,14 @@
 #include "chardev/char.h"
 #include "softmmu/machine.h"
 
-/* A back end. Every member is there; char.c supplies defaults to name. */
+/* The front end's side of a back end: chardev_one_front, or the mux's own, which takes several. */
+typedef struct ChardevFront {
+    bool (*attach)(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp);
+    void (*detach)(Chardev *chr, void *opaque);
+    bool (*is_open)(const Chardev *chr);
+} ChardevFront;
+
+/* A back end. Every member is there; char-fe.c has what most of them do. */
 typedef struct ChardevOps {
     const char *name;
     /* Reads its options (unknown ones are found by the caller) and opens; sets chr->priv. */
@@ -19,6 +26,12 @@ typedef struct ChardevOps {
     char *(*filename)(const Chardev *chr);
     /* chr->context is another one: moves the sources. NULL: it lives on the main loop only. */
     void (*update_context)(Chardev *chr);
+    /* The oldest fd that came with the bytes, now the caller's; -1 if there is none. */
+    int (*take_fd)(Chardev *chr);
+    /* A terminal's fd, still the chardev's, to ask for its width; -1 if it has none. */
+    int (*terminal)(const Chardev *chr);
+    bool (*is_tty)(const Chardev *chr);
+    const ChardevFront *front;
 } ChardevOps;
 
 struct Chardev {
@@ -28,6 +41,7 @@ struct Chardev {
     void *priv;                     /* the back end's */
     GMainContext *context;          /* of its sources; NULL: the main loop's */
     GMutex lock;                    /* what filename and yank look at while another thread runs the sources */
+    Chardev *base;                  /* a mux: what carries its output; else NULL */
     const ChardevFrontend *fe;      /* NULL: nobody in front; unused in a mux */
     void *fe_opaque;
     bool connected;                 /* somebody at the far end */
@@ -49,6 +63,11 @@ extern const ChardevOps chardev_null_ops, chardev_vc_ops, chardev_ringbuf_ops, c
     chardev_file_ops, chardev_pipe_ops, chardev_fd_ops, chardev_stdio_ops, chardev_pty_ops,
     chardev_socket_ops, chardev_mux_ops;
 
+/* For char.c: */
+Chardev *chardev_create(Chardevs *chardevs, const char *id, const ChardevOps *ops);
+/* Last words as far as they go, then closes and forgets. Whoever was in front has gone. */
+void chardev_free(Chardev *chr);
+
 /* For back ends: */
 /* Where its sources belong. */
 GMainContext *chardev_context(const Chardev *chr);
@@ -59,19 +78,15 @@ void chardev_set_connected(Chardev *chr, bool connected);
 void chardev_output_ready(Chardev *chr);
 void chardev_no_input(Chardev *chr);            /* default update_input */
 char *chardev_plain_filename(const Chardev *chr); /* default filename: ops->name */
+int chardev_no_fd(Chardev *chr);                /* default take_fd */
+int chardev_no_terminal(const Chardev *chr);    /* default terminal */
+bool chardev_no_tty(const Chardev *chr);        /* default is_tty */
+extern const ChardevFront chardev_one_front;    /* default front: one front end */
 
 /* Legacy text to options of -chardev; NULL with errp. */
 Opts *chardev_text_to_opts(const char *label, const char *text, GError **errp);
-/* The mux in front of base (char-mux.c); base is attached to it. */
-bool chardev_mux_wrap(Chardev *mux, Chardev *base, GError **errp);
-bool chardev_mux_attach(Chardev *mux, const ChardevFrontend *fe, void *opaque, GError **errp);
-void chardev_mux_detach(Chardev *mux, void *opaque);
-bool chardev_mux_has_frontend(const Chardev *mux);
-Chardev *chardev_mux_base(const Chardev *mux);
-/** Our side of a pty, still the chardev's. */
-int chardev_pty_fd(const Chardev *pty);
 
-/* ---- a pair of fds on the main loop ---- */
+/* ---- a pair of fds on the chardev's context (char-io.c) ---- */
 
 typedef struct FdIo FdIo;
 typedef struct FdIoOps {
@@ -84,5 +99,7 @@ void fdio_free(FdIo *io);
 size_t fdio_write(FdIo *io, const uint8_t *buf, size_t len);
 void fdio_update_input(FdIo *io);
 void fdio_update_context(FdIo *io);
+/* The fd that is read, -1 if none; still io's. */
+int fdio_in(const FdIo *io);
 
 #endif

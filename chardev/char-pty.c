@@ -153,11 +153,12 @@ static char *pty_filename(const Chardev *chr)
     return g_strdup_printf("pty:%s", ((Pty *)chr->priv)->name);
 }
 
-int chardev_pty_fd(const Chardev *pty)
+static int pty_terminal(const Chardev *chr)
 {
-    return ((const Pty *)pty->priv)->fd;
+    return ((const Pty *)chr->priv)->fd;
 }
 
 const ChardevOps chardev_pty_ops = {
     "pty", pty_open, pty_close, pty_write, pty_update_input, pty_filename,
+    NULL, chardev_no_fd, pty_terminal, chardev_no_tty, &chardev_one_front,
 };

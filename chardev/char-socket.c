@@ -69,14 +69,8 @@ static GSource *watch(Socket *s, int fd, GIOCondition cond, GUnixFDSourceFunc fn
 
 /* ---- receiving ---- */
 
-int chardev_take_fd(Chardev *chr)
+static int socket_take_fd(Chardev *chr)
 {
-    if (chr->ops == &chardev_mux_ops) {
-        return chardev_take_fd(chardev_mux_base(chr));
-    }
-    if (chr->ops != &chardev_socket_ops) {
-        return -1;
-    }
     return passed_fds_take(&((Socket *)chr->priv)->passed);
 }
 
@@ -583,5 +577,5 @@ static char *socket_filename(const Chardev *chr)
 
 const ChardevOps chardev_socket_ops = {
     "socket", socket_open, socket_close, socket_write, socket_update_input, socket_filename,
-    socket_update_context,
+    socket_update_context, socket_take_fd, chardev_no_terminal, chardev_no_tty, &chardev_one_front,
 };

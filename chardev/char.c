@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Character devices: the list, the front end's side and the output queue.
- * Called by vl, devices and monitors on the main thread; what bytes come
- * from or go to is the back ends' business.
+ * Character devices: the list and the table of back ends. Called by vl,
+ * devices and monitors on the main thread; no back end calls it. What one
+ * device does is char-fe.c's, what bytes come from or go to the back ends'.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include "chardev/char-private.h"
 #include "util/error.h"
-
-/* A monitor client that does not read may make us keep this much, then output is dropped. */
-#define QUEUE_MAX_BYTES (64u << 20)
 
 static const ChardevOps *const backends[] = {
     &chardev_socket_ops, &chardev_file_ops, &chardev_stdio_ops, &chardev_pty_ops,
@@ -30,33 +26,6 @@ Chardevs *chardevs_new(struct Machine *machine)
     chardevs->machine = machine;
     chardevs->list = g_ptr_array_new();
     return chardevs;
-}
-
-static void opened_cancel(Chardev *chr)
-{
-    if (chr->opened_source) {
-        g_source_destroy(chr->opened_source);
-        g_source_unref(chr->opened_source);
-        chr->opened_source = NULL;
-    }
-}
-
-static void chardev_free(Chardev *chr)
-{
-    if (chr->queue->len) {
-        chr->ops->write(chr, chr->queue->data, chr->queue->len); /* last words, as far as they go */
-    }
-    opened_cancel(chr);
-    chr->fe = NULL;
-    chr->opened_sent = false; /* whoever was in front has gone before us */
-    chr->ops->close(chr);
-    if (chr->log_fd >= 0) {
-        close(chr->log_fd);
-    }
-    g_byte_array_free(chr->queue, TRUE);
-    g_mutex_clear(&chr->lock);
-    g_free(chr->id);
-    g_free(chr);
 }
 
 void chardevs_free(Chardevs *chardevs)
@@ -125,19 +94,6 @@ static bool log_open(Chardev *chr, Opts *opts, GError **errp)
     return true;
 }
 
-static Chardev *chardev_create(Chardevs *chardevs, const char *id, const ChardevOps *ops)
-{
-    Chardev *chr = g_new0(Chardev, 1);
-
-    chr->owner = chardevs;
-    chr->id = g_strdup(id);
-    chr->ops = ops;
-    chr->queue = g_byte_array_new();
-    chr->log_fd = -1;
-    g_mutex_init(&chr->lock);
-    return chr;
-}
-
 /* Opens a back end under the id; options nobody asked for are an error. */
 static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOps *ops, Opts *opts,
                              GError **errp)
@@ -158,8 +114,8 @@ static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOp
     return chr;
 }
 
-static Chardev *mux_open(Chardevs *chardevs, const char *id, const ChardevOps *ops, Opts *opts,
-                         GError **errp)
+static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps *ops, Opts *opts,
+                           GError **errp)
 {
     g_autofree char *base_id = g_strdup_printf("%s-base", id);
     Chardev *base = backend_open(chardevs, base_id, ops, opts, errp);
@@ -168,7 +124,8 @@ static Chardev *mux_open(Chardevs *chardevs, const char *id, const ChardevOps *o
         return NULL;
     }
     Chardev *mux = chardev_create(chardevs, id, &chardev_mux_ops);
-    if (!chardev_mux_wrap(mux, base, errp)) {
+    mux->base = base;
+    if (!mux->ops->open(mux, opts, errp)) {
         chardev_free(mux);
         return NULL;
     }
@@ -219,7 +176,7 @@ Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
     if (!opts_get_bool(opts, "mux", &mux, errp)) {
         return NULL;
     }
-    return mux ? mux_open(chardevs, id, ops, opts, errp)
+    return mux ? mux_create(chardevs, id, ops, opts, errp)
                : backend_open(chardevs, id, ops, opts, errp);
 }
 
@@ -244,11 +201,6 @@ Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *te
     return chr;
 }
 
-static bool has_frontend(const Chardev *chr)
-{
-    return chr->ops == &chardev_mux_ops ? chardev_mux_has_frontend(chr) : chr->fe != NULL;
-}
-
 bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp)
 {
     Chardev *chr = chardev_find(chardevs, id);
@@ -257,249 +209,16 @@ bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp)
         error_setg(errp, "Chardev '%s' not found", id);
         return false;
     }
-    if (has_frontend(chr)) {
+    if (chr->ops->front->is_open(chr)) {
         error_setg(errp, "Chardev '%s' is busy", id);
         return false;
     }
     g_ptr_array_remove(chardevs->list, chr);
-    Chardev *base = chr->ops == &chardev_mux_ops ? chardev_mux_base(chr) : NULL;
+    Chardev *base = chr->base;
     chardev_free(chr);
     if (base) {
         g_ptr_array_remove(chardevs->list, base);
         chardev_free(base);
     }
     return true;
-}
-
-/* ---- the front end ---- */
-
-static gboolean opened_send(gpointer user_data)
-{
-    Chardev *chr = user_data;
-
-    g_source_unref(chr->opened_source);
-    chr->opened_source = NULL;
-    if (chr->fe && chr->connected && !chr->opened_sent) {
-        chr->opened_sent = true;
-        chr->fe->event(chr->fe_opaque, CHARDEV_OPENED);
-    }
-    chr->ops->update_input(chr);
-    return G_SOURCE_REMOVE;
-}
-
-/*
- * OPENED is sent by the main loop: no monitor greets and no device talks
- * before the machine is complete, or a start-up error could not be the last
- * word.
- */
-static void opened_post(Chardev *chr)
-{
-    if (chr->fe && chr->connected && !chr->opened_sent && !chr->opened_source) {
-        chr->opened_source = g_idle_source_new();
-        g_source_set_priority(chr->opened_source, G_PRIORITY_DEFAULT);
-        g_source_set_callback(chr->opened_source, opened_send, chr, NULL);
-        g_source_attach(chr->opened_source, chardev_context(chr));
-    }
-}
-
-bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp)
-{
-    if (chr->ops == &chardev_mux_ops) {
-        return chardev_mux_attach(chr, fe, opaque, errp);
-    }
-    if (chr->fe) {
-        error_setg(errp, "Device '%s' is in use", chr->id);
-        return false;
-    }
-    chr->fe = fe;
-    chr->fe_opaque = opaque;
-    opened_post(chr);
-    return true;
-}
-
-void chardev_detach(Chardev *chr, void *opaque)
-{
-    if (chr->ops == &chardev_mux_ops) {
-        chardev_mux_detach(chr, opaque);
-    } else if (chr->fe && chr->fe_opaque == opaque) {
-        chr->fe = NULL;
-        chr->fe_opaque = NULL;
-        chr->guest_closed = false;
-        chr->opened_sent = false;
-        chr->fe_blocked = false;
-        opened_cancel(chr);
-        chr->ops->update_input(chr);
-    }
-}
-
-GMainContext *chardev_context(const Chardev *chr)
-{
-    return chr->context ? chr->context : main_loop_context(chr->owner->machine->loop);
-}
-
-bool chardev_set_context(Chardev *chr, GMainContext *context)
-{
-    if (!chr->ops->update_context || chr->fe) {
-        return false;
-    }
-    chr->context = context;
-    chr->ops->update_context(chr);
-    return true;
-}
-
-void chardev_accept_input(Chardev *chr)
-{
-    chr->ops->update_input(chr);
-}
-
-const char *chardev_id(const Chardev *chr)
-{
-    return chr->id;
-}
-
-char *chardev_filename(const Chardev *chr)
-{
-    return chr->ops->filename(chr);
-}
-
-bool chardev_frontend_open(const Chardev *chr)
-{
-    return has_frontend(chr) && !chr->guest_closed;
-}
-
-void chardev_set_frontend_open(Chardev *chr, bool open)
-{
-    chr->guest_closed = !open;
-}
-
-bool chardev_is_connected(const Chardev *chr)
-{
-    return chr->connected;
-}
-
-bool chardev_is_tty(const Chardev *chr)
-{
-    if (chr->ops == &chardev_mux_ops) {
-        return chardev_is_tty(chardev_mux_base(chr));
-    }
-    return chr->ops == &chardev_stdio_ops && isatty(STDIN_FILENO);
-}
-
-unsigned chardev_columns(const Chardev *chr)
-{
-    struct winsize size;
-    if (chr->ops == &chardev_mux_ops) {
-        return chardev_columns(chardev_mux_base(chr));
-    }
-    int fd = chr->ops == &chardev_stdio_ops ? STDOUT_FILENO
-             : chr->ops == &chardev_pty_ops ? chardev_pty_fd(chr) : -1;
-    return fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
-
-/* ---- output ---- */
-
-static void log_write(Chardev *chr, const void *buf, size_t len)
-{
-    if (chr->log_fd >= 0) {
-        ssize_t ignored = write(chr->log_fd, buf, len);
-        (void)ignored;
-    }
-}
-
-size_t chardev_write(Chardev *chr, const void *buf, size_t len)
-{
-    size_t done = 0;
-
-    if (chr->ops == &chardev_mux_ops) {
-        return chardev_write(chardev_mux_base(chr), buf, len);
-    }
-    if (chr->queue->len == 0 && len) {
-        done = chr->ops->write(chr, buf, len);
-    }
-    log_write(chr, buf, done);
-    if (done < len) {
-        chr->fe_blocked = true;
-    }
-    return done;
-}
-
-void chardev_write_all(Chardev *chr, const void *buf, size_t len)
-{
-    if (chr->ops == &chardev_mux_ops) {
-        chardev_write_all(chardev_mux_base(chr), buf, len);
-        return;
-    }
-    size_t done = chr->queue->len == 0 ? chr->ops->write(chr, buf, len) : 0;
-    log_write(chr, buf, len);
-    if (done < len && chr->queue->len + (len - done) <= QUEUE_MAX_BYTES) {
-        g_byte_array_append(chr->queue, (const uint8_t *)buf + done, len - done);
-    }
-}
-
-size_t chardev_pending(Chardev *chr)
-{
-    if (chr->queue->len) {
-        chr->fe_blocked = true;
-    }
-    return chr->queue->len;
-}
-
-void chardev_output_ready(Chardev *chr)
-{
-    if (chr->queue->len) {
-        size_t done = chr->ops->write(chr, chr->queue->data, chr->queue->len);
-        g_byte_array_remove_range(chr->queue, 0, done);
-        if (chr->queue->len == 0) { /* what one answer needed is given back */
-            g_byte_array_free(chr->queue, TRUE);
-            chr->queue = g_byte_array_new();
-        }
-    }
-    if (chr->queue->len == 0 && chr->fe_blocked) {
-        chr->fe_blocked = false;
-        if (chr->fe) {
-            chr->fe->event(chr->fe_opaque, CHARDEV_WRITABLE);
-        }
-    }
-}
-
-/* ---- for back ends ---- */
-
-size_t chardev_can_read(Chardev *chr)
-{
-    return chr->fe && chr->opened_sent ? chr->fe->can_read(chr->fe_opaque) : 0;
-}
-
-void chardev_input(Chardev *chr, const uint8_t *buf, size_t len)
-{
-    if (chr->fe && len) {
-        chr->fe->read(chr->fe_opaque, buf, len);
-    }
-}
-
-void chardev_set_connected(Chardev *chr, bool connected)
-{
-    if (chr->connected == connected) {
-        return;
-    }
-    chr->connected = connected;
-    if (connected) {
-        opened_post(chr);
-        return;
-    }
-    g_byte_array_set_size(chr->queue, 0); /* meant for who has gone */
-    opened_cancel(chr);
-    if (chr->opened_sent) {
-        chr->opened_sent = false;
-        chr->fe->event(chr->fe_opaque, CHARDEV_CLOSED);
-    }
-    chardev_output_ready(chr); /* who waited for room may go on: output is dropped now */
-}
-
-void chardev_no_input(Chardev *chr)
-{
-}
-
-char *chardev_plain_filename(const Chardev *chr)
-{
-    return g_strdup(chr->ops->name);
 }
