@@ -421,15 +421,37 @@ static void test_file(void)
     fixture_clear(&f);
 }
 
+/* What is said on stdout goes here and is compared: it is no line of TAP. */
+static Chardev *open_pty(Fixture *f, char **said)
+{
+    g_autofree char *path = g_build_filename(f->dir, "stdout", NULL);
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO);
+    int to = g_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    g_assert_cmpint(to, >=, 0);
+    g_assert_cmpint(dup2(to, STDOUT_FILENO), ==, STDOUT_FILENO);
+    close(to);
+    Chardev *chr = open_text(f, "p", "pty");
+    fflush(stdout);
+    g_assert_cmpint(dup2(saved, STDOUT_FILENO), ==, STDOUT_FILENO);
+    close(saved);
+    g_assert_true(g_file_get_contents(path, said, NULL, NULL));
+    return chr;
+}
+
 static void test_pty(void)
 {
     Fixture f;
+    g_autofree char *said = NULL;
 
     fixture_init(&f);
-    Chardev *chr = open_text(&f, "p", "pty");
+    Chardev *chr = open_pty(&f, &said);
     attach(chr, &f.front);
     g_autofree char *name = chardev_filename(chr);
     g_assert_true(g_str_has_prefix(name, "pty:/dev/pts/"));
+    g_autofree char *redirected =
+        g_strdup_printf("char device redirected to %s (label p)\n", name + strlen("pty:"));
+    g_assert_cmpstr(said, ==, redirected);
     g_assert_cmpuint(chardev_write(chr, "void", 4), ==, 4);
     settle(&f);
     g_assert_cmpstr(f.front.events->str, ==, "");
