@@ -2,7 +2,7 @@
 /*
  * The socket back end: unix and tcp, server and client, an inherited fd,
  * telnet. A server serves one client at a time and goes on listening when it
- * has gone; a client may try again every reconnect= seconds. Fds that come
+ * has gone (who comes meanwhile waits in the backlog); a client may try again every reconnect= seconds. Fds that come
  * with the bytes (SCM_RIGHTS) wait for chardev_take_fd. Main thread only.
  *
  *   listening --accept--> connected --eof--> listening
@@ -295,7 +295,8 @@ static bool listen_on(Socket *s, const SocketAddr *addr, int *err)
     } else {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     }
-    if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0 || listen(fd, 1) < 0) {
+    if (bind(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0 ||
+        listen(fd, SOMAXCONN) < 0) {
         *err = errno;
         close(fd);
         return false;
@@ -366,7 +367,7 @@ static bool inherited_open(Socket *s, const char *text, int *conn, GError **errp
     }
     fcntl(number, F_SETFD, FD_CLOEXEC);
     if (s->server) {
-        if (listen(number, 1) < 0) {
+        if (listen(number, SOMAXCONN) < 0) {
             error_setg_errno(errp, errno, "File descriptor '%s' cannot listen", text);
             return false;
         }

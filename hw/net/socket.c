@@ -343,7 +343,7 @@ static bool netstream_listen(NetSocket *s, const NetAddress *a, GError **errp)
     if (s->listen_fd < 0 || !socket_bind(s, s->listen_fd, a, errp)) {
         return false;
     }
-    if (listen(s->listen_fd, 1) < 0) {
+    if (listen(s->listen_fd, SOMAXCONN) < 0) {
         error_setg_errno(errp, errno, "can't listen on socket");
         return false;
     }

@@ -175,6 +175,34 @@ static void test_socket_clients(void)
     fixture_clear(&f);
 }
 
+/* Not one connect is refused while a client is served, and each has its turn. */
+static void test_socket_backlog(void)
+{
+    enum { CLIENTS = 20 };
+    Fixture f;
+    int fds[CLIENTS];
+
+    fixture_init(&f);
+    g_autofree char *path = g_build_filename(f.dir, "s", NULL);
+    Chardev *chr = open_text(&f, "mon0", "unix:%s,server=on,wait=off", path);
+    attach(chr, &f.front);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct sockaddr_un addr = { .sun_family = AF_UNIX };
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0); /* full: EAGAIN, not a wait */
+        g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+        g_assert_cmpint(connect(fds[i], (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+        char byte = 'a' + i;
+        g_assert_cmpint(write(fds[i], &byte, 1), ==, 1);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        settle(&f);
+        g_assert_cmpuint(f.front.input->len, ==, i + 1);
+        close(fds[i]);
+    }
+    g_assert_cmpstr(f.front.input->str, ==, "abcdefghijklmnopqrst");
+    fixture_clear(&f);
+}
+
 static void test_socket_flow(void)
 {
     Fixture f;
@@ -622,6 +650,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chardev/socket/clients", test_socket_clients);
+    g_test_add_func("/chardev/socket/backlog", test_socket_backlog);
     g_test_add_func("/chardev/socket/flow", test_socket_flow);
     g_test_add_func("/chardev/socket/fds", test_socket_fds);
     g_test_add_func("/chardev/socket/inherited", test_socket_inherited);
