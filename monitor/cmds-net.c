@@ -50,8 +50,8 @@ static char *device_prop(const BoardDevice *d, const char *key)
 static void print_backend(HMPMonitor *mon, const char *lead, NetBackend *net)
 {
     const char *info = net_backend_info(net);
-    monitor_printf(mon, "%s%s: index=0,type=%s%s%s\n", lead, net_backend_id(net),
-                   net_backend_type(net), info && *info ? "," : "", info ? info : "");
+    monitor_printf(mon, "%s%s: index=0,type=%s,%s\n", lead, net_backend_id(net),
+                   net_backend_type(net), info);
 }
 
 void hmp_info_network(HMPMonitor *mon, const HMPArgs *args)

@@ -7,6 +7,7 @@
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
+#include "util/socket-address.h"
 
 /** A kind of back end: opening is separate, these work on an open one. */
 typedef struct NetBackendOps {
@@ -43,6 +44,22 @@ NetBackend *net_stream_open(NetBackends *nets, const char *id, Opts *opts, GErro
 NetBackend *net_dgram_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
 NetBackend *net_hub_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
 NetBackend *net_slirp_open(NetBackends *nets, const char *id, Opts *opts, GError **errp);
+
+/** KEY.type=inet|unix|fd with its members; *fd (if not NULL) is opened for type fd. Clear spec also after an error. */
+bool net_socket_spec(NetBackends *nets, Opts *opts, const char *key, SocketSpec *spec, int *fd,
+                     GError **errp);
+typedef struct NetStreamConfig {
+    bool old;               /* -netdev socket's texts and no events */
+    bool server;
+    uint64_t reconnect_ms;  /* 0: try once */
+    int fd;                 /* an inherited socket, -1 if none; taken over */
+} NetStreamConfig;
+/** Takes what spec holds. */
+NetBackend *net_stream_new(NetBackends *nets, const char *id, SocketSpec *spec,
+                           const NetStreamConfig *config, GError **errp);
+/** local, remote may be NULL. local_fd, -1 if none, is taken over. */
+NetBackend *net_dgram_new(NetBackends *nets, const char *id, bool old, const SocketSpec *local,
+                          int local_fd, const SocketSpec *remote, GError **errp);
 
 /** Closes and frees a back end that is not in the set yet. */
 void net_backend_free(void *net);
