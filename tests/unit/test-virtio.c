@@ -10,6 +10,7 @@
 #include "hw/balloon.h"
 #include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-net.h"
+#include "hw/virtio/virtio-serial.h"
 #include "tests/unit/board-fixture.h"
 
 #define RING_NUM 16
@@ -561,6 +562,59 @@ static char *load_changed(GByteArray *bytes, BoardFixture *f, size_t offset, uin
     return err ? g_strdup(err->message) : NULL;
 }
 
+/* ---- console ---- */
+
+static VirtIOPort *first_port(BoardFixture *f)
+{
+    VirtIOSerial *s = (VirtIOSerial *)board_fixture_virtio(f, "virtio-console");
+
+    for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {
+        if (s->ports[i]) {
+            return s->ports[i];
+        }
+    }
+    g_assert_not_reached();
+}
+
+/* A buffer of which the other end has taken a part goes along: which, where it lies, how far it is. */
+static void test_half_written_console(void)
+{
+    const uint64_t done[] = { 0, 99, 100, 150, 3099 };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(done); i++) {
+        BoardFixture *a = board_fixture_new(&(BoardOptions){ .virtio = true });
+        BoardFixture *b = board_fixture_new(&(BoardOptions){ .virtio = true });
+        VirtIOPort *here = first_port(a), *there = first_port(b);
+        Driver d = driver_new(a, "virtio-console", here->id ? 2 * here->id + 3 : 1);
+        g_autofree uint8_t *rings = g_malloc(0x10000);
+        g_autoptr(GError) err = NULL;
+
+        driver_init(&d);
+        put_desc(&d, 5, DATA_BASE + 16, 100, F_NEXT, 6);
+        put_desc(&d, 6, DATA_BASE + 0x2000, 3000, 0, 0);
+        offer(&d, 5);
+        here->elem = virtqueue_pop(virtio_port_tx(here));
+        here->done = done[i];
+        g_assert_nonnull(here->elem);
+        address_space_read(a->machine.as, d.base, rings, 0x10000);
+        address_space_write(b->machine.as, d.base, rings, 0x10000);
+        GByteArray *bytes = board_fixture_save(a, NULL);
+        board_fixture_load(b, bytes, &err);
+        g_assert_no_error(err);
+        g_assert_nonnull(there->elem);
+        g_assert_cmpuint(there->done, ==, done[i]);
+        g_assert_cmpuint(there->elem->index, ==, 5);
+        g_assert_cmpuint(there->elem->out_num, ==, 2);
+        for (unsigned part = 0; part < 2; part++) {
+            g_assert_cmphex(there->elem->out_addr[part], ==, here->elem->out_addr[part]);
+            g_assert_cmpuint(there->elem->out_sg[part].iov_len, ==, part ? 3000 : 100);
+        }
+        g_byte_array_unref(bytes);
+        board_fixture_free(a);
+        board_fixture_free(b);
+    }
+}
+
 static void expect_refused(GByteArray *bytes, BoardFixture *f, size_t offset, uint64_t value,
                            unsigned len, const char *part)
 {
@@ -678,6 +732,7 @@ static void test_damaged(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/virtio/half-written-console", test_half_written_console);
     g_test_add_func("/virtio/disk", test_disk);
     g_test_add_func("/virtio/rng", test_rng);
     g_test_add_func("/virtio/net-control", test_net_control);
