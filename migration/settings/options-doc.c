@@ -13,7 +13,8 @@ static void capabilities(GString *md)
     for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
         const MigrationCapabilityInfo *info = &migration_capability_table[cap];
         g_string_append_printf(md, "| `%s` | %s | %s%s |\n", MigrationCapability_str(cap),
-                               info->side, info->missing ? "no: " : "yes",
+                               info->side ? info->side : "(no row in options-table.c)",
+                               info->missing ? "no: " : "yes",
                                info->missing ? info->missing : "");
     }
 }

@@ -24,9 +24,17 @@ struct MigrationOptions {
 
 /* ---- capabilities ---- */
 
+/* Why it cannot be switched on; NULL if it can. A name that the schema has and the table has not cannot. */
+static const char *capability_missing(MigrationCapability cap)
+{
+    const MigrationCapabilityInfo *info = &migration_capability_table[cap];
+
+    return info->side ? info->missing : "options-table.c has no row for it";
+}
+
 bool migration_capability_available(MigrationCapability cap)
 {
-    return cap < MIGRATION_CAPABILITY__MAX && !migration_capability_table[cap].missing;
+    return cap < MIGRATION_CAPABILITY__MAX && !capability_missing(cap);
 }
 
 static bool check_rules(MigrationCaps caps, GError **errp)
@@ -52,7 +60,7 @@ static bool check_available(MigrationCaps caps, GError **errp)
     for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
         if ((caps & (UINT64_C(1) << cap)) && !migration_capability_available(cap)) {
             error_setg(errp, "Capability '%s' is not available: %s", MigrationCapability_str(cap),
-                       migration_capability_table[cap].missing);
+                       capability_missing(cap));
             return false;
         }
     }

@@ -248,6 +248,18 @@ static void test_hmp_text(void)
     migration_options_free(o);
 }
 
+/* Whoever adds a name to the schema is told what else it needs. */
+static void test_every_capability_has_a_row(void)
+{
+    for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
+        if (!migration_capability_table[cap].side) {
+            g_test_message("capability '%s' has no row in options-table.c",
+                           MigrationCapability_str(cap));
+            g_test_fail();
+        }
+    }
+}
+
 static void test_documentation(void)
 {
     const char *root = g_getenv("FERRY_SOURCE_ROOT");
@@ -285,6 +297,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-options/query", test_query_lists_what_can_be_set);
     g_test_add_func("/migration-options/globals", test_globals);
     g_test_add_func("/migration-options/hmp-text", test_hmp_text);
+    g_test_add_func("/migration-options/capability-rows", test_every_capability_has_a_row);
     g_test_add_func("/migration-options/documentation", test_documentation);
     return g_test_run();
 }
