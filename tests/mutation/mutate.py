@@ -161,7 +161,9 @@ def file_changes(name, text):
     first = set(first_statements(codes))
     seen = collections.Counter()
     for number, (line, code) in enumerate(zip(lines, codes)):
-        if LEFT_ALONE.search(line):
+        only_traces = re.match(r'^\s+trace_\w+\(.*;$', ''.join(codes[number + 1:number + 2])) and \
+            re.match(r'^\s*\}$', ''.join(codes[number + 2:number + 3]))
+        if LEFT_ALONE.search(line) or (only_traces and code.endswith('{')):
             continue
         found = [(operator, after) for operator, function in OPERATORS.items()
                  for after in function(line, code) if after != line]
@@ -423,8 +425,10 @@ def ask(tree, tests, linkage, change):
         if not ok:
             return 'unbuildable', None, output[-200:]
         for test in few:
-            why = test.run(max(LEAST_SECONDS, SLOWER * seconds[test.name]))
-            if why:
+            limit = max(LEAST_SECONDS, SLOWER * seconds[test.name])
+            why = test.run(limit)
+            # once more: a busy host turns tests red, too
+            if why and ('not over' in why or test.run(limit)):
                 return 'caught', test.name, why
     return 'survived', None, ''
 
