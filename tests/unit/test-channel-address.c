@@ -26,6 +26,7 @@ static void test_good(void)
         { "file:/a,b,offset=0x10", "file:/a,b,offset=0x10" },
         { "file:/a,offset=7", "file:/a,offset=0x7" },
         { "file:/a,offset=1G", "file:/a,offset=0x40000000" },
+        { "file:/a,offset=0x7fffffffffffffff", "file:/a,offset=0x7fffffffffffffff" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
         g_autoptr(GError) err = NULL;

@@ -27,6 +27,18 @@ static void test_period(void)
     g_assert_cmpuint(st.bytes_xfer_period, ==, 99999);
     g_assert_cmpfloat(st.xbzrle_cache_miss_rate, ==, 0.25);
     g_assert_cmpfloat(st.xbzrle_encoding_rate, ==, 50 * 4096 / 2048.0);
+
+    c.handled_pages += 40;                      /* the next period has figures of its own */
+    ram_counter_add(&c.now.xbzrle_cache_miss, 30);
+    ram_counter_add(&c.now.xbzrle_pages, 10);
+    ram_counter_add(&c.now.xbzrle_bytes, 1024);
+    ram_counter_add(&c.now.transferred_bytes, 11111);
+    ram_counters_sync(&c, 100, 9000);
+    ram_counters_read(&c, &st);
+    g_assert_cmpuint(st.dirty_pages_rate, ==, 50);
+    g_assert_cmpuint(st.bytes_xfer_period, ==, 11111);
+    g_assert_cmpfloat(st.xbzrle_cache_miss_rate, ==, 0.75);
+    g_assert_cmpfloat(st.xbzrle_encoding_rate, ==, 10 * 4096 / 1024.0);
 }
 
 /* Nothing handled: the XBZRLE rates stay; nothing encoded: 0. */

@@ -219,17 +219,20 @@ static void test_net_control(void)
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
     Driver d = driver_new(f, "virtio-net", NET_QUEUE_CTRL);
     VirtIONet *net = (VirtIONet *)board_fixture_virtio(f, "virtio-net");
-    uint8_t packet[64] = { 0x52, 0x54, 0, 1, 2, 3 }, ack;
+    uint8_t packet[64] = { 0x52, 0x54, 0, 1, 2, 3 }, ack = 0xee;
 
     board_fixture_run(f, true);
     driver_init(&d);
     address_space_write(d.as, DATA_BASE, macs, sizeof(macs));
+    address_space_write(d.as, DATA_BASE + 256, &ack, 1);
     put_desc(&d, 0, DATA_BASE, sizeof(macs), F_NEXT, 1);
     put_desc(&d, 1, DATA_BASE + 256, 1, F_WRITE, 0);
     offer(&d, 0);
     kick(&d);
     address_space_read(d.as, DATA_BASE + 256, &ack, 1);
     g_assert_cmpuint(ack, ==, 0);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    g_assert_cmpuint(used_len(&d, 0), ==, 1);
     g_assert_cmpuint(net->mac_in_use, ==, 2);
     g_assert_cmpuint(net->mac_first_multi, ==, 1);
     net->promisc = 0;
