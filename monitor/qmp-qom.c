@@ -268,13 +268,16 @@ ObjectPropertyInfoList *qmp_device_list_properties(struct Machine *machine, cons
     return list;
 }
 
-/* RAM is shared memory here, always; pages are taken when they are touched. */
-static MemdevInfoList **append_memdev(MemdevInfoList **tail, const char *id, uint64_t size)
+/* As it was asked for. (Inside, RAM is shared memory always.) */
+static MemdevInfoList **append_memdev(MemdevInfoList **tail, const char *id, uint64_t size,
+                                      bool share, bool prealloc)
 {
     MemdevInfo *info = g_new0(MemdevInfo, 1);
     info->id = g_strdup(id);
     info->size = size;
-    info->merge = info->dump = info->share = true;
+    info->merge = info->dump = true;
+    info->share = share;
+    info->prealloc = prealloc;
     *tail = g_new0(MemdevInfoList, 1);
     (*tail)->value = info;
     return &(*tail)->next;
@@ -290,14 +293,17 @@ MemdevInfoList *qmp_query_memdev(struct Machine *machine, GError **errp)
         const char *type = opts_get(o, "qom-type");
         uint64_t size = 0;
         if (type && g_str_has_prefix(type, "memory-backend-")) {
+            bool share = g_str_equal(type, "memory-backend-memfd"), prealloc = c->mem_prealloc;
             opts_get_size(o, "size", &size, NULL);
-            tail = append_memdev(tail, opts_get(o, "id"), size);
+            opts_get_bool(o, "share", &share, NULL);
+            opts_get_bool(o, "prealloc", &prealloc, NULL);
+            tail = append_memdev(tail, opts_get(o, "id"), size, share, prealloc);
         }
     }
     const MachineType *t = c->ram_id || !c->machine_version ? NULL
                          : machine_type_find(c->machine_version);
     if (t && c->ram_bytes) {    /* the board made its own */
-        append_memdev(tail, t->default_ram_id, c->ram_bytes);
+        append_memdev(tail, t->default_ram_id, c->ram_bytes, false, c->mem_prealloc);
     }
     return list;
 }

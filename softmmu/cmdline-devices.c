@@ -73,11 +73,6 @@ bool handle_device(CommandLine *cl, const char *name, const char *arg, GError **
 
 /* ---- -object ---- */
 
-static const char *const memory_keys[] = {
-    "qom-type", "id", "size", "share", "prealloc", "prealloc-threads", "prealloc-context", "merge",
-    "dump", "reserve", "host-nodes", "policy", "x-use-canonical-path-for-ramblock-id", "mem-path",
-    "align", "discard-data", "pmem", "readonly", "hugetlb", "hugetlbsize", "seal", NULL,
-};
 static const char *const secret_keys[] = { "qom-type", "id", "data", "file", "format", "keyid",
                                            "iv", NULL };
 static const char *const rng_random_keys[] = { "qom-type", "id", "filename", NULL };
@@ -88,9 +83,9 @@ static const struct ObjectType {
     const char *const *keys;
     const char *required; /* or NULL */
 } object_types[] = {
-    { "memory-backend-file", memory_keys, "size" },
-    { "memory-backend-memfd", memory_keys, "size" },
-    { "memory-backend-ram", memory_keys, "size" },
+    { "memory-backend-file", memory_file_keys, "size" },
+    { "memory-backend-memfd", memory_memfd_keys, "size" },
+    { "memory-backend-ram", memory_ram_keys, "size" },
     { "rng-builtin", plain_keys, NULL },
     { "rng-random", rng_random_keys, NULL },
     { "secret", secret_keys, NULL },
@@ -134,15 +129,8 @@ static bool object_check(CommandLine *cl, Opts *opts, GError **errp)
         error_setg(errp, "Parameter '%s' is missing", type->required);
         return false;
     }
-    uint64_t size = 1;
-    if (type->keys == memory_keys && !opts_get_size(opts, "size", &size, errp)) {
-        return false;
-    }
-    if (size == 0) {
-        error_setg(errp, "property 'size' of %s doesn't take value '0'", type_name);
-        return false;
-    }
-    return opts_only_keys(opts, type->keys, errp);
+    return opts_only_keys(opts, type->keys, errp) &&
+           (!g_str_has_prefix(type_name, "memory-backend-") || memory_backend_check(opts, errp));
 }
 
 static void object_help(CommandLine *cl)

@@ -430,13 +430,7 @@ bool cmdline_complete(CommandLine *cl, GError **errp)
     c->machine_version = type->name;
     c->machine_alias = strcmp(opts_get(cl->machine, "type"), "virt") == 0;
     c->dialect = type->dialect;
-    c->ram_bytes = cl->mem_bytes ?: type->default_ram_bytes;
-    const char *backend = opts_get(cl->machine, "memory-backend");
-    if (backend) {
-        replace(&c->ram_id, backend);
-    }
-    if (backend && c->mem_path) {
-        error_setg(errp, "'-mem-path' can't be used together with '-machine memory-backend'");
+    if (!cmdline_complete_memory(cl, type->default_ram_bytes, errp)) {
         return false;
     }
     complete_images(cl);

@@ -92,6 +92,7 @@ CommandLine *cmdline_new(void)
 
     cl->machine = opts_new();
     cl->accels = g_ptr_array_new_with_free_func(cmd_item_free);
+    cl->numa = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->chardevs = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->monitors = g_ptr_array_new_with_free_func(cmd_item_free);
     cl->add_fds = g_ptr_array_new_with_free_func(cmd_item_free);
@@ -135,6 +136,7 @@ void cmdline_free(CommandLine *cl)
     opts_free(cl->machine);
     opts_free(cl->sandbox);
     g_ptr_array_free(cl->accels, TRUE);
+    g_ptr_array_free(cl->numa, TRUE);
     g_ptr_array_free(cl->chardevs, TRUE);
     g_ptr_array_free(cl->monitors, TRUE);
     g_ptr_array_free(cl->add_fds, TRUE);

@@ -19,6 +19,7 @@ typedef struct CommandLine {
     GPtrArray *accels;          /* CmdItem: opts of -accel, in order */
     uint64_t mem_bytes;         /* 0: not given */
     uint64_t smp_cpus, smp_maxcpus, smp_sockets, smp_cores, smp_threads; /* 0: not given */
+    GPtrArray *numa;            /* CmdItem: opts of -numa */
     GPtrArray *chardevs;        /* CmdItem: opts */
     GPtrArray *monitors;        /* CmdItem: opts of -mon, or text of -monitor, -qmp */
     GPtrArray *add_fds;         /* CmdItem: opts */
@@ -46,11 +47,18 @@ bool cmdline_complete(CommandLine *cl, GError **errp);
 /** Part of cmdline_complete: config.accel, and in warnings what was passed over. */
 bool cmdline_choose_accel(CommandLine *cl, GError **errp);
 
+/** Part of cmdline_complete: config.ram_bytes, ram_id, numa. config.smp is known. */
+bool cmdline_complete_memory(CommandLine *cl, uint64_t default_bytes, GError **errp);
+
 /* ---- for the files of option handlers ---- */
+
+/** What each -object memory-backend-* takes, and whether the values make sense here. */
+extern const char *const memory_ram_keys[], *const memory_memfd_keys[], *const memory_file_keys[];
+bool memory_backend_check(Opts *opts, GError **errp);
 
 typedef bool OptionHandler(CommandLine *cl, const char *name, const char *arg, GError **errp);
 OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_accel, handle_smp,
-    handle_m, handle_mem_path, handle_accept, handle_accept_arg, handle_global, handle_boot,
+    handle_m, handle_mem_path, handle_mem_prealloc, handle_numa, handle_accept, handle_accept_arg, handle_global, handle_boot,
     handle_audio, handle_audiodev, handle_name, handle_uuid, handle_device, handle_object, handle_blockdev,
     handle_drive, handle_display, handle_nographic, handle_vga, handle_netdev, handle_nic,
     handle_chardev, handle_bios, handle_kernel, handle_append, handle_initrd, handle_dtb,

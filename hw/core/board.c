@@ -195,6 +195,8 @@ static RAMBlock *add_backend_ram(Machine *machine, Opts *object, GError **errp)
 RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **errp)
 {
     MachineConfig *config = machine->config;
+    bool populate = config->mem_prealloc;
+    RAMBlock *block;
 
     if (config->ram_id) {
         Opts *object = find_object(config, config->ram_id);
@@ -203,7 +205,10 @@ RAMBlock *board_add_main_ram(Machine *machine, const char *default_id, GError **
             error_setg(errp, "Memory backend '%s' not found", config->ram_id);
             return NULL;
         }
-        return add_backend_ram(machine, object, errp);
+        opts_get_bool(object, "prealloc", &populate, NULL); /* checked when it was read */
+        block = add_backend_ram(machine, object, errp);
+    } else {
+        block = ram_list_add(machine->ram, default_id, config->ram_bytes, config->mem_path, errp);
     }
-    return ram_list_add(machine->ram, default_id, config->ram_bytes, config->mem_path, errp);
+    return block && (!populate || ram_block_populate(block, errp)) ? block : NULL;
 }

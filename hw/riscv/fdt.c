@@ -91,6 +91,13 @@ static void prop_reg(Tree *t, uint64_t base, uint64_t size)
     prop_cells(t, "reg", base >> 32, (uint32_t)base, size >> 32, (uint32_t)size);
 }
 
+static void prop_numa(Tree *t)
+{
+    if (t->board->machine->config->numa) {
+        prop_cells(t, "numa-node-id", 0);
+    }
+}
+
 static uint32_t cpu_phandle(const Tree *t, unsigned hart)
 {
     return 2 * (t->harts - 1 - hart) + 1; /* handed out from the last hart to the first */
@@ -148,6 +155,7 @@ static void write_cpus(Tree *t)
         prop_string(t, "compatible", "riscv");
         write_isa(t);
         prop_string(t, "mmu-type", cpus_mmu_type(t->board->machine->cpus));
+        prop_numa(t);
         node_begin(t, "interrupt-controller");
         prop_cells(t, "#interrupt-cells", 1);
         prop_empty(t, "interrupt-controller");
@@ -175,6 +183,7 @@ static void write_memory(Tree *t)
     node_begin(t, "memory@%" PRIx64, base);
     prop_string(t, "device_type", "memory");
     prop_reg(t, base, t->board->machine->config->ram_bytes);
+    prop_numa(t);
     node_end(t);
 }
 
@@ -211,6 +220,7 @@ static void write_clint(Tree *t)
     prop_bytes(t, "compatible", clint, sizeof(clint));
     prop_reg(t, virt_memmap[VIRT_CLINT].base, virt_memmap[VIRT_CLINT].size);
     prop_interrupts_extended(t, 3, 7);
+    prop_numa(t);
     node_end(t);
 }
 
@@ -223,6 +233,7 @@ static void write_software_interrupts(Tree *t, const char *name, const char *com
     prop_interrupt_extended(t, irq);
     prop_empty(t, "interrupt-controller");
     prop_cells(t, "#interrupt-cells", 0);
+    prop_numa(t);
     node_end(t);
 }
 
@@ -238,6 +249,7 @@ static void write_aclint(Tree *t)
     prop_cells(t, "reg", mtime >> 32, (uint32_t)mtime, 0, CLINT_MTIMER_BYTES - CLINT_MTIME_OFFSET,
                timecmp >> 32, (uint32_t)timecmp, 0, CLINT_MTIME_OFFSET);
     prop_interrupt_extended(t, 7);
+    prop_numa(t);
     node_end(t);
     write_software_interrupts(t, "mswi", "riscv,aclint-mswi", base, 3);
 }
@@ -260,6 +272,7 @@ static void write_interrupt_controllers(Tree *t)
     prop_reg(t, virt_memmap[VIRT_PLIC].base, virt_memmap[VIRT_PLIC].size);
     prop_cells(t, "riscv,ndev", t->qemu10 ? 95 : 96);
     prop_interrupts_extended(t, 11, 9);
+    prop_numa(t);
     node_end(t);
 }
 

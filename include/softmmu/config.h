@@ -25,6 +25,8 @@ typedef struct MachineConfig {
     unsigned smp;
     uint64_t ram_bytes;         /* -m; default 128 MiB for virt, 0 for none */
     char *ram_id;               /* memory-backend= object id, or NULL: board default */
+    bool mem_prealloc;          /* -mem-prealloc: all of it is taken at the start */
+    bool numa;                  /* the device tree names the one node */
     char *mem_path;             /* file to map RAM from, or NULL: memfd */
     char *name;                 /* -name guest=; NULL if none */
     bool uuid_set;

@@ -44,6 +44,9 @@ void ram_list_free(RAMList *list);
 RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const char *path,
                        GError **errp);
 
+/** Takes all of the block's memory from the host now; what is in it stays. Main thread, before anybody runs. */
+bool ram_block_populate(RAMBlock *block, GError **errp);
+
 /** Number of blocks, and block i in announcement order: largest first, creation order among equals. */
 size_t ram_list_count(const RAMList *list);
 RAMBlock *ram_list_get(const RAMList *list, size_t i);

@@ -25,6 +25,7 @@ INSPECT = os.path.join(BUILD, 'ferry-inspect')
 GOLDEN = os.path.join(TOP, 'tests', 'interop', 'golden')
 MANUAL = os.path.join(TOP, 'docs', 'ferry-inspect.1')
 BARE = os.path.join(BUILD, 'tests', 'guest', 'bare.elf')
+NO_GDB = 'gdb-multiarch is missing (package gdb-multiarch)'
 NO_GUEST = 'no guest programs (package gcc-riscv64-linux-gnu)'
 PAGE = 4096
 
@@ -213,6 +214,7 @@ def examples_work(folder):
     os.rename(unpacked('virt-7.2', folder), os.path.join(folder, 'guest.mig'))
     os.rename(unpacked('virt-10.0', folder), os.path.join(folder, 'other.mig'))
     need(os.path.exists(BARE), NO_GUEST)
+    need(shutil.which('gdb-multiarch'), NO_GDB)
     shutil.copy(BARE, os.path.join(folder, 'vmlinux'))
     run('extract', os.path.join(folder, 'guest.mig'), '--ram', 'riscv_virt_board.ram', '-o',
         os.path.join(folder, 'dump.raw'))
@@ -363,7 +365,7 @@ def gdb(core, *commands, program=None):
 
 def core_in_gdb(folder):
     """Both harts, all their registers, code at pc, and names where the program has some."""
-    need(shutil.which('gdb-multiarch'), 'gdb-multiarch is missing (package gdb-multiarch)')
+    need(shutil.which('gdb-multiarch'), NO_GDB)
     for name in ('virt-7.2', 'virt-10.0'):
         core = os.path.join(folder, name + '.core')
         run('extract', golden(name), '--elf', '-o', core)

@@ -62,6 +62,7 @@ static void test_7_2(void)
     expect(t, "/cpus/cpu-map/cluster0/core1", "cpu", "1");
     expect(t, "/memory@80000000", "reg", "0 80000000 0 4000000");
     expect(t, "/soc/clint@2000000", "interrupts-extended", "4 3 4 7 2 3 2 7");
+    expect(t, "/cpus/cpu@0", "numa-node-id", NULL);
     expect(t, "/soc/plic@c000000", "interrupts-extended", "4 b 4 9 2 b 2 9");
     expect(t, "/soc/plic@c000000", "compatible", "sifive,plic-1.0.0|riscv,plic0");
     expect(t, "/soc/plic@c000000", "riscv,ndev", "60");
@@ -101,7 +102,17 @@ static void test_10_0(void)
 static void test_aclint(void)
 {
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .harts = 2, .aclint = true });
+    f->config.numa = true; /* -numa node,memdev=... */
     GBytes *t = build(f);
+
+    static const char *const in_node[] = {
+        "/cpus/cpu@0", "/cpus/cpu@1", "/memory@80000000", "/soc/plic@c000000", "/soc/sswi@2f00000",
+        "/soc/mtimer@2004000", "/soc/mswi@2000000",
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(in_node); i++) {
+        expect(t, in_node[i], "numa-node-id", "0");
+    }
+    expect(t, "/soc/serial@10000000", "numa-node-id", NULL);
 
     expect(t, "/soc/clint@2000000", "reg", NULL);
     expect(t, "/soc/mswi@2000000", "compatible", "riscv,aclint-mswi");

@@ -5,6 +5,7 @@ end of a guest that runs. TAP on stdout.
 
 usage: test-limits.py EMULATOR"""
 
+import atexit
 import json
 import os
 import re
@@ -38,14 +39,26 @@ def no_core():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+STARTED = []
+
+
+@atexit.register
+def leave_nothing():
+    """Also after a failed case, or when we are stopped."""
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+
+
 def start(options=(), limit=None, **kwargs):
     def before():
         no_core()
         if limit:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
-    return subprocess.Popen([EMULATOR, *OPTIONS, *options], stdin=subprocess.DEVNULL, text=True,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before,
-                            **kwargs)
+    STARTED.append(subprocess.Popen([EMULATOR, *OPTIONS, *options], stdin=subprocess.DEVNULL,
+                                    text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                    preexec_fn=before, **kwargs))
+    return STARTED[-1]
 
 
 class Guest:
@@ -211,4 +224,5 @@ def main():
     return 1 if failed else 0
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # Meson's way to stop us: clean up
 sys.exit(main())

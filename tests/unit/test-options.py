@@ -6,6 +6,7 @@ usage: test-options.py EMULATOR"""
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -129,6 +130,87 @@ def test_aclint():
         expect(guest.ask('writel 0x2f00000 1').startswith('FAIL'), 'an SSWI with aclint=off')
 
 
+def refused(*options, words):
+    result = subprocess.run([EMULATOR, *BASE, *options], stdin=subprocess.DEVNULL, text=True,
+                            capture_output=True, timeout=TIMEOUT, check=False)
+    expect(result.returncode == 1 and words in result.stderr, f'{options}: {result}')
+
+
+VIRT = ('-M', 'virt', '-bios', 'none', '-S')
+
+
+def test_memory_backends():
+    """Every type as the guest's RAM, by each of both ways; query-memdev says what was asked for."""
+    for kind, extra in (('ram', ''), ('memfd', ''), ('ram', ',share=on,prealloc=on'),
+                        ('memfd', ',share=off')):
+        backend = f'memory-backend-{kind},id=r,size=48M{extra}'
+        for way in (('-M', 'memory-backend=r'), ('-m', '48', '-numa', 'node,memdev=r')):
+            with Guest(*VIRT, '-object', backend, *way) as guest:
+                info = guest('query-memdev')[0]
+                share, prealloc = 'share=on' in extra or (kind == 'memfd' and not extra), 'pre' in extra
+                expect((info['id'], info['size'], info['share'], info['prealloc']) ==
+                       ('r', 48 << 20, share, prealloc), f'{backend} {way}: {info}')
+                summary = guest('query-memory-size-summary')
+                expect(summary['base-memory'] == 48 << 20, str(summary))
+
+
+def test_prealloc():
+    for options, wanted in ((('-m', '48'), False), (('-m', '48', '-mem-prealloc'), True),
+                            (('-object', 'memory-backend-ram,id=r,size=48M,prealloc=on', '-M',
+                              'memory-backend=r'), True)):
+        with Guest(*VIRT, *options) as guest:
+            name = 'memfd:r' if '-object' in options else 'memfd:riscv_virt_board.ram'
+            with open(f'/proc/{guest.process.pid}/maps', encoding='utf-8') as file:
+                expect(name in file.read(), f'{name} is not mapped')
+            folder = f'/proc/{guest.process.pid}/fd/'
+            taken = [os.stat(folder + fd).st_blocks * 512 for fd in os.listdir(folder)
+                     if os.readlink(folder + fd).startswith('/' + name)]
+            expect((taken[0] == 48 << 20) == wanted, f'{options}: {taken}')
+
+
+def test_memory_in_a_file():
+    """share=on: the file is the guest's RAM; share=off: what it starts with, and no more."""
+    with tempfile.TemporaryDirectory() as tmp:
+        path = tmp + '/ram'
+        for share, first, left in (('on', 0, 0x11), ('off', 0x11, 0x11), ('on', 0x11, 0x22)):
+            backend = f'memory-backend-file,id=r,size=48M,share={share},mem-path={path}'
+            with Guest(*VIRT, '-object', backend, '-M', 'memory-backend=r') as guest:
+                got = guest.ask('readb 0x81000000')
+                expect(int(got.split()[1], 16) == first, f'share={share}: {got}')
+                guest.ask('writeb 0x81000000 %d' % (left if share == 'on' else 0x77))
+            with open(path, 'rb') as file:
+                file.seek(0x1000000)
+                expect(file.read(1)[0] == left, f'share={share}: the file was not left as it should')
+        with open(tmp + '/small', 'wb') as file:
+            file.truncate(4096)
+        with Guest(*VIRT, '-object', 'memory-backend-file,id=r,size=48M,mem-path=' + tmp + '/small',
+                   '-M', 'memory-backend=r') as guest:
+            expect(guest.ask('readb 0x82ffffff').startswith('OK'), 'a file shorter than the RAM')
+
+
+def test_memory_refused():
+    """In QEMU's words where it has some."""
+    ram = ('-object', 'memory-backend-ram,id=r,size=32M')
+    numa = 'total memory for NUMA nodes (0x2000000) should equal RAM size (0x4000000)'
+    for options, words in (
+            ((*ram, '-m', '64', '-numa', 'node,memdev=r'), numa),
+            (('-m', '64', '-numa', 'node'), 'NUMA nodes (0x0) should equal RAM size (0x4000000)'),
+            ((*ram, '-M', 'memory-backend=r', '-numa', 'node,memdev=r'), 'mutually exclusive'),
+            (('-numa', 'node,memdev=zz'), '-numa node,memdev=zz: memdev=zz is ambiguous'),
+            (('-numa', 'node,cpus=5'), 'CPU index (5) should be smaller than maxcpus (1)'),
+            ((*ram, '-m', '32', '-numa', 'node,memdev=r', '-numa', 'node'), 'there is one node'),
+            (('-object', 'memory-backend-ram,id=r,size=1M,mem-path=/x'), "Invalid parameter 'mem-path'"),
+            (('-object', 'memory-backend-file,id=r,size=1M'), "Parameter 'mem-path' is missing"),
+            (('-object', 'memory-backend-ram,id=r,size=1M,share=x'), "'share' expects 'on' or 'off'"),
+            (('-object', 'memory-backend-ram,id=r,size=1M,reserve=off,prealloc=on'),
+             "'prealloc=on' and 'reserve=off' are incompatible"),
+            (('-object', 'memory-backend-ram,id=r,size=1M,policy=x'), "does not accept value 'x'"),
+            (('-object', 'memory-backend-ram,id=r,size=1M,host-nodes=0,policy=bind'), 'numactl'),
+            (('-object', 'memory-backend-memfd,id=r,size=1M,hugetlb=on'), 'hugetlbfs')):
+        refused(*VIRT, *options, words=words)
+    refused('-M', 'none', '-m', '32', '-numa', 'node', words='NUMA is not supported by this machine')
+
+
 def main():
     tests = [(name, fn) for name, fn in globals().items() if name.startswith('test_')]
     wanted = sys.argv[2:]
@@ -145,4 +227,5 @@ def main():
     return 1 if failed else 0
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # Meson's way to stop us: clean up
 sys.exit(main())

@@ -48,7 +48,7 @@ ERRORS = [
      'Unable to load the RISC-V firmware "/nonexistent"'),
     (['-M', 'none', '-kernel', '/etc/passwd'], 'The -kernel parameter is not supported'),
     (['-M', 'virt,memory-backend=foo'], "Memory backend 'foo' not found"),
-    (['-M', 'virt,memory-backend=a', '-object', 'memory-backend-ram,id=a,size=1M'],
+    (['-M', 'virt,memory-backend=a', '-m', '64', '-object', 'memory-backend-ram,id=a,size=1M'],
      'does not match the size of the memory backend'),
     (['-M', 'virt', '-mem-path', '/nonexistent/ram'],
      "can't open backing store /nonexistent/ram for guest RAM"),
