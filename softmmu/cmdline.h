@@ -66,7 +66,7 @@ OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_ac
     handle_mon, handle_pidfile, handle_S, handle_overcommit, handle_d, handle_D, handle_L,
     handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_action, handle_rtc,
     handle_incoming, handle_nodefaults, handle_daemonize, handle_sandbox, handle_msg, handle_trace,
-    handle_qtest, handle_qtest_log;
+    handle_qtest, handle_qtest_log, handle_readconfig;
 
 CmdItem *cmd_item_new(const char *name, const char *arg);
 /** True if only keys of the NULL-terminated list are there: "Invalid parameter 'x'". */

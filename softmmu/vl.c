@@ -327,6 +327,18 @@ static void print_warnings(const Vl *vl)
     }
 }
 
+/* Somebody at a terminal who asked for no console looks at an empty screen. */
+static void hint_no_window(const Vl *vl)
+{
+    const CommandLine *cl = vl->cl;
+
+    if (!cl->serial_given && !cl->nographic && !cl->monitor_given && !cl->nodefaults &&
+        !cl->daemonize && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
+        machine_report(&vl->machine, "hint: there is no window, and nothing of the guest is shown; "
+                       "-nographic gives its console and the monitor here (Ctrl-a h helps)");
+    }
+}
+
 static bool open_log(const CommandLine *cl, GError **errp)
 {
     log_set_timestamps(cl->config.msg_timestamp);
@@ -363,6 +375,9 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
     vl->cl->config.spawn_denied = vl->cl->sandbox && sandbox_denies_spawn(vl->cl->sandbox);
     bool complete = sandbox_possible(vl->cl->sandbox, errp) && cmdline_complete(vl->cl, errp);
     print_warnings(vl);
+    if (complete) {
+        hint_no_window(vl);
+    }
     return complete && add_defaults(vl->cl, errp) &&
            go_to_background(vl, errp) && open_log(vl->cl, errp) && build(vl, errp) &&
            start(vl, errp) && settle(vl, errp);

@@ -6,6 +6,7 @@ usage: test-options.py EMULATOR"""
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -209,6 +210,77 @@ def test_memory_refused():
             (('-object', 'memory-backend-memfd,id=r,size=1M,hugetlb=on'), 'hugetlbfs')):
         refused(*VIRT, *options, words=words)
     refused('-M', 'none', '-m', '32', '-numa', 'node', words='NUMA is not supported by this machine')
+
+
+def on_a_terminal(*options):
+    """What the process writes to a terminal before it is ended."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([EMULATOR, '-M', 'virt', '-bios', 'none', *options], stdin=slave,
+                               stdout=slave, stderr=slave)
+    os.close(slave)
+    time.sleep(1)
+    process.terminate()
+    text = b''
+    try:
+        while chunk := os.read(master, 4096):
+            text += chunk
+    except OSError:     # the terminal's other side is closed
+        pass
+    process.wait(TIMEOUT)
+    os.close(master)
+    return text.decode()
+
+
+def test_hint():
+    """Who sees nothing is told what to do; who asked for something is left alone."""
+    hint = '-nographic gives its console'
+    expect(hint in on_a_terminal(), 'no hint')
+    for options in (['-nographic'], ['-serial', 'null'], ['-monitor', 'null'], ['-nodefaults']):
+        expect(hint not in on_a_terminal(*options), f'a hint with {options}')
+    result = subprocess.run(['timeout', '1', EMULATOR, '-M', 'virt', '-bios', 'none'], text=True,
+                            stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    expect(hint not in result.stderr, 'a hint without a terminal')
+
+
+CONFIG = '''# a guest
+[machine]
+  type = "virt"
+[memory]
+  size = "64M"
+[smp-opts]
+  cpus = "2"
+[name]
+  guest = "one,two"
+[object "r0"]
+  qom-type = "rng-builtin"
+[device "d0"]
+  driver = "virtio-rng-device"
+  rng = "r0"
+'''
+
+
+def test_readconfig():
+    """The same guest as by options; a wrong line is named."""
+    with tempfile.TemporaryDirectory() as tmp:
+        path = tmp + '/guest.cfg'
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(CONFIG)
+        with Guest('-readconfig', path, '-bios', 'none', '-S') as guest:
+            expect(guest('query-name') == {'name': 'one,two'}, 'the name')
+            expect(len(guest('query-cpus-fast')) == 2, 'the harts')
+            expect(guest('query-memory-size-summary')['base-memory'] == 64 << 20, 'the RAM')
+            expect('d0' in str(guest('qom-list', path='/machine/peripheral')), 'the device')
+        for text, words in (('[nosuch]\n', "line 1: There is no option group 'nosuch'"),
+                            ('type = "virt"\n', 'line 1: no group defined'),
+                            ('\n[machine]\n type = virt\n', 'line 3: expected KEY = "VALUE"'),
+                            ('[machine\n', 'line 1: expected [GROUP]'),
+                            ('[memory]\n size = "64x"\n', 'line 1: [memory]: Parameter'),
+                            ('[machine "x"]\n type = "virt"\n', "'virt-machine.id' not found"),
+                            ('[device "d"]\n driver = "no"\n', "'no' is not a valid device model")):
+            with open(path, 'w', encoding='ascii') as file:
+                file.write(text)
+            refused('-readconfig', path, words=words)
+        refused('-readconfig', tmp + '/none', words=f"Could not open '{tmp}/none'")
 
 
 def main():
