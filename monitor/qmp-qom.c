@@ -329,7 +329,7 @@ static MachineInfo *machine_info(const MachineType *t, const char *name)
     info->cpu_max = t->max_cpus;
     info->default_cpu_type = t->default_cpu ? g_strdup("rv64-riscv-cpu") : NULL;
     info->default_ram_id = g_strdup(t->default_ram_id);
-    info->dialect = g_strdup(t->dialect == DIALECT_QEMU_7_2 ? "7.2" : "10.0");
+    info->numa_mem_supported = t->default_cpu != NULL;
     return info;
 }
 
@@ -353,6 +353,34 @@ MachineInfoList *qmp_query_machines(struct Machine *machine, GError **errp)
         tail = append_machine(tail, t, t->name);
         if (t == alias || !strcmp(t->name, alias->name)) {
             tail = append_machine(tail, t, t->wire_name);
+        }
+    }
+    return list;
+}
+
+static MachineDialectList **append_dialect(MachineDialectList **tail, const MachineType *t,
+                                           const char *name)
+{
+    MachineDialect *info = g_new0(MachineDialect, 1);
+    info->name = g_strdup(name);
+    info->dialect = g_strdup(t->dialect == DIALECT_QEMU_7_2 ? "7.2" : "10.0");
+    *tail = g_new0(MachineDialectList, 1);
+    (*tail)->value = info;
+    return &(*tail)->next;
+}
+
+MachineDialectList *qmp_x_query_machine_dialects(struct Machine *machine, GError **errp)
+{
+    MachineDialectList *list = NULL, **tail = &list;
+    const MachineType *alias = machine_type_alias(errp);
+    (void)machine;
+    if (!alias) {
+        return NULL;
+    }
+    for (const MachineType *t = machine_types(); t->name; t++) {
+        tail = append_dialect(tail, t, t->name);
+        if (t == alias) {
+            tail = append_dialect(tail, t, t->wire_name);
         }
     }
     return list;

@@ -283,6 +283,20 @@ def test_readconfig():
         refused('-readconfig', tmp + '/none', words=f"Could not open '{tmp}/none'")
 
 
+def test_query_machines():
+    """Members and their kinds are those of QEMU 7.2, and no others."""
+    members = {'name', 'cpu-max', 'hotpluggable-cpus', 'numa-mem-supported', 'deprecated',
+               'default-ram-id'}
+    with Guest('-M', 'none', '-S') as guest:
+        machines = {m['name']: m for m in guest('query-machines')}
+        expect(set(machines['none']) == members, str(machines['none']))
+        expect(set(machines['virt']) == members | {'default-cpu-type'}, str(machines['virt']))
+        expect(machines['virt']['numa-mem-supported'] and
+               not machines['none']['numa-mem-supported'], str(machines))
+        dialects = {m['name']: m['dialect'] for m in guest('x-query-machine-dialects')}
+        expect(dialects['virt-7.2'] == '7.2' and set(dialects) == set(machines), str(dialects))
+
+
 def main():
     tests = [(name, fn) for name, fn in globals().items() if name.startswith('test_')]
     wanted = sys.argv[2:]

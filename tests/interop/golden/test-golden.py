@@ -238,12 +238,12 @@ def ferry_refuses(name, folder):
 
 
 def ferry_names_the_dialect(name, folder):
-    """query-machines and "info migrate", as source and as destination."""
+    """x-query-machine-dialects and "info migrate", as source and as destination."""
     version = name.rpartition('-')[2]
     machines = {'virt-7.2': '7.2', 'virt-10.0': '10.0', 'virt': '10.0', 'none': '10.0'}
     for machine in ('virt-7.2', 'virt-10.0'):       # every version takes both
         m = Monitor(['-M', machine] + VIRT[2:] + ['-S', '-incoming', 'defer'])
-        got = {x['name']: x['dialect'] for x in m.command('query-machines')['return']}
+        got = {x['name']: x['dialect'] for x in m.command('x-query-machine-dialects')['return']}
         expect(got == machines, str(got))
         m.command('migrate-incoming', uri='file:' + unpacked(name, folder))
         wait_for_state(m)
