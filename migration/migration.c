@@ -168,10 +168,9 @@ static bool check_may_start(Migration *m, GError **errp)
 /* What can be known without opening it; fd: is looked at when it is open. */
 static bool check_transport(Migration *m, const ChannelAddress *addr, GError **errp)
 {
-    bool mapped = migration_options_caps(m->options) &
-                  (MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
+    RamLayout layout = migration_caps_layout(migration_options_caps(m->options));
 
-    if (mapped && addr->kind != CHANNEL_FILE && addr->kind != CHANNEL_FD) {
+    if (layout != RAM_LAYOUT_STREAM && addr->kind != CHANNEL_FILE && addr->kind != CHANNEL_FD) {
         error_setg(errp, "Migration requires seekable transport (e.g. file)");
         return false;
     }

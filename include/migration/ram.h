@@ -36,9 +36,7 @@ typedef struct RamSaveOptions {
     uint64_t xbzrle_cache_bytes;
     bool bulk_rule;             /* XBZRLE only after the bulk stage (always on but for demo --bulk-rule) */
     bool detect_zero;           /* zero-page-detection != none */
-    bool zero_blocks;
-    enum { RAM_LAYOUT_STREAM, RAM_LAYOUT_MAPPED, RAM_LAYOUT_FIXED } layout;
-    uint64_t file_offset;       /* of the URI (mapped layouts: message texts only; offsets in the file are absolute) */
+    RamLayout layout;
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
@@ -56,10 +54,10 @@ typedef bool RamBudgetExhausted(void *opaque);
 
 /**
  * One PART payload (3.5): pages until nothing is dirty, the budget is used up
- * or 50 ms passed, then EOS. *done = nothing dirty is left.
+ * or 50 ms passed, then EOS. What is left dirty then: ram_save_pending.
  */
 bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
-                      bool *done, GError **errp);
+                      GError **errp);
 /**
  * END payload: final sync, unless ram_save_last_sync has done it, all that
  * is left, bitmaps of the mapped layouts, EOS. VM stopped.
@@ -89,14 +87,14 @@ void ram_saver_get_stats(RamSaver *s, RamStats *out);
 typedef struct RamLoadOptions {
     enum { RAM_ZERO_FILL_ANY, RAM_ZERO_FILL_STRICT } zero_fill; /* 7.2 accepts any byte */
     bool ignore_shared;
-    enum { RAM_LOAD_STREAM, RAM_LOAD_MAPPED, RAM_LOAD_FIXED } layout;
+    RamLayout layout;
 } RamLoadOptions;
 
 typedef struct RamLoader RamLoader;
 
 RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *opt);
 void ram_loader_free(RamLoader *l);
-/** One START, PART or END payload up to and including its EOS. is_start tells where MEM_SIZE is expected. */
+/** One START, PART or END payload up to and including its EOS. */
 bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp);
 /** Pages received so far by kind; for info migrate on the destination and for progress. */
 typedef struct RamLoadStats { uint64_t normal, zero, xbzrle, bytes; } RamLoadStats;

@@ -16,6 +16,13 @@ struct Channel; /* migration/channel.h */
 typedef struct StreamWriter StreamWriter;
 typedef struct StreamReader StreamReader;
 
+/** Where the pages of the ram section lie (migration-stream 3, 6). */
+typedef enum RamLayout {
+    RAM_LAYOUT_STREAM,      /* records among the section's bytes */
+    RAM_LAYOUT_MAPPED,      /* mapped-ram: fixed places in a file; QEMU 9.0 and newer */
+    RAM_LAYOUT_FIXED,       /* fixed-ram: the founding document's; one EOS, at the end of START */
+} RamLayout;
+
 /* ---- writer ---- */
 
 /** Takes no ownership of the channel. */

@@ -325,8 +325,7 @@ static RamLoader *make_loader(Migration *m, MigrationCaps caps)
         .zero_fill = migration_dialect(m) == DIALECT_QEMU_7_2 ? RAM_ZERO_FILL_ANY
                                                               : RAM_ZERO_FILL_STRICT,
         .ignore_shared = caps & MIGRATION_CAP(X_IGNORE_SHARED),
-        .layout = caps & MIGRATION_CAP(MAPPED_RAM) ? RAM_LOAD_MAPPED
-                  : caps & MIGRATION_CAP(FIXED_RAM) ? RAM_LOAD_FIXED : RAM_LOAD_STREAM,
+        .layout = migration_caps_layout(caps),
     };
     return ram_loader_new(m->machine->ram, m->machine->dirty, &opt);
 }
@@ -349,7 +348,7 @@ void incoming_load_clear(IncomingLoad *l)
 
 static bool check_layout(IncomingLoad *l, GError **errp)
 {
-    if ((l->caps & (MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM))) && l->channel &&
+    if (migration_caps_layout(l->caps) != RAM_LAYOUT_STREAM && l->channel &&
         !channel_is_seekable(l->channel)) {
         error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
                    channel_name(l->channel));

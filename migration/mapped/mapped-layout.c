@@ -9,17 +9,17 @@
 #include "migration/stream/format.h"
 #include "util/error.h"
 
-static uint64_t header_bytes(MappedLayout layout)
+static uint64_t header_bytes(RamLayout layout)
 {
-    return layout == MAPPED_LAYOUT_FIXED_RAM ? sizeof(FixedRamHeader) : sizeof(MappedRamHeader);
+    return layout == RAM_LAYOUT_FIXED ? sizeof(FixedRamHeader) : sizeof(MappedRamHeader);
 }
 
-const char *mapped_layout_name(MappedLayout layout)
+const char *mapped_layout_name(RamLayout layout)
 {
-    return layout == MAPPED_LAYOUT_FIXED_RAM ? CAPABILITY_FIXED_RAM : CAPABILITY_MAPPED_RAM;
+    return layout == RAM_LAYOUT_FIXED ? CAPABILITY_FIXED_RAM : CAPABILITY_MAPPED_RAM;
 }
 
-void mapped_region_place(MappedRegion *region, MappedLayout layout, uint64_t header_offset,
+void mapped_region_place(MappedRegion *region, RamLayout layout, uint64_t header_offset,
                          const RAMBlock *block)
 {
     uint64_t align = MAPPED_RAM_PAGES_ALIGN;
@@ -31,9 +31,9 @@ void mapped_region_place(MappedRegion *region, MappedLayout layout, uint64_t hea
     region->end_offset = region->pages_offset + block->used_length;
 }
 
-void mapped_header_put(StreamWriter *w, MappedLayout layout, const MappedRegion *region)
+void mapped_header_put(StreamWriter *w, RamLayout layout, const MappedRegion *region)
 {
-    if (layout == MAPPED_LAYOUT_FIXED_RAM) {
+    if (layout == RAM_LAYOUT_FIXED) {
         stream_put_be32(w, (uint32_t)region->bitmap_bytes);
     } else {
         stream_put_be32(w, MAPPED_RAM_VERSION);
@@ -69,7 +69,7 @@ static bool get_fixed(StreamReader *r, uint64_t header_offset, MappedRegion *reg
 {
     uint32_t bytes = stream_get_be32(r);
 
-    region->bitmap_offset = header_offset + header_bytes(MAPPED_LAYOUT_FIXED_RAM);
+    region->bitmap_offset = header_offset + header_bytes(RAM_LAYOUT_FIXED);
     if (!stream_reader_ok(r, errp)) {
         return false;
     }
@@ -92,13 +92,13 @@ static bool inside_file(const char *what, uint64_t offset, uint64_t bytes, uint6
     return true;
 }
 
-bool mapped_header_get(StreamReader *r, MappedLayout layout, uint64_t header_offset,
+bool mapped_header_get(StreamReader *r, RamLayout layout, uint64_t header_offset,
                        uint64_t file_bytes, const RAMBlock *block, MappedRegion *region,
                        GError **errp)
 {
     region->bitmap_bytes = MAPPED_RAM_BITMAP_BYTES(ram_block_pages(block));
-    if (!(layout == MAPPED_LAYOUT_FIXED_RAM ? get_fixed(r, header_offset, region, errp)
-                                            : get_mapped(r, block, region, errp))) {
+    if (!(layout == RAM_LAYOUT_FIXED ? get_fixed(r, header_offset, region, errp)
+                                     : get_mapped(r, block, region, errp))) {
         return false;
     }
     region->pages_offset = stream_get_be64(r);

@@ -13,30 +13,25 @@
 #include "migration/stream.h"
 #include "softmmu/ramblock.h"
 
-typedef enum MappedLayout {
-    MAPPED_LAYOUT_MAPPED_RAM,   /* QEMU 9.0 and newer */
-    MAPPED_LAYOUT_FIXED_RAM,    /* the founding document's */
-} MappedLayout;
-
 typedef struct MappedRegion {
     uint64_t bitmap_offset, bitmap_bytes;
     uint64_t pages_offset, end_offset;
 } MappedRegion;
 
 /** The writer's choice for a header that starts at header_offset. */
-void mapped_region_place(MappedRegion *region, MappedLayout layout, uint64_t header_offset,
+void mapped_region_place(MappedRegion *region, RamLayout layout, uint64_t header_offset,
                          const RAMBlock *block);
-void mapped_header_put(StreamWriter *w, MappedLayout layout, const MappedRegion *region);
+void mapped_header_put(StreamWriter *w, RamLayout layout, const MappedRegion *region);
 
 /**
  * Reads a header that starts at header_offset and checks it: version, page
  * size, bitmap size, alignment, and that all of it lies inside file_bytes.
  */
-bool mapped_header_get(StreamReader *r, MappedLayout layout, uint64_t header_offset,
+bool mapped_header_get(StreamReader *r, RamLayout layout, uint64_t header_offset,
                        uint64_t file_bytes, const RAMBlock *block, MappedRegion *region,
                        GError **errp);
 
 /** "mapped-ram" or "fixed-ram", for messages. */
-const char *mapped_layout_name(MappedLayout layout);
+const char *mapped_layout_name(RamLayout layout);
 
 #endif

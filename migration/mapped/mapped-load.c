@@ -136,7 +136,7 @@ static bool load_pages(MappedLoad *m, const uint64_t *bitmap, GError **errp)
     return true;
 }
 
-static bool load_block(MappedLoad *m, StreamReader *r, MappedLayout layout, GError **errp)
+static bool load_block(MappedLoad *m, StreamReader *r, RamLayout layout, GError **errp)
 {
     g_autofree uint64_t *bitmap = NULL;
     uint64_t at, file_bytes;
@@ -154,10 +154,9 @@ static bool load_block(MappedLoad *m, StreamReader *r, MappedLayout layout, GErr
            stream_reader_seek(r, m->region.end_offset, errp);
 }
 
-bool mapped_load_block(const RAMBlock *block, StreamReader *r, bool fixed, RamFresh *fresh,
+bool mapped_load_block(const RAMBlock *block, StreamReader *r, RamLayout layout, RamFresh *fresh,
                        size_t index, uint64_t *pages, GError **errp)
 {
-    MappedLayout layout = fixed ? MAPPED_LAYOUT_FIXED_RAM : MAPPED_LAYOUT_MAPPED_RAM;
     MappedLoad m = { .block = block, .index = index, .fresh = fresh };
 
     if (!load_block(&m, r, layout, errp)) {

@@ -13,7 +13,7 @@
  * not in the file become zero. Leaves the stream behind the page region.
  * *pages: how many were read.
  */
-bool mapped_load_block(const RAMBlock *block, StreamReader *r, bool fixed, RamFresh *fresh,
+bool mapped_load_block(const RAMBlock *block, StreamReader *r, RamLayout layout, RamFresh *fresh,
                        size_t index, uint64_t *pages, GError **errp);
 
 #endif

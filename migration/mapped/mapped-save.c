@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
+#include "migration/stream/format.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 
@@ -23,16 +24,17 @@ typedef struct MappedBlock {
     size_t words;
 } MappedBlock;
 
-struct MappedSave {
+typedef struct MappedSave {
+    RamPageOut out;
     RAMList *ram;
     Channel *channel;
-    MappedLayout layout;
+    RamLayout layout;
     size_t count;
     MappedBlock *blocks;
     /* neighbours not yet written */
     size_t run_block;
     uint64_t run_first, run_pages;
-};
+} MappedSave;
 
 /* With O_APPEND the kernel ignores the position of a pwrite. */
 static bool channel_positionable(Channel *channel, GError **errp)
@@ -52,48 +54,10 @@ static bool channel_positionable(Channel *channel, GError **errp)
     return true;
 }
 
-MappedSave *mapped_save_new(RAMList *ram, Channel *channel, bool fixed, GError **errp)
+/* The header; leaves room for bitmap and pages and goes on behind. */
+static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GError **errp)
 {
-    MappedSave *m;
-
-    if (!channel_positionable(channel, errp)) {
-        return NULL;
-    }
-    m = g_new0(MappedSave, 1);
-    m->ram = ram;
-    m->channel = channel;
-    m->layout = fixed ? MAPPED_LAYOUT_FIXED_RAM : MAPPED_LAYOUT_MAPPED_RAM;
-    m->count = ram_list_count(ram);
-    m->blocks = g_new0(MappedBlock, m->count + 1);
-    for (size_t i = 0; i < m->count; i++) {
-        MappedBlock *b = &m->blocks[i];
-
-        b->words = (ram_block_pages(ram_list_get(ram, i)) + 63) / 64;
-        b->bitmap = g_try_new0(uint64_t, b->words);
-        if (!b->bitmap) {
-            error_setg(errp, "cannot allocate the page bitmap of RAM block \"%s\"",
-                       ram_list_get(ram, i)->idstr);
-            mapped_save_free(m);
-            return NULL;
-        }
-    }
-    return m;
-}
-
-void mapped_save_free(MappedSave *m)
-{
-    if (!m) {
-        return;
-    }
-    for (size_t i = 0; i < m->count; i++) {
-        g_free(m->blocks[i].bitmap);
-    }
-    g_free(m->blocks);
-    g_free(m);
-}
-
-bool mapped_save_block(MappedSave *m, StreamWriter *w, size_t block, GError **errp)
-{
+    MappedSave *m = (MappedSave *)out;
     MappedRegion *region = &m->blocks[block].region;
     uint64_t at;
 
@@ -131,7 +95,8 @@ static bool write_at(MappedSave *m, size_t block, const void *buf, uint64_t len,
     return true;
 }
 
-bool mapped_save_flush(MappedSave *m, GError **errp)
+/* Writes what is noted. */
+static bool flush_run(MappedSave *m, GError **errp)
 {
     uint64_t offset = m->run_first * TARGET_PAGE_SIZE, len = m->run_pages * TARGET_PAGE_SIZE;
 
@@ -143,17 +108,11 @@ bool mapped_save_flush(MappedSave *m, GError **errp)
                     m->blocks[m->run_block].region.pages_offset + offset, errp);
 }
 
-bool mapped_save_page(MappedSave *m, size_t block, uint64_t page, bool zero, GError **errp)
+/* Neighbours are written together: by the time it is, the guest may have changed the page. */
+static bool add_to_run(MappedSave *m, size_t block, uint64_t page, GError **errp)
 {
-    uint64_t *word = &m->blocks[block].bitmap[page / 64], bit = 1ULL << (page % 64);
-
-    if (zero) {
-        *word &= ~bit;
-        return true;
-    }
-    *word |= bit;
     if (m->run_pages && (m->run_block != block || page != m->run_first + m->run_pages ||
-                         m->run_pages == RUN_MAX_PAGES) && !mapped_save_flush(m, errp)) {
+                         m->run_pages == RUN_MAX_PAGES) && !flush_run(m, errp)) {
         return false;
     }
     if (m->run_pages == 0) {
@@ -162,6 +121,47 @@ bool mapped_save_page(MappedSave *m, size_t block, uint64_t page, bool zero, GEr
     }
     m->run_pages++;
     return true;
+}
+
+/* Whole pages from guest memory only: the rules of the options exclude deltas here. */
+static bool mapped_save_page(RamPageOut *out, StreamWriter *w, size_t block, uint64_t page,
+                             const RamPage *content, uint64_t *cost, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+    uint64_t *word = &m->blocks[block].bitmap[page / 64], bit = 1ULL << (page % 64);
+
+    if (content->kind == RAM_PAGE_ZERO) {
+        *word &= ~bit;
+        *cost = 0;
+        return true;
+    }
+    *word |= bit;
+    *cost = content->len;
+    return add_to_run(m, block, page, errp);
+}
+
+static bool mapped_save_settle(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    return true;    /* nothing ever points into a cache */
+}
+
+/* The founding document's layout has one EOS, at the end of START. */
+static bool put_eos(MappedSave *m, StreamWriter *w, uint64_t *bytes, GError **errp)
+{
+    *bytes = 0;
+    if (m->layout != RAM_LAYOUT_FIXED) {
+        stream_put_be64(w, RAM_FLAG_EOS);
+        *bytes = sizeof(uint64_t);
+    }
+    return stream_writer_ok(w, errp);
+}
+
+/* A page is written in the pass it was sent in. */
+static bool mapped_save_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+
+    return flush_run(m, errp) && put_eos(m, w, cost, errp);
 }
 
 static bool write_bitmap(MappedSave *m, size_t block, GError **errp)
@@ -174,9 +174,12 @@ static bool write_bitmap(MappedSave *m, size_t block, GError **errp)
     return write_at(m, block, b->bitmap, b->region.bitmap_bytes, b->region.bitmap_offset, errp);
 }
 
-bool mapped_save_finish(MappedSave *m, GError **errp)
+static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)
 {
-    if (!mapped_save_flush(m, errp)) {
+    MappedSave *m = (MappedSave *)out;
+    uint64_t bytes;
+
+    if (!flush_run(m, errp)) {
         return false;
     }
     for (size_t i = 0; i < m->count; i++) {
@@ -184,5 +187,54 @@ bool mapped_save_finish(MappedSave *m, GError **errp)
             return false;
         }
     }
-    return true;
+    return put_eos(m, w, &bytes, errp);
+}
+
+static void mapped_save_free(RamPageOut *out)
+{
+    MappedSave *m = (MappedSave *)out;
+
+    for (size_t i = 0; i < m->count; i++) {
+        g_free(m->blocks[i].bitmap);
+    }
+    g_free(m->blocks);
+    g_free(m);
+}
+
+static const RamPageOutOps mapped_save_ops = {
+    .block = mapped_save_block,
+    .page = mapped_save_page,
+    .settle = mapped_save_settle,
+    .part_end = mapped_save_part_end,
+    .finish = mapped_save_finish,
+    .free = mapped_save_free,
+};
+
+RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GError **errp)
+{
+    MappedSave *m;
+
+    if (!channel_positionable(channel, errp)) {
+        return NULL;
+    }
+    m = g_new0(MappedSave, 1);
+    m->out.ops = &mapped_save_ops;
+    m->ram = ram;
+    m->channel = channel;
+    m->layout = layout;
+    m->count = ram_list_count(ram);
+    m->blocks = g_new0(MappedBlock, m->count + 1);
+    for (size_t i = 0; i < m->count; i++) {
+        MappedBlock *b = &m->blocks[i];
+
+        b->words = (ram_block_pages(ram_list_get(ram, i)) + 63) / 64;
+        b->bitmap = g_try_new0(uint64_t, b->words);
+        if (!b->bitmap) {
+            error_setg(errp, "cannot allocate the page bitmap of RAM block \"%s\"",
+                       ram_list_get(ram, i)->idstr);
+            mapped_save_free(&m->out);
+            return NULL;
+        }
+    }
+    return &m->out;
 }

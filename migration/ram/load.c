@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "migration/mapped/mapped-layout.h"
 #include "migration/mapped/mapped-load.h"
 #include "migration/ram/fresh.h"
 #include "migration/ram/xbzrle.h"
@@ -117,8 +118,8 @@ static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GErro
 {
     uint64_t pages = 0;
 
-    if (!mapped_load_block(ram_list_get(l->ram, index), r, l->opt.layout == RAM_LOAD_FIXED,
-                           l->fresh, index, &pages, errp)) {
+    if (!mapped_load_block(ram_list_get(l->ram, index), r, l->opt.layout, l->fresh, index,
+                           &pages, errp)) {
         return false;
     }
     dirty_log_mark(l->dirty, ram_list_get(l->ram, index), 0,
@@ -159,7 +160,7 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
                       " are left of the announced total", name, *length, left);
     }
     l->listed[index] = true;
-    return l->opt.layout == RAM_LOAD_STREAM || load_mapped_block(l, r, index, errp);
+    return l->opt.layout == RAM_LAYOUT_STREAM || load_mapped_block(l, r, index, errp);
 }
 
 static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GError **errp)
@@ -307,10 +308,9 @@ static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **e
     case RAM_FLAG_ZERO:
     case RAM_FLAG_PAGE:
     case RAM_FLAG_XBZRLE:
-        if (l->opt.layout != RAM_LOAD_STREAM) {
+        if (l->opt.layout != RAM_LAYOUT_STREAM) {
             return refuse(l, r, errp, "Unexpected RAM flags: %u: pages of a %s file are not in "
-                          "the stream", kind, l->opt.layout == RAM_LOAD_FIXED ?
-                          CAPABILITY_FIXED_RAM : CAPABILITY_MAPPED_RAM);
+                          "the stream", kind, mapped_layout_name(l->opt.layout));
         }
         return load_page(l, r, word, kind, errp);
     case RAM_FLAG_HOOK:
@@ -326,7 +326,7 @@ static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **e
 /* fixed-ram: PART and END are empty, the footer follows [6.6]. */
 static bool payload_is_empty(const RamLoader *l)
 {
-    return l->opt.layout == RAM_LOAD_FIXED && l->fresh;
+    return l->opt.layout == RAM_LAYOUT_FIXED && l->fresh;
 }
 
 bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp)

@@ -4,13 +4,11 @@
  * migration/source/outgoing on the migration thread; the story of one page reads
  * from save_next_page downward (that is: upward in this file).
  *
- *   dirty log -> dirty (what is left) -> walk (which next) -> classify (as what) -> here -> stream
- *                                                                               \-> mapped/
+ *   dirty log -> dirty (what is left) -> walk (which next) -> classify (as what) -> here
+ *                                              here -> page out: stream-out or mapped/mapped-save
  *
- * Page data is queued without a copy, from guest memory or from the page
- * cache. Guest memory may change before it is written out: then it is dirty
- * again. Cache memory must not: whoever changes it flushes first
- * (flush_cache_references). Nothing here takes a lock; another thread hands
+ * A page out may still point into the page cache: who changes that settles
+ * it first (cache_prepare). Nothing here takes a lock; another thread hands
  * in a new cache through one atomic pointer and never waits.
  */
 #include "migration/ram.h"
@@ -21,6 +19,7 @@
 #include "migration/ram/dirty.h"
 #include "migration/ram/holes.h"
 #include "migration/ram/counters.h"
+#include "migration/ram/stream-out.h"
 #include "migration/ram/walk.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
@@ -28,6 +27,12 @@
 
 #define ITERATE_MS 50
 #define CLOCK_EVERY_PAGES 64
+
+static RamPageOutNew *const page_out_new[] = {
+    [RAM_LAYOUT_STREAM] = stream_out_new,
+    [RAM_LAYOUT_MAPPED] = mapped_save_new,
+    [RAM_LAYOUT_FIXED] = mapped_save_new,
+};
 
 struct RamSaver {
     /* set once */
@@ -39,11 +44,9 @@ struct RamSaver {
     RamClassifier *classifier;
     RamCost cost;
     RamHoles *holes;
-    MappedSave *mapped;             /* NULL for the stream layout */
-    const RAMBlock *sent_block;     /* of the last page record: CONTINUE means this one */
+    RamPageOut *out;                /* from setup on */
     bool last_stage;
-    bool cache_referenced;          /* the writer still points into the page cache */
-    uint64_t referenced_in_pass;
+    uint64_t settled_in_pass;
     /* any thread, atomically */
     PageCache *wanted_cache;        /* handed in by ram_saver_set_cache_size */
     RamCounters counters;           /* written by the migration thread only */
@@ -59,68 +62,7 @@ static uint64_t pass(const RamSaver *s)
     return s->counters.now.dirty_sync_count;
 }
 
-static void count_record(RamSaver *s, uint64_t bytes)
-{
-    ram_counter_add(&s->counters.now.transferred_bytes, bytes);
-    s->counters.handled_pages++;
-}
-
-/* ---- one page: its record ---- */
-
-/* Address word and, unless it is the last record's block, the block id; returns their bytes. */
-static uint64_t put_page_header(RamSaver *s, StreamWriter *w, const RAMBlock *block,
-                                uint64_t offset, uint64_t flag)
-{
-    uint64_t before = stream_writer_bytes(w);
-
-    if (block == s->sent_block) {
-        stream_put_be64(w, offset | flag | RAM_FLAG_CONTINUE);
-    } else {
-        stream_put_be64(w, offset | flag);
-        stream_put_cstr(w, block->idstr);
-        s->sent_block = block;
-    }
-    return stream_writer_bytes(w) - before;
-}
-
-static uint64_t put_zero_page(RamSaver *s, StreamWriter *w, const RAMBlock *block, uint64_t offset)
-{
-    uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_ZERO) + 1;
-
-    trace_ram_save_zero_page(block->idstr, offset);
-    stream_put_u8(w, 0);
-    ram_counter_add(&s->counters.now.duplicate_pages, 1);
-    return bytes;
-}
-
-static uint64_t put_normal_page(RamSaver *s, StreamWriter *w, const RAMBlock *block,
-                                uint64_t offset, const RamPage *page)
-{
-    uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_PAGE) + page->len;
-
-    trace_ram_save_page(block->idstr, offset, (void *)page->data);
-    stream_put_buffer_nocopy(w, page->data, page->len);
-    if (page->from_cache) {
-        s->cache_referenced = true;
-        s->referenced_in_pass = pass(s);
-    }
-    ram_counter_add(&s->counters.now.normal_pages, 1);
-    return bytes;
-}
-
-static uint64_t put_delta_page(RamSaver *s, StreamWriter *w, const RAMBlock *block,
-                               uint64_t offset, const RamPage *page)
-{
-    uint64_t bytes = put_page_header(s, w, block, offset, RAM_FLAG_XBZRLE) +
-                     XBZRLE_FRAMING_BYTES + page->len;
-
-    trace_save_xbzrle_page(block->idstr, offset, page->len);
-    stream_put_u8(w, XBZRLE_ENCODING_FLAG);
-    stream_put_be16(w, (uint16_t)page->len);
-    stream_put_buffer(w, page->data, page->len);
-    ram_counter_add(&s->counters.now.xbzrle_bytes, bytes - sizeof(uint64_t));
-    return bytes;
-}
+/* ---- one page: what it cost ---- */
 
 static void trace_cache_use(const RamPage *page, const RAMBlock *block, uint64_t offset)
 {
@@ -156,30 +98,42 @@ static void note_cost(RamSaver *s, const RamPage *page, uint64_t bytes)
     }
 }
 
-static void put_page(RamSaver *s, StreamWriter *w, const RAMBlock *block, uint64_t offset,
-                     const RamPage *page)
+/* bytes: what the page out took for it; the address word of a delta is not counted as XBZRLE's. */
+static void count_page(RamSaver *s, const RamPage *page, uint64_t bytes)
 {
-    uint64_t bytes = 0;
+    RamStats *stats = &s->counters.now;
 
     switch (page->kind) {
     case RAM_PAGE_ZERO:
-        bytes = put_zero_page(s, w, block, offset);
+        ram_counter_add(&stats->duplicate_pages, 1);
         break;
     case RAM_PAGE_NORMAL:
-        bytes = put_normal_page(s, w, block, offset, page);
+        ram_counter_add(&stats->normal_pages, 1);
         break;
     case RAM_PAGE_DELTA:
-        bytes = put_delta_page(s, w, block, offset, page);
+        ram_counter_add(&stats->xbzrle_bytes, bytes - sizeof(uint64_t));
         break;
     case RAM_PAGE_UNMODIFIED:
-        break;
+        return;
     }
+    ram_counter_add(&stats->transferred_bytes, bytes);
+    s->counters.handled_pages++;
+}
+
+static bool put_page(RamSaver *s, StreamWriter *w, size_t index, uint64_t number,
+                     const RamPage *page, GError **errp)
+{
+    uint64_t bytes = 0;
+
+    if (page->kind != RAM_PAGE_UNMODIFIED &&
+        !s->out->ops->page(s->out, w, index, number, page, &bytes, errp)) {
+        return false;
+    }
+    count_page(s, page, bytes);
     count_cache_use(s, page);
-    trace_cache_use(page, block, offset);
+    trace_cache_use(page, ram_list_get(s->ram, index), number << TARGET_PAGE_BITS);
     note_cost(s, page, bytes);
-    if (bytes) {
-        count_record(s, bytes);
-    }
+    return true;
 }
 
 /* ---- one page: from the bitmap to the record ---- */
@@ -192,16 +146,6 @@ static RamStage stage(const RamSaver *s)
     return s->last_stage ? RAM_STAGE_LAST : RAM_STAGE_DELTA;
 }
 
-/* Cache memory that is still queued goes out before it may change. */
-static bool flush_cache_references(RamSaver *s, StreamWriter *w, GError **errp)
-{
-    if (s->cache_referenced && !stream_flush(w, errp)) {
-        return false;
-    }
-    s->cache_referenced = false;
-    return true;
-}
-
 /*
  * Within one pass no page is sent twice and no entry is replaced that was
  * used in it, so queued cache memory stays as it is until the next pass.
@@ -210,28 +154,15 @@ static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
 {
     PageCache *wanted = __atomic_exchange_n(&s->wanted_cache, NULL, __ATOMIC_ACQUIRE);
 
-    if ((wanted || s->referenced_in_pass != pass(s)) && !flush_cache_references(s, w, errp)) {
+    if ((wanted || s->settled_in_pass != pass(s)) && !s->out->ops->settle(s->out, w, errp)) {
         page_cache_free(wanted);
         return false;
     }
+    s->settled_in_pass = pass(s);
     if (wanted) {
         trace_migration_pagecache_resize(page_cache_capacity(wanted));
         ram_classifier_set_cache(s->classifier, wanted);
     }
-    return true;
-}
-
-static bool save_mapped_page(RamSaver *s, size_t index, uint64_t number, const RamPage *page,
-                             GError **errp)
-{
-    bool zero = page->kind == RAM_PAGE_ZERO;
-
-    if (!mapped_save_page(s->mapped, index, number, zero, errp)) {
-        return false;
-    }
-    ram_counter_add(zero ? &s->counters.now.duplicate_pages : &s->counters.now.normal_pages, 1);
-    note_cost(s, page, zero ? 0 : page->len);
-    count_record(s, zero ? 0 : page->len);
     return true;
 }
 
@@ -251,7 +182,7 @@ static const uint8_t *page_memory(RamSaver *s, const RAMBlock *block, size_t ind
 static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **errp)
 {
     size_t index;
-    uint64_t number, offset;
+    uint64_t number;
     const RAMBlock *block;
     RamPage page;
 
@@ -263,16 +194,11 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
         return true;
     }
     block = ram_list_get(s->ram, index);
-    offset = number << TARGET_PAGE_BITS;
     ram_dirty_clear(s->dirty, index, number); /* before the page is read */
-    ram_classify(s->classifier, block->ram_offset + offset, page_memory(s, block, index, number),
-                 stage(s), pass(s), &page);
+    ram_classify(s->classifier, block->ram_offset + (number << TARGET_PAGE_BITS),
+                 page_memory(s, block, index, number), stage(s), pass(s), &page);
     ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
-    if (s->mapped) {
-        return save_mapped_page(s, index, number, &page, errp);
-    }
-    put_page(s, w, block, offset, &page);
-    return stream_writer_ok(w, errp);
+    return put_page(s, w, index, number, &page, errp);
 }
 
 /* ---- START ---- */
@@ -283,17 +209,14 @@ static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 
     stream_put_cstr(w, block->idstr);
     stream_put_be64(w, block->used_length);
-    return !s->mapped || mapped_save_block(s->mapped, w, index, errp);
+    return s->out->ops->block(s->out, w, index, errp);
 }
 
 bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
 {
-    if (s->opt.layout != RAM_LAYOUT_STREAM) {
-        s->mapped = mapped_save_new(s->ram, stream_writer_channel(w),
-                                    s->opt.layout == RAM_LAYOUT_FIXED, errp);
-        if (!s->mapped) {
-            return false;
-        }
+    s->out = page_out_new[s->opt.layout](s->ram, stream_writer_channel(w), s->opt.layout, errp);
+    if (!s->out) {
+        return false;
     }
     ram_counters_init(&s->counters, now_ms());
     ram_dirty_start(s->dirty);
@@ -310,12 +233,6 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
 
 /* ---- PART ---- */
 
-/* The founding document's layout has one EOS, at the end of START. */
-static bool parts_have_eos(const RamSaver *s)
-{
-    return s->opt.layout != RAM_LAYOUT_FIXED;
-}
-
 /* All dirty target pages of a host page are sent together: is there one left of the last one's? */
 static bool host_page_unfinished(const RamSaver *s)
 {
@@ -329,9 +246,10 @@ static bool host_page_unfinished(const RamSaver *s)
 }
 
 bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
-                      bool *done, GError **errp)
+                      GError **errp)
 {
     int64_t deadline = now_ms() + ITERATE_MS;
+    uint64_t end_bytes = 0;
     unsigned pages = 0;
     bool found = true, late = false;
 
@@ -347,15 +265,11 @@ bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhauste
             late = now_ms() >= deadline;
         }
     }
-    if (s->mapped && !mapped_save_flush(s->mapped, errp)) {
+    if (!s->out->ops->part_end(s->out, w, &end_bytes, errp)) {
         return false;
     }
-    *done = s->dirty->count == 0;
-    if (parts_have_eos(s)) {
-        stream_put_be64(w, RAM_FLAG_EOS);
-        ram_counter_add(&s->counters.now.transferred_bytes, sizeof(uint64_t));
-    }
-    return stream_writer_ok(w, errp);
+    ram_counter_add(&s->counters.now.transferred_bytes, end_bytes);
+    return true;
 }
 
 /* ---- END ---- */
@@ -370,14 +284,8 @@ bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp)
             return false;
         }
     }
-    if (s->mapped && !mapped_save_finish(s->mapped, errp)) {
-        return false;
-    }
-    if (parts_have_eos(s)) {
-        stream_put_be64(w, RAM_FLAG_EOS);
-    }
-    /* The cache may be gone before the caller flushes. */
-    return flush_cache_references(s, w, errp) && stream_writer_ok(w, errp);
+    /* Settles: the cache may be gone before the caller flushes. */
+    return s->out->ops->finish(s->out, w, errp);
 }
 
 /* ---- between the passes ---- */
@@ -465,7 +373,9 @@ void ram_saver_free(RamSaver *s)
     if (!s) {
         return;
     }
-    mapped_save_free(s->mapped);
+    if (s->out) {
+        s->out->ops->free(s->out);
+    }
     ram_classifier_free(s->classifier);
     ram_holes_free(s->holes);
     page_cache_free(s->wanted_cache);

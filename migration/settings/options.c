@@ -37,6 +37,12 @@ bool migration_capability_available(MigrationCapability cap)
     return cap < MIGRATION_CAPABILITY__MAX && !capability_missing(cap);
 }
 
+RamLayout migration_caps_layout(MigrationCaps caps)
+{
+    return caps & MIGRATION_CAP(MAPPED_RAM) ? RAM_LAYOUT_MAPPED
+           : caps & MIGRATION_CAP(FIXED_RAM) ? RAM_LAYOUT_FIXED : RAM_LAYOUT_STREAM;
+}
+
 static bool check_rules(MigrationCaps caps, GError **errp)
 {
     MigrationCapabilityRule rule;

@@ -9,6 +9,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include "migration/stream.h"
 #include "migration/vmstate.h"
 #include "qapi/qapi-types.h"
 
@@ -20,6 +21,9 @@ typedef uint64_t MigrationCaps;
 /** Those that both sides must have equal; the configuration names them (migration-stream 1.5). */
 #define MIGRATION_CAPS_VALIDATED \
     (MIGRATION_CAP(X_IGNORE_SHARED) | MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM))
+
+/** The layout of the ram section that a set of capabilities asks for. */
+RamLayout migration_caps_layout(MigrationCaps caps);
 
 /** Properties (migration-stream 1.4). Set while the machine is built, then constant. */
 typedef struct MigrationProps {

@@ -86,7 +86,7 @@ static void note_step(Outgoing *o, SwitchoverStep step)
 
 static bool layout_is_mapped(const Outgoing *o)
 {
-    return outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM) | MIGRATION_CAP(FIXED_RAM));
+    return migration_caps_layout(o->caps) != RAM_LAYOUT_STREAM;
 }
 
 uint64_t outgoing_bytes_sent(Outgoing *o)
@@ -196,11 +196,7 @@ static bool make_saver(Outgoing *o, GError **errp)
         .xbzrle_cache_bytes = p.xbzrle_cache_size,
         .bulk_rule = migration_options_props(o->m->options)->xbzrle_bulk_rule,
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
-        .zero_blocks = outgoing_has_cap(o, MIGRATION_CAP(ZERO_BLOCKS)),
-        .layout = outgoing_has_cap(o, MIGRATION_CAP(MAPPED_RAM)) ? RAM_LAYOUT_MAPPED
-                  : outgoing_has_cap(o, MIGRATION_CAP(FIXED_RAM)) ? RAM_LAYOUT_FIXED
-                                                                  : RAM_LAYOUT_STREAM,
-        .file_offset = o->addr->offset,
+        .layout = migration_caps_layout(o->caps),
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 

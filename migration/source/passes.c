@@ -209,11 +209,9 @@ static bool part_is_over(void *opaque)
 
 static bool send_part(Outgoing *o, GError **errp)
 {
-    bool done;
-
     trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
-    return ram_save_iterate(o->saver, o->w, part_is_over, o, &done, errp) && outgoing_put_footer(o, errp);
+    return ram_save_iterate(o->saver, o->w, part_is_over, o, errp) && outgoing_put_footer(o, errp);
 }
 
 /* A window of 100 ms has passed: what it tells about the rate. */

@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         feed(ram, log, r, &opt);
         stream_reader_free(r);
     } else {
-        opt.layout = kind == 2 ? RAM_LOAD_MAPPED : RAM_LOAD_FIXED;
+        opt.layout = kind == 2 ? RAM_LAYOUT_MAPPED : RAM_LAYOUT_FIXED;
         feed_file(ram, log, data, size, &opt);
     }
     dirty_log_free(log);

@@ -81,6 +81,15 @@ static inline void side_assert_equal(Side *a, Side *b)
     }
 }
 
+/* Nothing dirty is left. */
+static inline bool saver_done(RamSaver *saver)
+{
+    uint64_t dirty;
+
+    ram_save_pending(saver, &dirty);
+    return dirty == 0;
+}
+
 static inline bool never_exhausted(void *opaque)
 {
     return false;

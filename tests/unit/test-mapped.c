@@ -95,11 +95,9 @@ static void save_init(Save *s, Side *side, File *f, bool fixed, uint64_t offset)
 
 static void save_pass(Save *s)
 {
-    bool done = false;
-
-    while (!done) {
-        g_assert_true(ram_save_iterate(s->saver, s->w, never_exhausted, NULL, &done, NULL));
-    }
+    do {
+        g_assert_true(ram_save_iterate(s->saver, s->w, never_exhausted, NULL, NULL));
+    } while (!saver_done(s->saver));
 }
 
 static void save_end(Save *s)
@@ -125,7 +123,7 @@ static void save_all(Side *side, File *f, bool fixed, uint64_t offset)
 
 static bool load_all(Side *side, File *f, bool fixed, uint64_t offset, GError **errp)
 {
-    RamLoadOptions opt = { .layout = fixed ? RAM_LOAD_FIXED : RAM_LOAD_MAPPED };
+    RamLoadOptions opt = { .layout = fixed ? RAM_LAYOUT_FIXED : RAM_LAYOUT_MAPPED };
     RamLoader *l = ram_loader_new(side->ram, side->log, &opt);
     Channel *c = channel_on(f->fd);
     StreamReader *r;
@@ -331,7 +329,6 @@ static void test_write_fails(void)
     Side *side = side_new(one_mib, 1);
     RamSaver *saver = ram_saver_new(side->ram, side->log, &opt, NULL);
     g_autoptr(GError) err = NULL;
-    bool done;
     File f;
 
     file_init(&f);
@@ -340,7 +337,7 @@ static void test_write_fails(void)
     g_assert_true(ram_save_setup(saver, w, NULL));
     int fd = open(f.path, O_RDONLY);
     g_assert_cmpint(dup2(fd, channel_fd(c)), ==, channel_fd(c));
-    g_assert_false(ram_save_iterate(saver, w, never_exhausted, NULL, &done, &err));
+    g_assert_false(ram_save_iterate(saver, w, never_exhausted, NULL, &err));
     g_assert_nonnull(strstr(err->message, "cannot write RAM block \"ram\" to 'file:test' at 0x1"));
     close(fd);
     ram_saver_free(saver);

@@ -249,7 +249,7 @@ static void test_mapped_refuses_pages(void)
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         Side *side = side_new(blocks, 2);
         RamLoader *l = ram_loader_new(side->ram, side->log,
-                                      &(RamLoadOptions) { .layout = RAM_LOAD_MAPPED });
+                                      &(RamLoadOptions) { .layout = RAM_LAYOUT_MAPPED });
         g_autofree char *message = load_bytes(side, l, cases[i].bytes, cases[i].len);
 
         g_assert_nonnull(message);

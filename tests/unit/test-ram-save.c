@@ -40,12 +40,11 @@ static void setup(Source *s)
 /* Runs one pass to its end; its bytes. */
 static GByteArray *run_pass(Source *s)
 {
-    bool done = false;
 
     g_byte_array_unref(stream_writer_take(s->w));
-    while (!done) {
-        g_assert_true(ram_save_iterate(s->saver, s->w, never_exhausted, NULL, &done, NULL));
-    }
+    do {
+        g_assert_true(ram_save_iterate(s->saver, s->w, never_exhausted, NULL, NULL));
+    } while (!saver_done(s->saver));
     return stream_writer_take(s->w);
 }
 
@@ -79,7 +78,6 @@ static void test_capture(void)
 {
     RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
     g_autoptr(GByteArray) want = g_byte_array_new(), got = NULL;
-    bool done;
     Source s;
 
     source_init(&s, one_mib, 1, &opt);
@@ -92,8 +90,8 @@ static void test_capture(void)
         g_byte_array_append(want, word, sizeof(word));
     }
     BYTES(want, "\0\0\0\0\0\0\0\x10");
-    g_assert_true(ram_save_iterate(s.saver, s.w, never_exhausted, NULL, &done, NULL));
-    g_assert_true(done);
+    g_assert_true(ram_save_iterate(s.saver, s.w, never_exhausted, NULL, NULL));
+    g_assert_true(saver_done(s.saver));
     g_assert_cmpuint(stream_writer_bytes(s.w), ==, (0x3e - 0x22) + (0x954 - 0x48));
     g_assert_cmpuint(stats(&s).transferred_bytes, ==, 2316);
 
@@ -283,24 +281,23 @@ static void test_budget(void)
 {
     RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
     int left = 0;
-    bool done = true;
     Source s;
 
     source_init(&s, one_mib, 1, &opt);
     setup(&s);
     g_byte_array_unref(stream_writer_take(s.w));
-    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
-    g_assert_false(done);
+    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, NULL));
+    g_assert_false(saver_done(s.saver));
     g_autoptr(GByteArray) empty = stream_writer_take(s.w);
     g_assert_cmpmem(empty->data, empty->len, "\0\0\0\0\0\0\0\x10", 8);
 
     left = 100;
-    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
+    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, NULL));
     g_assert_cmpuint(stats(&s).duplicate_pages, ==, 100);
     g_assert_cmpuint(stats(&s).remaining_pages, ==, 156);
     left = 1000;
-    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
-    g_assert_true(done);
+    g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, NULL));
+    g_assert_true(saver_done(s.saver));
     g_assert_cmpuint(stats(&s).duplicate_pages, ==, 256);
     source_clear(&s);
 }
@@ -310,7 +307,6 @@ static void test_host_pages(void)
 {
     RamSaveOptions opt = { .detect_zero = true, .bulk_rule = true };
     int left = 0;
-    bool done;
     Source s;
 
     source_init(&s, one_mib, 1, &opt);
@@ -318,7 +314,7 @@ static void test_host_pages(void)
     setup(&s);
     for (uint64_t sent = 16; sent <= 64; sent += 16) {
         left = 1;
-        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
+        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, NULL));
         g_assert_cmpuint(stats(&s).duplicate_pages, ==, sent);
     }
     skip_pass(&s);
@@ -328,10 +324,10 @@ static void test_host_pages(void)
     ram_save_sync(s.saver);
     for (uint64_t sent = 2; sent <= 4; sent++) {
         left = 1;
-        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, &done, NULL));
+        g_assert_true(ram_save_iterate(s.saver, s.w, countdown, &left, NULL));
         g_assert_cmpuint(stats(&s).normal_pages, ==, sent);
     }
-    g_assert_true(done);
+    g_assert_true(saver_done(s.saver));
     source_clear(&s);
 }
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where pages go: the saving side's counterpart of RamPageSink. ram/save says
+ * which page and as what, a page out puts it somewhere: ram/stream-out as a
+ * record among the section's bytes, mapped/mapped-save to its place in a file.
+ * One thread at a time uses a page out.
+ */
+#ifndef MIGRATION_RAM_PAGE_OUT_H
+#define MIGRATION_RAM_PAGE_OUT_H
+
+#include "migration/channel.h"
+#include "migration/ram/classify.h"
+#include "migration/stream.h"
+#include "softmmu/ramblock.h"
+
+typedef struct RamPageOut RamPageOut;
+
+/**
+ * All members are required. block is the index in the RAM list. Each returns
+ * false with the first error; then only free may follow. In the order of use:
+ * block for each block, then page and settle and part_end as often as needed,
+ * finish once.
+ */
+typedef struct RamPageOutOps {
+    /** In START, after the block's name and length are put: what the layout adds for it. */
+    bool (*block)(RamPageOut *out, StreamWriter *w, size_t block, GError **errp);
+    /**
+     * Takes one page of any kind but UNMODIFIED. Its bytes may be read until
+     * part_end or finish: guest memory may change before (then it is dirty
+     * again), cache memory only after settle. *cost: the bytes the page adds
+     * to what is transferred.
+     */
+    bool (*page)(RamPageOut *out, StreamWriter *w, size_t block, uint64_t page,
+                 const RamPage *content, uint64_t *cost, GError **errp);
+    /** Afterwards nothing points into the page cache any more. Cheap if nothing did. */
+    bool (*settle)(RamPageOut *out, StreamWriter *w, GError **errp);
+    /** The end of a PART payload. *cost: the bytes its end mark took. */
+    bool (*part_end)(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp);
+    /** The end of the END payload, with all that the layout writes last. Guest stopped. Settles. */
+    bool (*finish)(RamPageOut *out, StreamWriter *w, GError **errp);
+    void (*free)(RamPageOut *out);
+} RamPageOutOps;
+
+/** The first member of each page out. */
+struct RamPageOut {
+    const RamPageOutOps *ops;
+};
+
+/** Makes a page out; channel may be NULL (a stream in memory). Error if it cannot write there. */
+typedef RamPageOut *RamPageOutNew(RAMList *ram, Channel *channel, RamLayout layout, GError **errp);
+
+#endif
