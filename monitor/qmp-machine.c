@@ -32,8 +32,7 @@ bool qmp_stop(struct Machine *machine, GError **errp)
         return true;
     }
     dump_stay_stopped(machine);
-    return !runstate_is_running(machine->runstate) ||
-           vm_stop(machine->runstate, RUN_STATE_PAUSED, errp);
+    return vm_stop(machine->runstate, RUN_STATE_PAUSED, errp);
 }
 
 bool qmp_cont(struct Machine *machine, GError **errp)

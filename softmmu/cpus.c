@@ -30,6 +30,8 @@ struct CPUList {
     void *mtimecmp_opaque;
     bool no_kick_timers;
 
+    GMutex pause_lock;              /* protects pauses; taken before a vCPU's lock */
+    unsigned pauses;                /* how many hold one; vCPUs run while it is 0 */
     _Atomic uint64_t write_epoch;   /* see cpus_write_barrier */
     _Atomic int throttle_pct;
     GMutex throttle_lock;           /* protects throttle_source */
@@ -174,6 +176,8 @@ CPUList *cpus_new(Machine *machine, const char *model, unsigned count, GError **
     CPUList *list = g_new0(CPUList, 1);
 
     g_mutex_init(&list->throttle_lock);
+    g_mutex_init(&list->pause_lock);
+    list->pauses = 1;   /* the machine's, until vm_start */
     list->machine = machine;
     list->accel = machine->config && machine->config->accel ? accel_find(machine->config->accel)
                                                             : &accel_interp_ops;
@@ -220,6 +224,7 @@ void cpus_free(CPUList *list)
     }
     cpu_model_free(list->model);
     g_mutex_clear(&list->throttle_lock);
+    g_mutex_clear(&list->pause_lock);
     g_free(list);
 }
 
@@ -235,17 +240,13 @@ RISCVCPU *cpus_get(const CPUList *list, unsigned i)
 
 /* ---- running and pausing ---- */
 
-void cpus_resume_all(CPUList *list)
+static void vcpu_let_go(RISCVCPU *cpu)
 {
-    for (unsigned i = 0; i < list->count; i++) {
-        RISCVCPU *cpu = list->cpus[i];
-
-        g_mutex_lock(&cpu->lock);
-        cpu->stop = false;
-        cpu->stopped = false;
-        g_cond_broadcast(&cpu->wake);
-        g_mutex_unlock(&cpu->lock);
-    }
+    g_mutex_lock(&cpu->lock);
+    cpu->stop = false;
+    cpu->stopped = false;
+    g_cond_broadcast(&cpu->wake);
+    g_mutex_unlock(&cpu->lock);
 }
 
 /*
@@ -265,13 +266,16 @@ static void vcpu_ask_to_stop(RISCVCPU *cpu)
     }
 }
 
-void cpus_pause_all(CPUList *list)
+void cpus_pause_begin(CPUList *list)
 {
     bool held = bql_locked(list->machine->loop);
 
+    g_mutex_lock(&list->pause_lock);
+    list->pauses++;
     for (unsigned i = 0; i < list->count; i++) {
         vcpu_ask_to_stop(list->cpus[i]);
     }
+    g_mutex_unlock(&list->pause_lock);
     if (held) {
         bql_unlock(list->machine->loop);    /* a vCPU may need it to finish its MMIO access */
     }
@@ -279,7 +283,7 @@ void cpus_pause_all(CPUList *list)
         RISCVCPU *cpu = list->cpus[i];
 
         g_mutex_lock(&cpu->lock);
-        while (cpu->stop && !cpu->stopped) {
+        while (!cpu->stopped) {     /* stop stays: the pause is ours */
             g_cond_wait(&cpu->stopped_cond, &cpu->lock);
         }
         g_mutex_unlock(&cpu->lock);
@@ -287,6 +291,17 @@ void cpus_pause_all(CPUList *list)
     if (held) {
         bql_lock(list->machine->loop);
     }
+}
+
+void cpus_pause_end(CPUList *list)
+{
+    g_mutex_lock(&list->pause_lock);
+    g_assert_cmpuint(list->pauses, >, 0);
+    list->pauses--;
+    for (unsigned i = 0; !list->pauses && i < list->count; i++) {
+        vcpu_let_go(list->cpus[i]);
+    }
+    g_mutex_unlock(&list->pause_lock);
 }
 
 void cpus_reset_all(CPUList *list)

@@ -73,6 +73,8 @@ struct RunStateCtl {
     GArray *notifiers;          /* Notifier; filled while the machine is built */
     GArray *reset_handlers;     /* ResetHandler; the same */
     bool no_reboot, no_shutdown;
+    RunState found;             /* in finish-migrate: where the guest was, and returns to or arrives in */
+    bool sealed;                /* found is on its way to the destination */
     GMutex lock;                /* requests only */
     Requests requests;
 };
@@ -140,6 +142,19 @@ static bool move_is_legal(const RunStateCtl *rs, RunState to, GError **errp)
 
 static void requests_process(void *opaque);
 
+/* It came while the guest was leaving: what is left here is nobody's to reset. */
+static void forget_reset(RunStateCtl *rs)
+{
+    g_mutex_lock(&rs->lock);
+    ShutdownCause reset = rs->requests.reset;
+    rs->requests.reset = SHUTDOWN_CAUSE_NONE;
+    g_mutex_unlock(&rs->lock);
+    if (reset) {
+        machine_report(rs->machine, "reset: it came too late, the guest has left with its "
+                       "migration: reset it at the destination");
+    }
+}
+
 bool runstate_set(RunStateCtl *rs, RunState to, GError **errp)
 {
     if (!move_is_legal(rs, to, errp)) {
@@ -147,6 +162,13 @@ bool runstate_set(RunStateCtl *rs, RunState to, GError **errp)
     }
     RunState from = runstate_get(rs);
     trace_runstate_set(from, RunState_str(from), to, RunState_str(to));
+    if (to == RUN_STATE_FINISH_MIGRATE && from != to) {
+        rs->found = from;
+        rs->sealed = false;
+    }
+    if (to == RUN_STATE_POSTMIGRATE && from == RUN_STATE_FINISH_MIGRATE) {
+        forget_reset(rs);
+    }
     __atomic_store_n(&rs->state, to, __ATOMIC_RELEASE);
     main_loop_post(rs->machine->loop, requests_process, rs); /* what waited for another state */
     return true;
@@ -168,43 +190,91 @@ static void notify_all(RunStateCtl *rs, bool running, RunState state)
     }
 }
 
-static void vcpus_pause(RunStateCtl *rs)
+/* Drops the BQL while it waits: ask again for the run state afterwards. */
+static void pause_begin(RunStateCtl *rs)
 {
     if (rs->machine->cpus) {
-        cpus_pause_all(rs->machine->cpus);
+        cpus_pause_begin(rs->machine->cpus);
     }
 }
 
-static void vcpus_resume(RunStateCtl *rs)
+static void pause_end(RunStateCtl *rs)
 {
     if (rs->machine->cpus) {
-        cpus_resume_all(rs->machine->cpus);
+        cpus_pause_end(rs->machine->cpus);
     }
 }
 
 static bool settle_guest_requests(RunStateCtl *rs, GError **errp);
 
+/*
+ * The guest is already stopped for its migration: what stops it now decides
+ * in which state it goes on, here or there, while that can be changed.
+ */
+static bool stop_while_leaving(RunStateCtl *rs, RunState to, GError **errp)
+{
+    if (rs->found != RUN_STATE_RUNNING) {
+        return true;
+    }
+    if (rs->sealed) {
+        error_setg(errp, "The guest is on its way to the destination and starts there as it was: "
+                   "stop it there, or cancel the migration and stop it here");
+        return false;
+    }
+    rs->found = to;
+    return true;
+}
+
+/* No vCPU runs, none did or the caller holds a pause. */
+static bool stop_stopped(RunStateCtl *rs, RunState to, GError **errp)
+{
+    if (runstate_get(rs) == RUN_STATE_FINISH_MIGRATE && to != RUN_STATE_FINISH_MIGRATE) {
+        return stop_while_leaving(rs, to, errp);
+    }
+    if (to == RUN_STATE_FINISH_MIGRATE && !settle_guest_requests(rs, errp)) {
+        return false;
+    }
+    return to == RUN_STATE_PAUSED || runstate_set(rs, to, errp);
+}
+
 bool vm_stop(RunStateCtl *rs, RunState to, GError **errp)
 {
     if (!runstate_is_running(rs)) {
-        return to == RUN_STATE_PAUSED || runstate_set(rs, to, errp);
+        return stop_stopped(rs, to, errp);
     }
     if (!move_is_legal(rs, to, errp)) {
         return false;
     }
-    vcpus_pause(rs); /* drops the BQL: somebody else may have stopped the machine meanwhile */
-    if (!runstate_is_running(rs)) {
-        return to == RUN_STATE_PAUSED || runstate_set(rs, to, errp);
+    pause_begin(rs);
+    if (!runstate_is_running(rs)) {     /* somebody else has stopped the machine meanwhile */
+        bool ok = stop_stopped(rs, to, errp);
+        pause_end(rs);
+        return ok;
     }
     if (to == RUN_STATE_FINISH_MIGRATE && !settle_guest_requests(rs, errp)) {
-        vcpus_resume(rs);
+        pause_end(rs);
         return false;
     }
     virtual_clock_stop(rs->machine->clock);
     notify_all(rs, false, to);
-    runstate_set(rs, to, NULL);
+    runstate_set(rs, to, NULL);         /* the pause is the machine's now */
     qapi_event_send_stop(rs->machine->monitors);
     return true;
+}
+
+RunState vm_seal(RunStateCtl *rs)
+{
+    g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
+    rs->sealed = true;
+    return rs->found;
+}
+
+bool vm_take_back(RunStateCtl *rs, GError **errp)
+{
+    if (runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
+        return true;
+    }
+    return rs->found == RUN_STATE_RUNNING ? vm_start(rs, errp) : runstate_set(rs, rs->found, errp);
 }
 
 bool vm_start(RunStateCtl *rs, GError **errp)
@@ -223,7 +293,7 @@ bool vm_start(RunStateCtl *rs, GError **errp)
     virtual_clock_start(rs->machine->clock);
     runstate_set(rs, RUN_STATE_RUNNING, NULL);
     qapi_event_send_resume(rs->machine->monitors);
-    vcpus_resume(rs);
+    pause_end(rs);
     return true;
 }
 
@@ -267,17 +337,33 @@ static void reset_now(RunStateCtl *rs, ShutdownCause cause)
         cpus_flush_tlb_all(rs->machine->cpus); /* images were loaded behind the CPU's back */
     }
     qapi_event_send_reset(rs->machine->monitors, cause_is_guest(cause), cause);
+    if (!runstate_is_running(rs)) {
+        runstate_set(rs, RUN_STATE_PRELAUNCH, NULL); /* a fresh machine that waits for cont */
+    }
+}
+
+/*
+ * A reset while RAM and devices are being received or saved would tear the
+ * guest: it waits until that is over.
+ */
+static bool reset_must_wait(const RunStateCtl *rs)
+{
+    RunState state = runstate_get(rs);
+
+    return state == RUN_STATE_FINISH_MIGRATE || state == RUN_STATE_INMIGRATE;
 }
 
 static void reset_do(RunStateCtl *rs, ShutdownCause cause)
 {
-    vcpus_pause(rs);
-    reset_now(rs, cause);
-    if (runstate_is_running(rs)) {
-        vcpus_resume(rs);
-    } else if (runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
-        runstate_set(rs, RUN_STATE_PRELAUNCH, NULL); /* a fresh machine that waits for cont */
+    pause_begin(rs);
+    if (reset_must_wait(rs)) {  /* a migration has stopped the machine meanwhile */
+        g_mutex_lock(&rs->lock);
+        rs->requests.reset = rs->requests.reset ? rs->requests.reset : cause;
+        g_mutex_unlock(&rs->lock);
+    } else {
+        reset_now(rs, cause);
     }
+    pause_end(rs);
 }
 
 /* ---- requests ---- */
@@ -295,17 +381,6 @@ static void shutdown_do(RunStateCtl *rs, ShutdownCause cause, int exit_code)
     } else {
         main_loop_quit(rs->machine->loop, exit_code);
     }
-}
-
-/*
- * A reset while RAM and devices are being received or saved would tear the
- * guest: it waits until that is over.
- */
-static bool reset_must_wait(const RunStateCtl *rs)
-{
-    RunState state = runstate_get(rs);
-
-    return state == RUN_STATE_FINISH_MIGRATE || state == RUN_STATE_INMIGRATE;
 }
 
 /* Takes the requests that can be served now. */

@@ -303,7 +303,7 @@ static void take_down(Vl *vl)
         migration_shutdown(m->migration);
     }
     if (m->cpus) {
-        cpus_pause_all(m->cpus);
+        cpus_pause_begin(m->cpus);
     }
     virtual_clock_stop(m->clock);
     qtest_free(vl->qtest);

@@ -28,9 +28,15 @@ void cpus_free(CPUList *cpus);           /* joins the threads */
 unsigned cpus_count(const CPUList *cpus);
 RISCVCPU *cpus_get(const CPUList *cpus, unsigned i);
 
-/** Let all run / stop all and wait until each is outside guest code. BQL held (dropped while waiting). */
-void cpus_resume_all(CPUList *cpus);
-void cpus_pause_all(CPUList *cpus);
+/**
+ * Pauses are counted: vCPUs run only while nobody holds one. cpus_new makes them with one, the
+ * machine's, which vm_start ends and vm_stop begins again. begin returns when each vCPU is outside
+ * guest code, and none enters it before the matching end, whatever others begin and end meanwhile.
+ * BQL held or not; where it is held begin drops it while it waits: the pause holds then, but what
+ * the caller has read of the run state must be read again.
+ */
+void cpus_pause_begin(CPUList *cpus);
+void cpus_pause_end(CPUList *cpus);
 /** Puts every hart into its reset state (pc = resetvec, a0..). Paused, BQL. */
 void cpus_reset_all(CPUList *cpus);
 

@@ -28,11 +28,20 @@ bool runstate_set(RunStateCtl *rs, RunState to, GError **errp);
  * (devices drain), moves to `to`, emits STOP. If not running only moves, but
  * "paused" means "not running": then the state that is there stays. Fails if
  * a move to finish-migrate meets a guest that has just switched itself off.
+ * In finish-migrate the guest stays there: `to` is the state it goes on in,
+ * here or at the destination; once that is sealed vm_stop fails.
  * vm_start: the reverse (moves to running, emits RESUME). BQL; main thread or
  * migration thread.
  */
 bool vm_stop(RunStateCtl *rs, RunState to, GError **errp);
 bool vm_start(RunStateCtl *rs, GError **errp);
+/**
+ * finish-migrate only: the state that the guest was in when all stood still, for the destination;
+ * from now on a stop is refused. BQL.
+ */
+RunState vm_seal(RunStateCtl *rs);
+/** Ends finish-migrate: the guest goes on here in the state it had. In any other state: nothing to do. BQL. */
+bool vm_take_back(RunStateCtl *rs, GError **errp);
 /** True in the states that only a reset ends (shutdown, internal-error): vm_start refuses. */
 bool runstate_needs_reset(const RunStateCtl *rs);
 

@@ -258,7 +258,6 @@ static bool stop_guest(Outgoing *o, GError **errp)
 {
     RunStateCtl *rs = o->machine->runstate;
 
-    o->run_state_before = runstate_get(rs);
     g_mutex_lock(&o->lock);
     o->times.us[SWITCHOVER_ASKED] = g_get_monotonic_time();
     o->bytes_at_stop = o->bytes_now;
@@ -298,7 +297,7 @@ static bool take_device_state(Outgoing *o, GError **errp)
     struct json_object *ferry;
     bool ok;
 
-    migration_sections_prepare_save(o->m, o->run_state_before);
+    migration_sections_prepare_save(o->m, vm_seal(o->machine->runstate));
     o->description = json_object_new_object();
     if (o->dialect == DIALECT_QEMU_10_0 && props->send_configuration) {
         json_object_object_add(o->description, "configuration",
@@ -468,18 +467,12 @@ static void let_go_of_ram(Outgoing *o)
     outgoing_set_throttle(o, 0);
 }
 
-/* The guest as it was before we stopped it, unless somebody moved it on meanwhile. BQL. */
+/* The guest as it was when all stood still, unless somebody moved it on meanwhile. BQL. */
 static void restore_guest(Outgoing *o)
 {
-    RunStateCtl *rs = o->machine->runstate;
     g_autoptr(GError) err = NULL;
 
-    if (!o->stopped || runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
-        return;
-    }
-    bool ok = o->run_state_before == RUN_STATE_RUNNING ? vm_start(rs, &err)
-                                                       : runstate_set(rs, o->run_state_before, &err);
-    if (!ok) {
+    if (o->stopped && !vm_take_back(o->machine->runstate, &err)) {
         machine_report(o->machine, "after a failed migration: %s", err->message);
     }
 }

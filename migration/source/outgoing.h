@@ -59,8 +59,7 @@ struct Outgoing {
     uint64_t throttle_dirtied, throttle_sent;
     uint64_t pass;              /* last one announced */
     uint64_t section_at;        /* stream offset where the section being written began */
-    RunState run_state_before;
-    bool stopped;               /* by us; run_state_before is to be restored */
+    bool stopped;               /* by us: the run state is ours to restore */
     bool committed;
     struct json_object *description;
     GByteArray *device_state;

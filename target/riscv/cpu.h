@@ -107,7 +107,7 @@ struct RISCVCPU {
     /* Scheduling, protected by lock unless atomic */
     GMutex lock;
     GCond wake;                 /* the thread waits here: paused or in WFI */
-    GCond stopped_cond;         /* cpus_pause_all waits here */
+    GCond stopped_cond;         /* cpus_pause_begin waits here */
     GThread *thread;
     bool stop, stopped, quit;   /* stopped: the thread has said so, or was waiting when asked */
     bool waiting;               /* in vcpu_wait */

@@ -10,11 +10,11 @@ struct Monitors {
     TinyMachine *t;
 };
 
-void cpus_pause_all(CPUList *cpus)
+void cpus_pause_begin(CPUList *cpus)
 {
 }
 
-void cpus_resume_all(CPUList *cpus)
+void cpus_pause_end(CPUList *cpus)
 {
 }
 

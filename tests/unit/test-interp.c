@@ -59,7 +59,7 @@ static void rig_free(Rig *rig)
 {
     Machine *m = &rig->machine;
 
-    cpus_pause_all(m->cpus);
+    cpus_pause_begin(m->cpus);
     cpus_free(m->cpus);
     m->cpus = NULL;
     machine_core_clear(m);
@@ -73,13 +73,13 @@ static uint64_t rig_run(Rig *rig, const uint32_t *code, size_t n)
 
     memcpy(rig->ram, code, n * 4);
     rig->done = false;
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     g_mutex_lock(&rig->lock);
     while (!rig->done && g_cond_wait_until(&rig->cond, &rig->lock, until)) {
     }
     g_assert_true(rig->done);
     g_mutex_unlock(&rig->lock);
-    cpus_pause_all(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
     return rig->value;
 }
 
@@ -188,7 +188,7 @@ static void test_dirty_log(void)
 
     memcpy(rig->ram, code, sizeof(code));
     dirty_log_start(rig->machine.dirty);
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     for (unsigned i = 0; i < 200; i++) {
         uint64_t seen = guest_ram_load(word);
 
@@ -200,7 +200,7 @@ static void test_dirty_log(void)
         dirty_log_sync(rig->machine.dirty, maps);
         g_assert_cmphex(bits[0] & 2, ==, 2);
     }
-    cpus_pause_all(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
     dirty_log_stop(rig->machine.dirty);
     rig_free(rig);
 }
@@ -239,10 +239,10 @@ static void test_dirty_log_copies(void)
     memcpy(rig->ram, code, sizeof(code));
     memcpy(copy, rig->ram, RAM_BYTES);
     dirty_log_start(rig->machine.dirty);
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     for (unsigned pass = 0; pass <= 300; pass++) {
         if (pass == 300) {
-            cpus_pause_all(rig->machine.cpus);
+            cpus_pause_begin(rig->machine.cpus);
         } else if (pass % 4 == 0) {
             g_usleep(500);      /* let some passes find much, others little */
         }
@@ -270,12 +270,12 @@ static uint64_t run_throttled(Rig *rig, int pct)
 
     cpus_throttle_set(rig->machine.cpus, pct);
     g_assert_cmpint(cpus_throttle_get(rig->machine.cpus), ==, pct);
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     while (g_get_monotonic_time() < until) {
         g_main_context_iteration(main_loop_context(rig->machine.loop), FALSE);
         g_usleep(1000);
     }
-    cpus_pause_all(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
     return cpu->instret - before;
 }
 
@@ -321,12 +321,12 @@ static void test_pause_in_wfi(void)
     RISCVCPU *cpu = cpus_get(rig->machine.cpus, 0);
 
     memcpy(rig->ram, code, sizeof(code));
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     while (!cpu_halted(rig->machine.cpus, 0)) {
         g_usleep(1000);
     }
     unsigned sleeps = sleeps_of(cpu);
-    cpus_pause_all(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
     g_usleep(20000);
     g_assert_cmpuint(sleeps_of(cpu), ==, sleeps);
     g_assert_cmpuint(cpu->pc - cpu->start_pc, ==, 4);
@@ -336,12 +336,37 @@ static void test_pause_in_wfi(void)
     riscv_cpu_set_line(cpu, 3, true);
     g_usleep(20000);
     g_assert_true(cpu_halted(rig->machine.cpus, 0));
-    cpus_resume_all(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
     while (cpu_halted(rig->machine.cpus, 0)) {
         g_usleep(1000);
     }
-    cpus_pause_all(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
     g_assert_cmpuint(cpu->instret, >, 1);
+    rig_free(rig);
+}
+
+/* A pause holds until its own end, whatever others begin and end. */
+static void test_pauses_nest(void)
+{
+    static const uint32_t code[] = {0x0000006f};    /* j . */
+    Rig *rig = rig_new(1);
+    RISCVCPU *cpu = cpus_get(rig->machine.cpus, 0);
+
+    memcpy(rig->ram, code, sizeof(code));
+    cpus_pause_end(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
+    cpus_pause_begin(rig->machine.cpus);
+    cpus_pause_end(rig->machine.cpus);
+    uint64_t before = cpu->instret;
+    g_usleep(20000);
+    g_assert_cmpuint(cpu->instret, ==, before);
+    cpus_pause_end(rig->machine.cpus);
+    for (uint64_t now = before; now == before;) {
+        g_usleep(20000);
+        cpus_pause_begin(rig->machine.cpus);
+        now = cpu->instret;
+        cpus_pause_end(rig->machine.cpus);
+    }
     rig_free(rig);
 }
 
@@ -356,5 +381,6 @@ int main(int argc, char **argv)
     g_test_add_func("/interp/dirty-log-copies", test_dirty_log_copies);
     g_test_add_func("/interp/throttle", test_throttle);
     g_test_add_func("/interp/pause-in-wfi", test_pause_in_wfi);
+    g_test_add_func("/interp/pauses-nest", test_pauses_nest);
     return g_test_run();
 }

@@ -17,6 +17,7 @@
 /* The fakes get at the log through the pointers they are given. */
 struct CPUList {
     GString *log;
+    int pauses;
     void (*in_pause)(struct Machine *machine); /* what another thread does while we wait */
     struct Machine *machine;
 };
@@ -24,17 +25,21 @@ struct Monitors {
     GString *log;
 };
 
-void cpus_pause_all(CPUList *cpus)
+void cpus_pause_begin(CPUList *cpus)
 {
-    g_string_append(cpus->log, "pause ");
-    if (cpus->in_pause) {
-        cpus->in_pause(cpus->machine);
+    void (*in_pause)(struct Machine *machine) = cpus->in_pause;
+
+    g_string_append(cpus->log, cpus->pauses++ ? "" : "pause ");
+    cpus->in_pause = NULL;
+    if (in_pause) {
+        in_pause(cpus->machine);
     }
 }
 
-void cpus_resume_all(CPUList *cpus)
+void cpus_pause_end(CPUList *cpus)
 {
-    g_string_append(cpus->log, "resume ");
+    g_assert_cmpint(cpus->pauses, >, 0);
+    g_string_append(cpus->log, --cpus->pauses ? "" : "resume ");
 }
 
 void cpus_reset_all(CPUList *cpus)
@@ -81,7 +86,7 @@ static RunStateCtl *fixture_init(Fixture *f)
 {
     *f = (Fixture){ .log = g_string_new(NULL) };
     f->machine.config = &f->config;
-    f->cpus = (CPUList){ .log = f->log, .machine = &f->machine };
+    f->cpus = (CPUList){ .log = f->log, .pauses = 1, .machine = &f->machine };
     f->monitors.log = f->log;
     f->machine.cpus = &f->cpus;
     f->machine.monitors = &f->monitors;
@@ -218,7 +223,6 @@ static void test_start_stop(void)
 
 static void other_thread_stops(struct Machine *machine)
 {
-    machine->cpus->in_pause = NULL;
     g_assert_true(vm_stop(machine->runstate, RUN_STATE_PAUSED, NULL));
 }
 
@@ -231,8 +235,94 @@ static void test_two_stops_at_once(void)
     g_string_truncate(f.log, 0);
     f.cpus.in_pause = other_thread_stops;
     g_assert_true(vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL));
-    expect_log(&f, "pause pause notify:stop:paused STOP"); /* one STOP */
+    expect_log(&f, "pause notify:stop:paused STOP"); /* one STOP */
     g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
+    g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_PAUSED); /* as found when all stood still */
+    fixture_clear(&f);
+}
+
+static void other_thread_stops_and_goes_on(struct Machine *machine)
+{
+    g_assert_true(vm_stop(machine->runstate, RUN_STATE_PAUSED, NULL));
+    g_assert_true(vm_start(machine->runstate, NULL));
+}
+
+static void other_thread_resets(struct Machine *machine)
+{
+    system_reset_request(machine->runstate, SHUTDOWN_CAUSE_GUEST_RESET);
+    while (g_main_context_iteration(main_loop_context(machine->loop), FALSE)) {
+    }
+}
+
+/* Whatever others do while a stop waits for a slow vCPU: afterwards none runs. */
+static void test_stop_holds(void)
+{
+    static void (*const others[])(struct Machine *machine) = {
+        other_thread_stops_and_goes_on, other_thread_resets,
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+        Fixture f;
+        RunStateCtl *rs = fixture_init(&f);
+
+        vm_start(rs, NULL);
+        f.cpus.in_pause = others[i];
+        g_assert_true(vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL));
+        g_assert_cmpint(f.cpus.pauses, ==, 1);
+        g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
+        g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_RUNNING);
+        g_assert_true(vm_take_back(rs, NULL));
+        g_assert_cmpint(f.cpus.pauses, ==, 0);
+        fixture_clear(&f);
+    }
+}
+
+static void other_thread_migrates(struct Machine *machine)
+{
+    g_assert_true(vm_stop(machine->runstate, RUN_STATE_FINISH_MIGRATE, NULL));
+}
+
+/* A migration that stops the guest while a reset waits for its vCPUs: the reset comes after it. */
+static void test_reset_asks_again(void)
+{
+    Fixture f;
+    RunStateCtl *rs = fixture_init(&f);
+
+    vm_start(rs, NULL);
+    drain(&f);
+    g_string_truncate(f.log, 0);
+    f.cpus.in_pause = other_thread_migrates;
+    system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
+    expect_log(&f, "pause notify:stop:finish-migrate STOP");
+    g_assert_true(vm_take_back(rs, NULL));
+    expect_log(&f, "notify:start:running RESUME resume pause dev-reset cpu-reset "
+                   "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"} resume");
+    fixture_clear(&f);
+}
+
+/* A stop in the last step is carried over, or comes back if the guest does, or is refused. */
+static void test_stop_in_last_step(void)
+{
+    Fixture f;
+    RunStateCtl *rs = fixture_init(&f);
+    g_autoptr(GError) err = NULL;
+
+    vm_start(rs, NULL);
+    vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL);
+    g_assert_true(vm_stop(rs, RUN_STATE_PAUSED, NULL));
+    g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
+    g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_PAUSED);
+    g_assert_true(vm_stop(rs, RUN_STATE_PAUSED, NULL)); /* it is */
+    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_PAUSED);
+
+    vm_start(rs, NULL);
+    vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL);
+    g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_RUNNING);
+    g_assert_false(vm_stop(rs, RUN_STATE_PAUSED, &err));
+    g_assert_nonnull(strstr(err->message, "on its way to the destination"));
+    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_true(runstate_is_running(rs));
     fixture_clear(&f);
 }
 
@@ -249,7 +339,7 @@ static void test_reset(void)
     vm_stop(rs, RUN_STATE_PAUSED, NULL);
     g_string_truncate(f.log, 0);
     system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
-    expect_log(&f, "pause dev-reset cpu-reset "
+    expect_log(&f, "dev-reset cpu-reset "
                    "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
     g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_PRELAUNCH);
     fixture_clear(&f);
@@ -265,9 +355,14 @@ static void test_reset_waits_for_migration(void)
     g_string_truncate(f.log, 0);
     system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     expect_log(&f, "");
+    g_assert_true(vm_take_back(rs, NULL));
+    expect_log(&f, "notify:start:running RESUME resume pause dev-reset cpu-reset "
+                   "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"} resume");
+    vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL);
+    g_string_truncate(f.log, 0);
+    system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     g_assert_true(runstate_set(rs, RUN_STATE_POSTMIGRATE, NULL));
-    expect_log(&f, "pause dev-reset cpu-reset "
-                   "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"}");
+    expect_log(&f, ""); /* the guest has left */
     fixture_clear(&f);
 }
 
@@ -386,6 +481,9 @@ int main(int argc, char **argv)
     g_test_add_func("/runstate/every-move", test_every_move);
     g_test_add_func("/runstate/start-stop", test_start_stop);
     g_test_add_func("/runstate/two-stops-at-once", test_two_stops_at_once);
+    g_test_add_func("/runstate/stop-holds", test_stop_holds);
+    g_test_add_func("/runstate/reset-asks-again", test_reset_asks_again);
+    g_test_add_func("/runstate/stop-in-last-step", test_stop_in_last_step);
     g_test_add_func("/runstate/reset", test_reset);
     g_test_add_func("/runstate/reset-waits", test_reset_waits_for_migration);
     g_test_add_func("/runstate/guest-request-before-last-step", test_guest_request_before_last_step);
