@@ -2,6 +2,8 @@
 /* migration/channel/address: URIs there and back, and why some are none. */
 #include <glib.h>
 #include "migration/channel.h"
+#include "migration/commands/address.h"
+#include "qapi/qapi-types.h"
 
 static void test_good(void)
 {
@@ -86,10 +88,32 @@ static void test_bad(void)
     }
 }
 
+/* What query-migrate tells of the addresses that are listened on. */
+static void test_to_qapi(void)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    ChannelAddress *tcp = channel_address_parse("tcp:host.example:4444", NULL);
+    ChannelAddress *local = channel_address_parse("unix:/a b", NULL);
+
+    g_ptr_array_add(list, tcp);
+    g_ptr_array_add(list, local);
+    SocketAddressList *told = migration_addresses_to_qapi(list);
+    g_assert_cmpint(told->value->type, ==, SOCKET_ADDRESS_TYPE_INET);
+    g_assert_cmpstr(told->value->u.inet.host, ==, "host.example");
+    g_assert_cmpstr(told->value->u.inet.port, ==, "4444");
+    g_assert_cmpint(told->next->value->type, ==, SOCKET_ADDRESS_TYPE_UNIX);
+    g_assert_cmpstr(told->next->value->u.q_unix.path, ==, "/a b");
+    g_assert_null(told->next->next);
+    qapi_free_SocketAddressList(told);
+    channel_address_free(tcp);
+    channel_address_free(local);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/channel-address/good", test_good);
     g_test_add_func("/channel-address/bad", test_bad);
+    g_test_add_func("/channel-address/to-qapi", test_to_qapi);
     return g_test_run();
 }

@@ -618,6 +618,23 @@ static void test_half_written_console(void)
     }
 }
 
+/* The board has eight slots, the fixture fills four of them. */
+static void test_no_slot_left(void)
+{
+    static const char *const devices[] = { "virtio-serial-device", "virtio-rng-device" };
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+
+    for (int i = 0; i < 4; i++) {
+        g_assert_null(board_fixture_device(f, devices[i % 2]));
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(devices); i++) {
+        g_autofree char *text = board_fixture_device(f, devices[i]);
+
+        g_assert_nonnull(text);
+    }
+    board_fixture_free(f);
+}
+
 static void expect_refused(GByteArray *bytes, BoardFixture *f, size_t offset, uint64_t value,
                            unsigned len, const char *part)
 {
@@ -735,6 +752,7 @@ static void test_damaged(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/virtio/no-slot-left", test_no_slot_left);
     g_test_add_func("/virtio/half-written-console", test_half_written_console);
     g_test_add_func("/virtio/disk", test_disk);
     g_test_add_func("/virtio/rng", test_rng);
