@@ -51,13 +51,14 @@ EDOC
 
     {
         .name       = "cont|c",
-        .args_type  = "",
-        .params     = "",
-        .help       = "resume emulation",
+        .args_type  = "force:-f",
+        .params     = "[-f]",
+        .help       = "resume emulation\n\t\t\t -f also where the guest has moved away",
         .cmd        = hmp_cont,
     },
 SDOC
-Lets the guest run.
+Lets the guest run. A guest that has moved to another machine is let run here only with `-f`: then
+there are two of it. One that was saved to a file needs no `-f`.
 EDOC
 
     {
@@ -192,7 +193,7 @@ EDOC
         .name       = "migrate",
         .args_type  = "detach:-d,blk:-b,inc:-i,resume:-r,xbzrle:-x,uri:s",
         .params     = "[-d] [-b] [-i] [-r] [-x] uri",
-        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)",
+        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)\n\t\t\t uri is tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH[,offset=N]",
         .cmd        = hmp_migrate,
         .complete   = hmp_complete_uri,
     },

@@ -132,6 +132,14 @@ bool migration_is_active(const Migration *m)
     return migration_status_is_running(migration_state_get(&m->out_state));
 }
 
+char *migration_moved_to(const Migration *m)
+{
+    bool moved = m->outgoing && runstate_get(m->machine->runstate) == RUN_STATE_POSTMIGRATE &&
+                 migration_state_get((MigrationState *)&m->out_state) == MIGRATION_STATUS_COMPLETED;
+
+    return moved ? outgoing_moved_to(m->outgoing) : NULL;
+}
+
 /* What the process may not do any more is refused here: trying it would be its end. */
 static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **errp)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chardev/char.h"
+#include "migration/migration.h"
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-internal.h"
 #include "qapi/qapi-commands.h"
@@ -33,8 +34,14 @@ void hmp_stop(HMPMonitor *mon, const HMPArgs *args)
 
 void hmp_cont(HMPMonitor *mon, const HMPArgs *args)
 {
+    g_autofree char *where = migration_moved_to(hmp_machine(mon)->migration);
     GError *err = NULL;
-    (void)args;
+
+    if (where && !hmp_arg_flag(args, "force")) {
+        monitor_printf(mon, "Warning: the guest has moved to %s and runs there; with \"cont -f\" it "
+                       "runs here as well, on the same disks\n", where);
+        return;
+    }
     qmp_cont(hmp_machine(mon), &err);
     hmp_handle_error(mon, err);
 }

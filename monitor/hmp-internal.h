@@ -104,6 +104,8 @@ struct HMPMonitor {
 };
 
 struct Machine *hmp_machine(const HMPMonitor *mon);
+/** A line with the one of names (NULL-terminated) that typed, which is none of them, probably means; nothing if none is near. */
+void hmp_did_you_mean(HMPMonitor *mon, const char *const *names, const char *typed);
 GPtrArray *hmp_complete_line(struct Machine *machine, const char *text, size_t *word_start);
 /** Index of the CPU that "x", "info registers"... mean; -1 with a message if there is none. */
 int hmp_cpu_index(HMPMonitor *mon);

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config-host.h"
 #include "chardev/char.h"
 #include "monitor/hmp-internal.h"
 #include "softmmu/machine.h"
+#include "util/near-name.h"
 #include "util/error.h"
 
 #include "monitor/hmp-handlers.h"
@@ -33,6 +35,7 @@ struct Machine *hmp_machine(const HMPMonitor *mon)
 #define KEY_ESCAPE 0x1b
 
 static void hmp_read(Session *s, const uint8_t *buf, size_t len);
+static void add_names(const HMPCommand *table, const char *prefix, GPtrArray *out);
 
 static void raw_output(HMPMonitor *mon, const char *text, size_t len)
 {
@@ -195,6 +198,32 @@ static const HMPCommand *find_in_line(const char *line, const char **rest, size_
     return found;
 }
 
+/* ---- near misses ---- */
+
+void hmp_did_you_mean(HMPMonitor *mon, const char *const *names, const char *typed)
+{
+    const char *name = near_name(names, typed);
+
+    if (name) {
+        monitor_printf(mon, "Did you mean '%s'?\n", name);
+    }
+}
+
+/* line begins with a command that is unknown, or with "info" and an unknown word. */
+static void print_unknown(HMPMonitor *mon, const char *line, size_t len)
+{
+    const char *sub = g_str_has_prefix(line, "info ") ? line + strlen("info ") : NULL;
+    g_autofree char *typed = sub && len > strlen("info ")
+                                 ? g_strndup(sub, len - strlen("info ")) : g_strndup(line, len);
+    const HMPCommand *table = sub && len > strlen("info ") ? hmp_info_commands : hmp_commands;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+    monitor_printf(mon, "unknown command: '%.*s'\n", (int)len, line);
+    add_names(table, "", names);
+    g_ptr_array_add(names, NULL);
+    hmp_did_you_mean(mon, (const char *const *)names->pdata, g_strstrip(typed));
+}
+
 /* ---- help ---- */
 
 static gint compare_commands(gconstpointer a, gconstpointer b)
@@ -230,7 +259,7 @@ void hmp_help(HMPMonitor *mon, const HMPArgs *args)
     }
     const HMPCommand *c = find_in_line(name, &rest, &len);
     if (!c) {
-        monitor_printf(mon, "unknown command: '%.*s'\n", (int)len, name);
+        print_unknown(mon, name, len);
     } else if (c->sub) {
         print_help_table(mon, "info ", c->sub);
     } else {
@@ -257,7 +286,7 @@ static void run_line(HMPMonitor *mon, const char *line)
     trace_handle_hmp_command(mon, line);
     const HMPCommand *c = find_in_line(line, &rest, &len);
     if (!c) {
-        monitor_printf(mon, "unknown command: '%.*s'\n", (int)len, start);
+        print_unknown(mon, start, len);
         return;
     }
     g_autoptr(GError) err = NULL;
@@ -502,7 +531,8 @@ static void hmp_read(Session *s, const uint8_t *buf, size_t len)
 static void hmp_opened(Session *s)
 {
     HMPMonitor *mon = (HMPMonitor *)s;
-    monitor_printf(mon, "QEMU %d.%d.%d monitor - type 'help' for more information\n",
+    monitor_printf(mon, "QEMU %d.%d.%d monitor - type 'help' for more information (this is Ferry "
+                   FERRY_VERSION ")\n",
                    MONITOR_QEMU_MAJOR, MONITOR_QEMU_MINOR, MONITOR_QEMU_MICRO);
     line_editor_start(mon->editor);
 }

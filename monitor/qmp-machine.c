@@ -9,6 +9,7 @@
 #include "migration/migration.h"
 #include "monitor/internal.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-events.h"
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
@@ -58,7 +59,14 @@ bool qmp_cont(struct Machine *machine, GError **errp)
         migration_incoming_set_autostart(machine->migration, true);
         return true;
     }
-    return vm_start(machine->runstate, errp);
+    g_autofree char *where = migration_moved_to(machine->migration);
+    if (!vm_start(machine->runstate, errp)) {
+        return false;
+    }
+    if (where) {
+        qapi_event_send_x_migration_source_continued(machine->monitors, where);
+    }
+    return true;
 }
 
 bool qmp_system_reset(struct Machine *machine, GError **errp)

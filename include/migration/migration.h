@@ -37,6 +37,12 @@ bool migration_incoming_set_autostart(Migration *m, bool autostart);
 
 /** True while an outgoing migration is in a running state (monitor checks, quit). */
 bool migration_is_active(const Migration *m);
+/**
+ * Where the guest has moved to, if it has and stands here as it was left (run state postmigrate):
+ * running it here too makes two of it. NULL if not, or if it went into a file. Main thread, BQL;
+ * caller frees.
+ */
+char *migration_moved_to(const Migration *m);
 /** True if migration_yank has something to end: an outgoing or incoming migration under way. Main thread. */
 bool migration_may_yank(const Migration *m);
 /**

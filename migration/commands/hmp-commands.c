@@ -210,18 +210,26 @@ void hmp_migrate_set_capability(HMPMonitor *mon, const HMPArgs *args)
         set_capability(mon, cap, hmp_arg_int(args, "state", 0), &err);
     }
     hmp_handle_error(mon, err);
+    if (cap < 0) {
+        g_autofree const char **names = migration_capability_names();
+        hmp_did_you_mean(mon, names, hmp_arg_str(args, "capability"));
+    }
 }
 
 static void set_parameter(HMPMonitor *mon, const char *name, const char *value)
 {
     Migration *m = migration_of(mon);
     MigrationParameters before = migration_options_params(m->options);
+    g_autofree const char **names = migration_parameter_names();
     GError *err = NULL;
 
     if (migration_options_set_parameter_text(m->options, name, value, &err)) {
         migration_parameters_changed(m, &before, &err);
     }
     hmp_handle_error(mon, err);
+    if (!g_strv_contains(names, name)) {
+        hmp_did_you_mean(mon, names, name);
+    }
 }
 
 void hmp_migrate_set_parameter(HMPMonitor *mon, const HMPArgs *args)

@@ -130,6 +130,11 @@ void outgoing_kick(Outgoing *o)
     g_mutex_unlock(&o->lock);
 }
 
+char *outgoing_moved_to(const Outgoing *o)
+{
+    return o->addr->kind == CHANNEL_FILE ? NULL : channel_address_to_string(o->addr);
+}
+
 int outgoing_thread_id(Outgoing *o)
 {
     g_mutex_lock(&o->lock);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "util/near-name.h"
 #include "monitor/hmp-internal.h"
 
 static HMPFormat fmt = { 'x', 4 };
@@ -440,6 +441,25 @@ static void test_editor_limits(void)
     check_limits(80);
 }
 
+/* One difference for each three letters; '-' and '_' are the same. */
+static void test_near_name(void)
+{
+    static const char *const names[] = { "migrate", "migrate_cancel", "stop", "xbzrle",
+                                         "pause-before-switchover", NULL };
+    static const struct { const char *typed, *name; } rows[] = {
+        { "migrat", "migrate" }, { "mirgate", "migrate" }, { "migrate_cancle", "migrate_cancel" },
+        { "migrate-cancel", "migrate_cancel" }, { "sotp", "stop" }, { "xbzlre", "xbzrle" },
+        { "pause_before_switchover", "pause-before-switchover" }, { "frobnicate", NULL },
+        { "", NULL }, { "st", NULL },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpstr(near_name(names, rows[i].typed), ==, rows[i].name);
+    }
+    g_autofree char *longest = g_strnfill(5000, 'a');
+    g_assert_null(near_name(names, longest));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -453,5 +473,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hmp/editor/candidates", test_candidates);
     g_test_add_func("/hmp/editor/screen", test_editor_screen);
     g_test_add_func("/hmp/editor/limits", test_editor_limits);
+    g_test_add_func("/hmp/near-name", test_near_name);
     return g_test_run();
 }

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "config-host.h"
 #include "chardev/char.h"
 #include "migration/migration.h"
 #include "monitor/hmp-internal.h"
@@ -362,10 +363,13 @@ static void test_hmp(Fixture *f, gconstpointer data)
     (void)data;
     int fd = open_session(f, "hmp", false);
     g_autofree char *hello = receive(f, fd);
-    g_assert_cmpstr(hello, ==, "QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) ");
+    g_assert_cmpstr(hello, ==, "QEMU 7.2.22 monitor - type 'help' for more information "
+                    "(this is Ferry " FERRY_VERSION ")\r\n(qemu) ");
     static const struct { const char *line, *want; } rows[] = {
         { "", "" },
         { "foo", "unknown command: 'foo'\r\n" },
+        { "migrat tcp:x", "unknown command: 'migrat'\r\nDid you mean 'migrate'?\r\n" },
+        { "info stauts", "unknown command: 'info stauts'\r\nDid you mean 'status'?\r\n" },
         { "info foo", "unknown command: 'info foo'\r\n" },
         { "help foo", "unknown command: 'foo'\r\n" },
         { "stop x", "stop|s: extraneous characters at the end of line\r\n"

@@ -118,6 +118,29 @@ def test_ctrl_c_without_a_migration_still_ends_the_process():
         t.expect('terminating on signal 2')
 
 
+def test_cont_after_the_guest_has_left_asks_once():
+    with Terminal() as t:
+        assert 'completed' in t.command('migrate "exec:cat >/dev/null"')
+        assert 'cont -f' in t.command('cont')
+        assert 'postmigrate' in t.command('info status')
+        assert 'Warning' not in t.command('cont -f')
+        assert 'running' in t.command('info status')
+
+
+def test_cont_after_a_save_does_not_ask():
+    with Terminal() as t:
+        done = t.command('migrate file:/dev/null')
+        assert 'completed' in done and 'accepted' not in done, done
+        assert 'Warning' not in t.command('cont')
+        assert 'running' in t.command('info status')
+
+
+def test_near_misses():
+    with Terminal() as t:
+        assert "Did you mean 'xbzrle'?" in t.command('migrate_set_capability xbzlre on')
+        assert "Did you mean 'max-bandwidth'?" in t.command('migrate_set_parameter max_bandwith 1')
+
+
 def test_the_terminal_is_ours_again_after_fg():
     with Terminal() as t:
         ours = termios.tcgetattr(t.fd)
