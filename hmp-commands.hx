@@ -84,6 +84,17 @@ Asks the guest to switch itself off.
 EDOC
 
     {
+        .name       = "system_wakeup",
+        .args_type  = "",
+        .params     = "",
+        .help       = "wakeup guest from suspend",
+        .cmd        = hmp_system_wakeup,
+    },
+SDOC
+Wakes a guest that sleeps. Boards here cannot sleep: always an error.
+EDOC
+
+    {
         .name       = "nmi",
         .args_type  = "",
         .params     = "",
@@ -347,6 +358,18 @@ EDOC
     },
 SDOC
 Connects or disconnects a network card or a network back end.
+EDOC
+
+    {
+        .name       = "device_add",
+        .args_type  = "device:S?",
+        .params     = "driver[,prop=value][,...]",
+        .help       = "add device, like -device on the command line",
+        .cmd        = hmp_device_add,
+    },
+SDOC
+Adds a device to the running machine. No bus here can take one: always an error, which names the
+bus. `device_add help` lists the drivers.
 EDOC
 
     {

@@ -58,6 +58,14 @@ void hmp_system_powerdown(HMPMonitor *mon, const HMPArgs *args)
     qmp_system_powerdown(hmp_machine(mon), NULL);
 }
 
+void hmp_system_wakeup(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    (void)args;
+    qmp_system_wakeup(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
+
 void hmp_nmi(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;

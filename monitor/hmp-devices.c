@@ -13,6 +13,7 @@
 #include "softmmu/machine.h"
 #include "softmmu/memory.h"
 #include "util/error.h"
+#include "util/opts.h"
 
 /* ---- disks ---- */
 
@@ -108,6 +109,35 @@ void hmp_device_complete(struct Machine *machine, unsigned nb, const char *text,
             g_ptr_array_add(out, g_strdup(d->id));
         }
     }
+}
+
+static void print_drivers(HMPMonitor *mon)
+{
+    for (const DeviceTypeInfo *t = device_types(); t->name; t++) {
+        monitor_printf(mon, "name \"%s\"%s%s\n", t->name, t->bus ? ", bus " : "",
+                       t->bus ? t->bus : "");
+    }
+}
+
+/* The text as the arguments of QMP's command: all strings. */
+void hmp_device_add(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *text = hmp_arg_str(args, "device"), *key, *value;
+    GError *err = NULL;
+    Opts *opts = opts_parse(text ? text : "", "driver", &err);
+    struct json_object *json = json_object_new_object(), *ret = NULL;
+    for (size_t i = 0; opts && opts_nth(opts, i, &key, &value); i++) {
+        json_object_object_add(json, key, json_object_new_string(value));
+    }
+    if (opts && !g_strcmp0(opts_get(opts, "driver"), "help")) {
+        print_drivers(mon);
+    } else if (opts) {
+        qmp_device_add(hmp_machine(mon), json, &ret, &err);
+    }
+    json_object_put(ret);
+    json_object_put(json);
+    opts_free(opts);
+    hmp_handle_error(mon, err);
 }
 
 void hmp_device_del(HMPMonitor *mon, const HMPArgs *args)

@@ -85,10 +85,16 @@ static bool slot_is_free(struct Machine *machine, const char *bus)
     return true;
 }
 
+/* The slots of the board "virt", on which virtio devices are. */
+static bool slot_exists(struct Machine *machine, int slot)
+{
+    return slot >= 0 && slot < 8 && !strcmp(machine->config->machine_name, "virt");
+}
+
 /* Where a virtio device without bus= would go: the highest slot that is free. */
 static char *free_slot(struct Machine *machine)
 {
-    for (int slot = 7; slot >= 0; slot--) {
+    for (int slot = 7; slot_exists(machine, slot); slot--) {
         char *bus = g_strdup_printf("virtio-mmio-bus.%d", slot);
         if (slot_is_free(machine, bus)) {
             return bus;
@@ -96,6 +102,18 @@ static char *free_slot(struct Machine *machine)
         g_free(bus);
     }
     return NULL;
+}
+
+/* Why a virtio device cannot be put on this bus now. */
+static void refuse_slot(struct Machine *machine, const char *bus, GError **errp)
+{
+    const char *number = g_str_has_prefix(bus, "virtio-mmio-bus.") ? bus + 16 : "";
+    if (!g_ascii_isdigit(*number) || number[1] || !slot_exists(machine, *number - '0')) {
+        error_setg(errp, "Bus '%s' not found", bus);
+    } else {
+        error_setg(errp, slot_is_free(machine, bus) ? "Bus '%s' does not support hotplugging"
+                                                    : "Bus '%s' is full", bus);
+    }
 }
 
 static const char *string_argument(struct json_object *args, const char *name)
@@ -124,11 +142,12 @@ bool qmp_device_add(struct Machine *machine, struct json_object *args, struct js
         error_setg(errp, "'%s' is not a valid device model name", driver);
     } else if (!type->bus || !strcmp(type->bus, "System")) {
         error_setg(errp, "Parameter 'driver' expects a pluggable device type");
-    } else if (!bus && !strcmp(type->bus, "virtio-bus") && !(slot = free_slot(machine))) {
+    } else if (strcmp(type->bus, "virtio-bus")) {
+        error_setg(errp, "Bus '%s' does not support hotplugging", bus ? bus : type->bus);
+    } else if (!bus && !(slot = free_slot(machine))) {
         error_setg(errp, "No 'virtio-bus' bus found for device '%s'", driver);
     } else {
-        error_setg(errp, "Bus '%s' does not support hotplugging",
-                   bus ? bus : slot ? slot : type->bus);
+        refuse_slot(machine, bus ? bus : slot, errp);
     }
     return false;
 }

@@ -375,6 +375,10 @@ def devices_cannot_come_or_go(bench):
              "Bus 'virtio-mmio-bus.5' does not support hotplugging"),
             ('device_add', {'driver': 'virtio-rng-device', 'bus': 'virtio-mmio-bus.0', 'id': 'x'},
              "Bus 'virtio-mmio-bus.0' does not support hotplugging"),
+            ('device_add', {'driver': 'virtio-rng-device', 'bus': 'virtio-mmio-bus.7'},
+             "Bus 'virtio-mmio-bus.7' is full"),
+            ('device_add', {'driver': 'virtio-rng-device', 'bus': 'virtio-mmio-bus.8'},
+             "Bus 'virtio-mmio-bus.8' not found"),
             ('device_add', {'driver': 'riscv.sifive.plic'},
              "Parameter 'driver' expects a pluggable device type"),
             ('device_del', {'id': 'b'}, "Bus 'virtio-mmio-bus.7' does not support hotplugging")):
