@@ -8,6 +8,7 @@ What differs on purpose is in DIFFERENT, with the reason.
 """
 import json
 import os
+import re
 import select
 import shutil
 import socket
@@ -213,6 +214,8 @@ def main():
     rows = [('qmp', line, a, b) for line, a, b in zip(QMP, theirs, ours)]
     with tempfile.TemporaryDirectory() as tmp:
         theirs, ours = hmp_answers(QEMU, tmp), hmp_answers(FERRY, tmp)
+    # QEMU's line, and then who it really is
+    ours[0] = re.sub(r' \(this is Ferry [0-9.]+\)', '', ours[0], count=1)
     rows += [('hmp', line, a, b) for line, a, b in zip(['(banner)'] + HMP, theirs, ours)]
     for kind, line, a, b in rows:
         n += 1
