@@ -168,6 +168,8 @@ FdResolver migration_fd_resolver(Migration *m);
 StreamDialect migration_dialect(const Migration *m);
 /** Event X_MIGRATION_OUTLOOK if wanted. Any thread. */
 void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook);
+/** Event X_MIGRATION_OWNER_UNKNOWN. Any thread. */
+void migration_emit_owner_unknown(Migration *m, const char *error);
 /** Event MIGRATION_PASS if wanted. */
 void migration_emit_pass(Migration *m, uint64_t pass);
 

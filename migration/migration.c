@@ -13,6 +13,8 @@
 #include "softmmu/config.h"
 #include "util/error.h"
 
+#define CANCEL_WAIT_US (2 * G_USEC_PER_SEC)
+
 static bool wants_events(Migration *m)
 {
     return m->machine->monitors &&
@@ -55,6 +57,13 @@ void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook)
 {
     if (wants_events(m)) {
         qapi_event_send_x_migration_outlook(m->machine->monitors, outlook);
+    }
+}
+
+void migration_emit_owner_unknown(Migration *m, const char *error)
+{
+    if (m->machine->monitors) {
+        qapi_event_send_x_migration_owner_unknown(m->machine->monitors, error);
     }
 }
 
@@ -154,6 +163,23 @@ static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **err
 
 /* ---- outgoing ---- */
 
+/*
+ * Who cancels and starts again at once is not to be refused: the old one has
+ * next to nothing left to do but to settle the run state, for which it needs
+ * the BQL. One that waits for the destination's answer may take longer.
+ */
+static void await_cancelled(Migration *m)
+{
+    int64_t until = g_get_monotonic_time() + CANCEL_WAIT_US;
+
+    while (migration_state_get(&m->out_state) == MIGRATION_STATUS_CANCELLING &&
+           g_get_monotonic_time() < until) {
+        bql_unlock(m->machine->loop);
+        g_usleep(1000);
+        bql_lock(m->machine->loop);
+    }
+}
+
 static bool check_may_start(Migration *m, GError **errp)
 {
     RunState state = runstate_get(m->machine->runstate);
@@ -189,6 +215,7 @@ bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
+    await_cancelled(m);
     if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
         !check_transport(m, addr, errp) ||
         !guest_job_begin(&m->machine->job, &migration_job, errp)) {
@@ -261,6 +288,7 @@ void migration_yank(Migration *m)
 void migration_shutdown(Migration *m)
 {
     migration_cancel(m);
+    migration_yank(m);      /* nobody is there to wait for an answer */
     outgoing_free(g_steal_pointer(&m->outgoing));
     incoming_free(g_steal_pointer(&m->incoming));
 }

@@ -269,10 +269,13 @@ RunState vm_seal(RunStateCtl *rs)
     return rs->found;
 }
 
-bool vm_take_back(RunStateCtl *rs, GError **errp)
+bool vm_take_back(RunStateCtl *rs, bool go_on, GError **errp)
 {
     if (runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
         return true;
+    }
+    if (rs->found == RUN_STATE_RUNNING && !go_on) {
+        return runstate_set(rs, RUN_STATE_PAUSED, errp);
     }
     return rs->found == RUN_STATE_RUNNING ? vm_start(rs, errp) : runstate_set(rs, rs->found, errp);
 }

@@ -51,6 +51,11 @@ bool channel_is_seekable(const Channel *c);
 bool channel_has_return_path(const Channel *c);
 /** True if the peer has closed its side of a socket and everything it sent has been read. Does not wait. */
 bool channel_peer_gone(const Channel *c);
+/**
+ * After something was sent to a peer that has closed its side: false if that
+ * was for nobody. Waits a moment for a TCP peer's kernel to say so.
+ */
+bool channel_peer_listens(const Channel *c);
 int channel_fd(const Channel *c);           /* for pread/pwrite of seekable channels; -1 otherwise */
 /** Human name for messages: "tcp:host:port", "fd:migrate", ... */
 const char *channel_name(const Channel *c);

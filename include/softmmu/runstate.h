@@ -40,8 +40,11 @@ bool vm_start(RunStateCtl *rs, GError **errp);
  * from now on a stop is refused. BQL.
  */
 RunState vm_seal(RunStateCtl *rs);
-/** Ends finish-migrate: the guest goes on here in the state it had. In any other state: nothing to do. BQL. */
-bool vm_take_back(RunStateCtl *rs, GError **errp);
+/**
+ * Ends finish-migrate: the guest is here in the state it had; go_on false: but
+ * paused if it was running. In any other state: nothing to do. BQL.
+ */
+bool vm_take_back(RunStateCtl *rs, bool go_on, GError **errp);
 /** True in the states that only a reset ends (shutdown, internal-error): vm_start refuses. */
 bool runstate_needs_reset(const RunStateCtl *rs);
 

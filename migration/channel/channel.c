@@ -22,6 +22,8 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
+#define PEER_RESET_MS 200
+
 #ifndef IOV_MAX
 #define IOV_MAX 1024
 #endif
@@ -289,6 +291,20 @@ bool channel_peer_gone(const Channel *c)
     char byte;
 
     return c->is_socket && recv(c->rfd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* A unix socket's peer that is gone fails the sending itself, and one that has read all may go. */
+bool channel_peer_listens(const Channel *c)
+{
+    struct pollfd p = { .fd = c->rfd };
+    int domain = AF_UNIX;
+    socklen_t len = sizeof(domain);
+
+    if (!c->is_socket || getsockopt(c->rfd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+        domain == AF_UNIX) {
+        return true;
+    }
+    return poll(&p, 1, PEER_RESET_MS) <= 0;     /* only an error or a reset ends it early */
 }
 
 int channel_fd(const Channel *c)

@@ -36,6 +36,7 @@ struct Incoming {
     Channel *channel;           /* the main one of channels; NULL before and after */
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel; NULL as that is */
+    bool told;                  /* a verdict was sent */
 };
 
 /* ---- the end ---- */
@@ -48,8 +49,12 @@ static void note_step(Incoming *in, SwitchoverStep step)
     switchover_trace(step);
 }
 
-/* The guest is ours now: start it or leave it as it was (migration-stream 2.7). BQL. */
-static bool settle_guest(Incoming *in, GError **errp)
+/*
+ * The guest is ours now: start it or leave it as it was (migration-stream
+ * 2.7); go_on false: paused if it would run. Every state that is let in
+ * (vmstate/sections.c) can be entered. BQL.
+ */
+static bool settle_guest(Incoming *in, bool go_on, GError **errp)
 {
     RunStateCtl *rs = in->machine->runstate;
     RunState received = migration_sections_received(in->m);
@@ -61,31 +66,56 @@ static bool settle_guest(Incoming *in, GError **errp)
     if (received != RUN_STATE_RUNNING) {
         return received == RUN_STATE_INMIGRATE || runstate_set(rs, received, errp);
     }
-    return in->m->incoming_autostart ? vm_start(rs, errp) : runstate_set(rs, RUN_STATE_PAUSED, errp);
+    return in->m->incoming_autostart && go_on ? vm_start(rs, errp) : runstate_set(rs, RUN_STATE_PAUSED, errp);
 }
 
-/* The source is told before the guest starts: if it cannot be told, it may still run it itself. */
+/*
+ * The source is told before the guest starts. False with errp: it has let go
+ * of the connection and hears that its guest is not taken. *alone: it can be
+ * told nothing any more. Then it may be gone, and this guest the only one
+ * there is; or it may run its own.
+ */
+static bool tell_source(Incoming *in, bool *alone, GError **errp)
+{
+    static const char gone[] = "the source has ended the connection, so its guest may be running "
+                               "there";
+
+    *alone = false;
+    if (!in->load.return_path) {
+        return true;
+    }
+    if (!channel_peer_gone(in->channel)) {
+        *alone = !return_path_send_shut(in->answers, NULL, NULL);
+        return true;
+    }
+    *alone = !return_path_send_shut(in->answers, gone, NULL) || !channel_peer_listens(in->channel);
+    if (!*alone) {
+        in->told = true;
+        error_setg(errp, "telling the source: %s", gone);
+    }
+    return *alone;
+}
+
 static bool finish(Incoming *in, GError **errp)
 {
-    bool ok;
+    bool alone;
 
-    if (in->load.return_path && channel_peer_gone(in->channel)) {
-        error_setg(errp, "telling the source: it has ended the connection, so its guest may be "
-                   "running there");
-        return false;
-    }
-    if (in->load.return_path && !return_path_send_shut(in->answers, NULL, errp)) {
-        error_prepend(errp, "telling the source: ");
+    if (!tell_source(in, &alone, errp)) {
         return false;
     }
     note_step(in, SWITCHOVER_TOLD);
     bql_lock(in->machine->loop);
-    ok = settle_guest(in, errp);
+    bool ok = settle_guest(in, !alone, errp);
     if (ok) {
         note_step(in, SWITCHOVER_STARTED);
         ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
     }
     bql_unlock(in->machine->loop);
+    if (ok && alone) {
+        machine_report(in->machine, "The guest has arrived, but its source has gone and could not "
+                       "be told: the guest stays paused here; 'cont' starts it if it does not run "
+                       "at the source");
+    }
     return ok;
 }
 
@@ -104,7 +134,7 @@ static void quit_failed(void *opaque)
 /* Takes err. */
 static void fail(Incoming *in, GError *err)
 {
-    if (in->channel && channel_has_return_path(in->channel)) {
+    if (!in->told && in->channel && channel_has_return_path(in->channel)) {
         return_path_send_shut(in->answers, err->message, NULL);
     }
     let_go_of_channel(in);

@@ -205,5 +205,7 @@ const MigrationParameterInfo migration_parameter_table[] = {
       .missing = "only mode 'normal' is implemented" },
     { P(direct_io, "direct-io", PARAM_BOOL), HAS(direct_io), .max = 1,
       .missing = "it needs parallel channels, which are not implemented yet" },
+    { P(x_verdict_timeout, "x-verdict-timeout", PARAM_U64), HAS(x_verdict_timeout), .def = 30000,
+      .max = 3600000, .unit = " ms", .expects = "a value between 0 and 3600000" },
 };
 const size_t migration_parameter_count = G_N_ELEMENTS(migration_parameter_table);

@@ -85,7 +85,11 @@ void outgoing_cancel(Outgoing *o)
     trace_migrate_cancel();
     g_mutex_lock(&o->lock);
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
-    outgoing_yank(o);
+    if (o->phase == OUTGOING_AWAITS) {
+        channel_end_writing(o->channel);    /* ours while the thread awaits the answer */
+    } else {
+        outgoing_yank(o);
+    }
     g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
 }

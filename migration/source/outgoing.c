@@ -17,7 +17,10 @@
  *
  * The guest stays the source's until `committed`: the destination has said
  * yes or, without a return path, every byte and the end of the channel were
- * accepted. Whatever fails before that ends with the guest as it was.
+ * accepted. Whatever fails before the last byte was sent, or is a refusal,
+ * ends with the guest as it was. In between, if the answer does not come,
+ * nobody here can know whose it is (`in_doubt`): it stays, paused, and people
+ * are told.
  */
 #include <string.h>
 #include <sys/syscall.h>
@@ -29,6 +32,7 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
+#define TAKEN_PING 3                            /* setup has had 1, the passes 2 */
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
 
 /* ---- small helpers ---- */
@@ -365,21 +369,115 @@ static void put_description(Outgoing *o)
     stream_put_buffer(o->w, text, strlen(text));
 }
 
-/* The destination's word, if we can have it; without a return path the end of the channel must do. */
-static bool wait_for_verdict(Outgoing *o, GError **errp)
+/* 0: for ever. */
+static int64_t verdict_timeout_us(Outgoing *o)
 {
-    if (o->rp) {
-        if (return_path_wait(o->rp, -1) != RETURN_PATH_ACCEPTED) {
-            return_path_error(o->rp, errp);
-            return false;
-        }
+    uint64_t ms = migration_options_params(o->m->options).x_verdict_timeout;
+
+    return ms ? (int64_t)ms * 1000 : G_MAXINT64 / 2;
+}
+
+static void no_answer(Outgoing *o, const char *to, GError **errp)
+{
+    error_setg(errp, "the destination has not answered %s for %" G_GINT64_FORMAT " ms "
+               "(x-verdict-timeout)", to, verdict_timeout_us(o) / 1000);
+}
+
+/*
+ * Has the destination taken all sections? One that refuses a device does it
+ * before the end of the stream, without which no destination takes the
+ * guest: so a link that breaks until now, or is silent, leaves no doubt.
+ */
+static bool sections_were_taken(Outgoing *o, GError **errp)
+{
+    uint32_t ping = GUINT32_TO_BE(TAKEN_PING);
+
+    trace_savevm_send_ping(TAKEN_PING);
+    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
+    if (!stream_flush(o->w, errp)) {
+        return false;
+    }
+    if (return_path_wait_pong(o->rp, TAKEN_PING, verdict_timeout_us(o))) {
         return true;
     }
+    if (outgoing_check_cancelled(o, errp)) {
+        no_answer(o, "to the guest's device state", errp);
+    }
+    return false;
+}
+
+/* What cancel may do depends on it. */
+static void enter(Outgoing *o, OutgoingPhase phase)
+{
+    g_mutex_lock(&o->lock);
+    g_assert_cmpint(phase, >=, o->phase);
+    o->phase = phase;
+    g_mutex_unlock(&o->lock);
+}
+
+/* The destination's word. False, and in_doubt unless it refused. */
+static bool await_verdict(Outgoing *o, GError **errp)
+{
+    enter(o, OUTGOING_AWAITS);
+    ReturnPathState state = return_path_wait(o->rp, verdict_timeout_us(o));
+    enter(o, OUTGOING_ENDS);
+    o->in_doubt = state != RETURN_PATH_ACCEPTED && state != RETURN_PATH_REFUSED;
+    if (state == RETURN_PATH_OPEN) {
+        no_answer(o, "to the end of the stream", errp);
+    } else if (state != RETURN_PATH_ACCEPTED) {
+        return_path_error(o->rp, errp);
+    }
+    return state == RETURN_PATH_ACCEPTED;
+}
+
+/* The last bytes could not be sent, or not all: has the destination got enough of them? */
+static bool accepted_anyway(Outgoing *o, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (await_verdict(o, &err)) {
+        g_clear_error(errp);
+        return true;
+    }
+    if (!o->in_doubt) {
+        g_clear_error(errp);
+        g_propagate_error(errp, g_steal_pointer(&err));
+    }
+    return false;
+}
+
+/* Without a return path the end of the channel must do. What becomes of a file's content is known here. */
+static bool await_end(Outgoing *o, GError **errp)
+{
     if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
+        o->in_doubt = !outgoing_cancelled(o);
         return false;
     }
     o->channel = NULL;
     return channel_set_close_all(o->channels, errp);
+}
+
+/* The end of the stream, without which no destination takes the guest. */
+static bool send_end(Outgoing *o, GError **errp)
+{
+    if (o->rp) {
+        if (!sections_were_taken(o, errp)) {
+            return false;
+        }
+        enter(o, OUTGOING_HANDS_OVER);
+        if (!outgoing_check_cancelled(o, errp)) {
+            return false;
+        }
+    }
+    stream_put_u8(o->w, SECTION_EOF);
+    if (!migration_options_props(o->m->options)->suppress_vmdesc) {
+        put_description(o);
+    }
+    if (stream_flush(o->w, errp)) {
+        return true;
+    }
+    /* It may have been taken all the same, or in part: what the destination says decides. */
+    return o->rp && accepted_anyway(o, errp);
 }
 
 static bool outgoing_complete(Outgoing *o, GError **errp)
@@ -388,15 +486,11 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
         return false;
     }
     stream_put_buffer(o->w, o->device_state->data, o->device_state->len);
-    stream_put_u8(o->w, SECTION_EOF);
-    if (!migration_options_props(o->m->options)->suppress_vmdesc) {
-        put_description(o);
-    }
-    if (!stream_flush(o->w, errp)) {
+    if (!stream_flush(o->w, errp) || !send_end(o, errp)) {
         return false;
     }
     note_step(o, SWITCHOVER_ALL_SENT);
-    if (!wait_for_verdict(o, errp)) {
+    if (o->phase != OUTGOING_ENDS && !(o->rp ? await_verdict(o, errp) : await_end(o, errp))) {
         return false;
     }
     note_step(o, SWITCHOVER_CONFIRMED);
@@ -416,7 +510,7 @@ static void find_cause(Outgoing *o, GError **err)
     g_autoptr(GError) cause = NULL;
     bool broken;
 
-    if (!o->channel || outgoing_cancelled(o) || !channel_has_return_path(o->channel) || !o->w) {
+    if (o->in_doubt || !o->channel || outgoing_cancelled(o) || !channel_has_return_path(o->channel) || !o->w) {
         return;
     }
     broken = !stream_writer_ok(o->w, NULL);
@@ -472,7 +566,7 @@ static void restore_guest(Outgoing *o)
 {
     g_autoptr(GError) err = NULL;
 
-    if (o->stopped && !vm_take_back(o->machine->runstate, &err)) {
+    if (o->stopped && !vm_take_back(o->machine->runstate, !o->in_doubt, &err)) {
         machine_report(o->machine, "after a failed migration: %s", err->message);
     }
 }
@@ -490,6 +584,19 @@ static void settle_guest(Outgoing *o)
     bql_unlock(o->machine->loop);
 }
 
+/* No message can decide it any more, so people or their programs must. */
+static void tell_doubt(Outgoing *o, GError **err)
+{
+    GError *told = NULL;
+
+    error_setg(&told, "The guest was sent completely, and the destination may run it: look there "
+               "('info status'). It stays paused here; 'cont' takes it back if it does not run "
+               "there. What happened: %s", (*err)->message);
+    g_clear_error(err);
+    *err = told;
+    machine_report(o->machine, "migration: %s", told->message);
+}
+
 /* Takes err. */
 static void outgoing_end(Outgoing *o, GError *err)
 {
@@ -499,10 +606,15 @@ static void outgoing_end(Outgoing *o, GError *err)
         find_cause(o, &err);
         trace_migration_completion_file_err(err->message);
     }
+    enter(o, OUTGOING_ENDS);
     let_go_of_channel(o);
     let_go_of_ram(o);
     trace_savevm_state_cleanup();
     settle_guest(o);
+    if (o->in_doubt) {
+        tell_doubt(o, &err);
+        migration_emit_owner_unknown(o->m, err->message);
+    }
     g_mutex_lock(&o->lock);
     o->end_us = g_get_monotonic_time();
     o->error = err;

@@ -9,6 +9,14 @@
 #include "migration/stream/return-path.h"
 #include "migration/migration-private.h"
 
+/* How far the guest is on its way; only ever forward. */
+typedef enum OutgoingPhase {
+    OUTGOING_SENDS,             /* the destination cannot have it: a cancel cuts the connections */
+    OUTGOING_HANDS_OVER,        /* with a return path: the last bytes are being written */
+    OUTGOING_AWAITS,            /* all is sent: a cancel only ends our half, the answer is read */
+    OUTGOING_ENDS,              /* it is decided, or cannot be */
+} OutgoingPhase;
+
 struct Outgoing {
     /* set once */
     Migration *m;
@@ -25,6 +33,7 @@ struct Outgoing {
     GCond wake;                 /* cancelled, continued, rate changed */
     /* protected by lock */
     RamSaver *saver;            /* NULL before setup and after the end */
+    OutgoingPhase phase;        /* written by the migration thread */
     bool cancelled;             /* read without lock too */
     bool continued, kicked;
     bool way_back_ended;        /* the destination says no more */
@@ -61,6 +70,7 @@ struct Outgoing {
     uint64_t section_at;        /* stream offset where the section being written began */
     bool stopped;               /* by us: the run state is ours to restore */
     bool committed;
+    bool in_doubt;              /* all was sent, no answer came */
     struct json_object *description;
     GByteArray *device_state;
 };

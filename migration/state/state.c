@@ -27,15 +27,17 @@
  *       be stopped (run state finish-migrate) near the end.
  *   (3) pre-switchover: the guest is stopped, no device state was taken yet.
  *   (4) device: the guest is stopped, its device state is taken.
- *   (5) cancelling: the channel is shut down; the migration thread is about
- *       to restore the run state that the guest had.
+ *   (5) cancelling: the channel is shut down, or its sending half if all was
+ *       sent; the migration thread is about to restore the run state that
+ *       the guest had, or to read the destination's answer.
  *   (6) completed: the guest is stopped (postmigrate) and belongs to the
  *       destination. It is entered from cancelling if the destination had
  *       agreed before the cancel could reach it: a guest that may already
  *       run there must not run here as well.
- *   (7) cancelled, failed: the run state is what it was before, the dirty log
- *       is off, every thread of the migration but the one that says so is
- *       gone; a new start is legal.
+ *   (7) cancelled, failed: the run state is what it was before (paused if the
+ *       destination may have the guest: source/outgoing.c), the dirty log is
+ *       off, every thread of the migration but the one that says so is gone;
+ *       a new start is legal.
  */
 #include "migration/state/state.h"
 #include "util/error.h"

@@ -82,6 +82,11 @@ static bool global_state_receive(GlobalState *s, const uint8_t *text, size_t max
     if (state < 0) {
         return false;
     }
+    if (state == RUN_STATE_FINISH_MIGRATE || state == RUN_STATE_SAVE_VM ||
+        state == RUN_STATE_RESTORE_VM || state == RUN_STATE_COLO) {
+        error_setg(errp, "The guest comes in run state '%s': a guest cannot go on in it", name);
+        return false;
+    }
     s->received = true;
     s->received_state = state;
     return true;

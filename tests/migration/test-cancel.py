@@ -183,13 +183,34 @@ def comes_too_late(bench, guest, stream):
     vm = VM(bench, 'late', EMULATOR, guest, incoming='defer')
     vm.command('migrate-incoming', uri=channel.incoming)
     with socket.create_connection(channel.outgoing.split(':')[1:]) as s:
-        s.sendall(stream)
+        s.sendall(stream + b'\0')
         s.shutdown(socket.SHUT_WR)
         answer = b''.join(iter(lambda: s.recv(4096), b''))
     check(b'\0\1\0\4\0\0\0\0' not in answer, 'the destination has accepted: %s', answer.hex())
     check(vm.wait_exit() == 1, 'the destination ended with status %s', vm.process.returncode)
     check('ended the connection' in vm.stderr(), 'message: %s', vm.stderr())
     check_equal(vm.console.text(), '', 'console of the destination')
+
+
+def comes_alone(bench, guest, stream):
+    """The same, and the source is gone altogether: the only guest there may be is kept, paused."""
+    channel = channels.TCP4(bench)
+    vm = VM(bench, 'alone', EMULATOR, guest, incoming='defer')
+    vm.command('migrate-incoming', uri=channel.incoming)
+    with socket.create_connection(channel.outgoing.split(':')[1:]) as s:
+        s.sendall(stream)
+        answer = b''
+        while not answer.endswith(b'\0\2\0\4\0\0\0\3'):
+            data = s.recv(4096)
+            check(data, 'the destination ended the connection: %s', answer.hex())
+            answer += data
+        s.sendall(b'\0')
+    wait_migration(vm, ['completed'])
+    check_equal(vm.status(), 'paused', 'run state of a guest whose source is gone')
+    check('stays paused here' in vm.stderr(), 'message: %s', vm.stderr())
+    check_equal(vm.console.text(), '', 'console of the destination')
+    vm.command('cont')
+    vm.console.wait_statuses(2)
 
 
 def cancel_in_device(bench, silent):
@@ -224,7 +245,44 @@ def cancel_in_device(bench, silent):
     runs_on(vm, journey)
     if silent:
         comes_too_late(bench, vm.guest, bytes(listener.received))
+        comes_alone(bench, vm.guest, bytes(listener.received))
     vm.set_capabilities(pause_before_switchover=False, return_path=False)
+    move_on(bench, vm, journey)
+
+
+def cancel_after_stop(bench):
+    """Cancelled while the answer travels: one of the two has the guest, never both."""
+    for turn in range(6):
+        vm, journey = start(bench)
+        vm.set_capabilities(return_path=True)
+        channel = channels.Unix(bench)
+        other = destination(bench, 'first%d' % turn, vm.guest, channel)
+        vm.command('migrate', uri=channel.outgoing)
+        vm.qmp.wait_event('STOP', 30)
+        time.sleep(turn * 0.001)
+        vm.command('migrate_cancel')
+        if wait_migration(vm, ['cancelled', 'completed'])['status'] == 'completed':
+            check_equal(vm.status(), 'postmigrate', 'run state of the source')
+            wait_migration(other, ['completed'])
+        else:
+            check(other.wait_exit() != 0, 'the destination ended as if all had been well')
+            runs_on(vm, journey)
+        vm.quit()
+
+
+def cancel_and_again(bench):
+    """Cancelled and started again at once, 20 times."""
+    vm, journey = start(bench)
+    slow(vm)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(bench.path('nobody.sock'))
+    listener.listen(64)
+    bench.at_end(listener.close)
+    for _ in range(20):
+        vm.command('migrate', uri='unix:' + bench.path('nobody.sock'))
+        vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    runs_on(vm, journey)
     move_on(bench, vm, journey)
 
 
@@ -350,6 +408,8 @@ CASES = [
     Case('cancel in pre-switchover', cancel_before_switchover),
     Case('cancel in device, the rest cannot be sent', lambda b: cancel_in_device(b, False)),
     Case('cancel in device, no answer', lambda b: cancel_in_device(b, True)),
+    Case('cancel while the answer travels', cancel_after_stop, timeout=120),
+    Case('cancel and migrate at once, 20 times', cancel_and_again),
     Case('pause before switchover, then continue', continue_after_pause),
     Case('cancel without a migration', cancel_nothing),
     Case('cancel with the guest stopped', cancel_while_paused),

@@ -360,6 +360,18 @@ def exec_without_privileges(bench):
     check_equal(source.status(), 'running', 'run state')
 
 
+def run_state_refused(bench):
+    """A run state in which no guest can go on is refused before the source hears a yes."""
+    pair = Pair(bench, caps={'return_path': True})
+    pair.proxy.replace = (b'\0\0\0\x08running\0', b'\0\0\0\x08save-vm\0')
+    pair.migrate()
+    info = wait_migration(pair.source, ['failed'])
+    check("run state 'save-vm'" in info.get('error-desc', ''), 'error-desc: %s', info)
+    pair.destination_refuses("run state 'save-vm'")
+    check_equal(pair.destination.console.text(), '', 'console of the destination')
+    pair.source_unharmed()
+
+
 CASES = [
     Case('destination killed at the start', lambda b: destination_killed(b, signal.SIGKILL, 0)),
     Case('destination killed in RAM', lambda b: destination_killed(b, signal.SIGKILL, 1 << 20)),
@@ -382,6 +394,7 @@ CASES = [
          mismatch(Bare('checker', size='2M', harts=2), [], return_path=True)),
     Case('another machine', mismatch(BareNone(), ['none', 'virt'])),
     Case('another machine, return path', mismatch(BareNone(), ['none', 'virt'], return_path=True)),
+    Case('a run state that is none to go on in', run_state_refused),
     Case('a completed source can be continued', cont_after_completed),
     Case('sandbox: no command may be run', exec_in_sandbox),
     Case('sandbox: a command without privileges', exec_without_privileges),

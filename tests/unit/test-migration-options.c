@@ -240,7 +240,8 @@ static void test_hmp_text(void)
                     "cpu-throttle-increment: 10\ncpu-throttle-tailslow: off\n"
                     "max-cpu-throttle: 99\nmax-bandwidth: 134217728 bytes/second\n"
                     "avail-switchover-bandwidth: 0 bytes/second\ndowntime-limit: 300 ms\n"
-                    "zero-page-detection: legacy\nxbzrle-cache-size: 67108864 bytes\n");
+                    "zero-page-detection: legacy\nxbzrle-cache-size: 67108864 bytes\n"
+                    "x-verdict-timeout: 30000 ms\n");
     g_assert_cmpstr(globals, ==,
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"
                     "send-configuration: on\nsend-section-footer: on\n"

@@ -271,7 +271,7 @@ static void test_stop_holds(void)
         g_assert_cmpint(f.cpus.pauses, ==, 1);
         g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
         g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_RUNNING);
-        g_assert_true(vm_take_back(rs, NULL));
+        g_assert_true(vm_take_back(rs, true, NULL));
         g_assert_cmpint(f.cpus.pauses, ==, 0);
         fixture_clear(&f);
     }
@@ -294,7 +294,7 @@ static void test_reset_asks_again(void)
     f.cpus.in_pause = other_thread_migrates;
     system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     expect_log(&f, "pause notify:stop:finish-migrate STOP");
-    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_true(vm_take_back(rs, true, NULL));
     expect_log(&f, "notify:start:running RESUME resume pause dev-reset cpu-reset "
                    "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"} resume");
     fixture_clear(&f);
@@ -313,7 +313,7 @@ static void test_stop_in_last_step(void)
     g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
     g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_PAUSED);
     g_assert_true(vm_stop(rs, RUN_STATE_PAUSED, NULL)); /* it is */
-    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_true(vm_take_back(rs, true, NULL));
     g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_PAUSED);
 
     vm_start(rs, NULL);
@@ -321,8 +321,12 @@ static void test_stop_in_last_step(void)
     g_assert_cmpint(vm_seal(rs), ==, RUN_STATE_RUNNING);
     g_assert_false(vm_stop(rs, RUN_STATE_PAUSED, &err));
     g_assert_nonnull(strstr(err->message, "on its way to the destination"));
-    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_true(vm_take_back(rs, true, NULL));
     g_assert_true(runstate_is_running(rs));
+    vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL);
+    g_assert_true(vm_take_back(rs, false, NULL)); /* nobody knows whose it is */
+    g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_PAUSED);
+    g_assert_true(vm_start(rs, NULL));
     fixture_clear(&f);
 }
 
@@ -355,7 +359,7 @@ static void test_reset_waits_for_migration(void)
     g_string_truncate(f.log, 0);
     system_reset_request(rs, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     expect_log(&f, "");
-    g_assert_true(vm_take_back(rs, NULL));
+    g_assert_true(vm_take_back(rs, true, NULL));
     expect_log(&f, "notify:start:running RESUME resume pause dev-reset cpu-reset "
                    "RESET{\"guest\":false,\"reason\":\"host-qmp-system-reset\"} resume");
     vm_stop(rs, RUN_STATE_FINISH_MIGRATE, NULL);
