@@ -361,6 +361,29 @@ Connects or disconnects a network card or a network back end.
 EDOC
 
     {
+        .name       = "object_add",
+        .args_type  = "object:S",
+        .params     = "[qom-type=]type,id=str[,prop=value][,...]",
+        .help       = "create QOM object",
+        .cmd        = hmp_object_add,
+    },
+SDOC
+Makes an object, as `-object` does; `object_add help` lists the types. Memory that is added is not
+taken: guest RAM is made at the start.
+EDOC
+
+    {
+        .name       = "object_del",
+        .args_type  = "id:s",
+        .params     = "id",
+        .help       = "destroy QOM object",
+        .cmd        = hmp_object_del,
+    },
+SDOC
+Removes an object. Guest RAM stays; a device that uses a source of random bytes keeps it.
+EDOC
+
+    {
         .name       = "device_add",
         .args_type  = "device:S?",
         .params     = "driver[,prop=value][,...]",

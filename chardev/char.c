@@ -133,19 +133,6 @@ static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps 
     return mux;
 }
 
-static bool id_is_wellformed(const char *id)
-{
-    if (!g_ascii_isalpha(*id)) {
-        return false;
-    }
-    for (; *id; id++) {
-        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
 {
     const char *backend = opts_get(opts, "backend");
@@ -165,7 +152,7 @@ Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
         error_setg(errp, "chardev: no id specified");
         return NULL;
     }
-    if (!id_is_wellformed(id)) {
+    if (!id_wellformed(id)) {
         error_setg(errp, "Parameter 'id' expects an identifier, got '%s'", id);
         return NULL;
     }

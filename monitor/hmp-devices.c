@@ -12,6 +12,7 @@
 #include "qapi/qapi-commands.h"
 #include "softmmu/machine.h"
 #include "softmmu/memory.h"
+#include "softmmu/objects.h"
 #include "util/error.h"
 #include "util/opts.h"
 
@@ -144,6 +145,28 @@ void hmp_device_del(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;
     qmp_device_del(hmp_machine(mon), hmp_arg_str(args, "id"), &err);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_object_add(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    Opts *opts = opts_parse(hmp_arg_str(args, "object"), "qom-type", &err);
+    if (opts && !g_strcmp0(opts_get(opts, "qom-type"), "help")) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        object_types_help(text);
+        monitor_puts(mon, text->str);
+        opts_free(opts);
+    } else if (opts) {
+        object_add(hmp_machine(mon), opts, &err);
+    }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_object_del(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    object_del(hmp_machine(mon), hmp_arg_str(args, "id"), &err);
     hmp_handle_error(mon, err);
 }
 

@@ -7,9 +7,11 @@
 #include "hw/boards.h"
 #include "monitor/qom.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "softmmu/config.h"
 #include "softmmu/machine-types.h"
 #include "softmmu/machine.h"
+#include "softmmu/objects.h"
 #include "util/error.h"
 
 /* ---- the tree ---- */
@@ -71,6 +73,20 @@ bool qmp_qom_set(struct Machine *machine, const char *path, const char *property
                    node->type, property);
     }
     return false;
+}
+
+/* What the schema has checked, as the text -object takes. */
+bool qmp_object_add(struct Machine *machine, ObjectOptions *arg, GError **errp)
+{
+    struct json_object *json = qapi_output(&qapi_type_ObjectOptions, arg);
+    Opts *opts = opts_parse(json_object_to_json_string(json), "qom-type", errp);
+    json_object_put(json);
+    return opts && object_add(machine, opts, errp);
+}
+
+bool qmp_object_del(struct Machine *machine, const char *id, GError **errp)
+{
+    return object_del(machine, id, errp);
 }
 
 static bool slot_is_free(struct Machine *machine, const char *bus)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "hw/boards.h"
 #include "softmmu/cmdline.h"
+#include "softmmu/objects.h"
 #include "util/error.h"
 
 /* ---- -device ---- */
@@ -73,82 +74,14 @@ bool handle_device(CommandLine *cl, const char *name, const char *arg, GError **
 
 /* ---- -object ---- */
 
-static const char *const secret_keys[] = { "qom-type", "id", "data", "file", "format", "keyid",
-                                           "iv", NULL };
-static const char *const rng_random_keys[] = { "qom-type", "id", "filename", NULL };
-static const char *const plain_keys[] = { "qom-type", "id", NULL };
-
-static const struct ObjectType {
-    const char *name;
-    const char *const *keys;
-    const char *required; /* or NULL */
-} object_types[] = {
-    { "memory-backend-file", memory_file_keys, "size" },
-    { "memory-backend-memfd", memory_memfd_keys, "size" },
-    { "memory-backend-ram", memory_ram_keys, "size" },
-    { "rng-builtin", plain_keys, NULL },
-    { "rng-random", rng_random_keys, NULL },
-    { "secret", secret_keys, NULL },
-};
-
-static const struct ObjectType *object_type_find(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(object_types); i++) {
-        if (strcmp(object_types[i].name, name) == 0) {
-            return &object_types[i];
-        }
-    }
-    return NULL;
-}
-
-static bool object_check(CommandLine *cl, Opts *opts, GError **errp)
-{
-    const char *type_name = opts_get(opts, "qom-type"), *id = opts_get(opts, "id");
-    const struct ObjectType *type = type_name ? object_type_find(type_name) : NULL;
-
-    if (!type_name) {
-        error_setg(errp, "Parameter 'qom-type' is missing");
-        return false;
-    }
-    if (!type) {
-        error_setg(errp, "Parameter 'qom-type' does not accept value '%s'", type_name);
-        return false;
-    }
-    if (!id || !*id) {
-        error_setg(errp, "Parameter 'id' is missing");
-        return false;
-    }
-    for (guint i = 0; i < cl->config.objects->len; i++) {
-        if (g_strcmp0(opts_get(cl->config.objects->pdata[i], "id"), id) == 0) {
-            error_setg(errp, "attempt to add duplicate property '%s' to object (type 'container')",
-                       id);
-            return false;
-        }
-    }
-    if (type->required && !opts_get(opts, type->required)) {
-        error_setg(errp, "Parameter '%s' is missing", type->required);
-        return false;
-    }
-    return opts_only_keys(opts, type->keys, errp) &&
-           (!g_str_has_prefix(type_name, "memory-backend-") || memory_backend_check(opts, errp));
-}
-
-static void object_help(CommandLine *cl)
-{
-    g_string_append(cl->output, "List of user creatable objects:\n");
-    for (size_t i = 0; i < G_N_ELEMENTS(object_types); i++) {
-        g_string_append_printf(cl->output, "  %s\n", object_types[i].name);
-    }
-}
-
 bool handle_object(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
     Opts *opts = opts_parse(arg, "qom-type", errp);
     bool ok = opts != NULL;
 
     if (ok && opts_ask_help(opts, "qom-type")) {
-        object_help(cl);
-    } else if (ok && (ok = object_check(cl, opts, errp))) {
+        object_types_help(cl->output);
+    } else if (ok && (ok = object_check(cl->config.objects, opts, errp))) {
         g_ptr_array_add(cl->config.objects, opts);
         return true;
     }

@@ -86,7 +86,8 @@ bool memory_backend_check(Opts *opts, GError **errp)
                    page);
         return false;
     }
-    if ((policy && strcmp(policy, "default") != 0) || opts_get(opts, "host-nodes")) {
+    if ((policy && strcmp(policy, "default") != 0) || opts_get(opts, "host-nodes") ||
+        opts_get(opts, "host-nodes.0")) {
         error_setg(errp, "binding memory to host NUMA nodes is not supported (start the process "
                    "under numactl)");
         return false;

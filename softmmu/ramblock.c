@@ -91,7 +91,7 @@ static int backing_open(const char *idstr, const char *path, bool *named_file, G
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     }
     if (fd < 0) {
-        error_setg_errno(errp, errno, "can't open backing store %s for guest RAM '%s'", path, idstr);
+        error_setg_errno(errp, errno, "can't open backing store %s for guest RAM", path);
     }
     return fd;
 }

@@ -107,6 +107,19 @@ static bool parse_text(Opts *opts, const char *text, const char *implied_key, GE
 
 /* ---- JSON form ---- */
 
+bool id_wellformed(const char *id)
+{
+    if (!g_ascii_isalpha(*id)) {
+        return false;
+    }
+    for (; *id; id++) {
+        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool flatten(Opts *opts, const char *key, json_object *value, GError **errp);
 
 static bool flatten_child(Opts *opts, const char *prefix, const char *name, json_object *value,

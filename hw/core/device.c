@@ -4,7 +4,6 @@
  * have and of which type, and how each is made. Called by the boards for
  * -device and by the monitors for listings; never touches a running device.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,19 +187,6 @@ static bool prop_value_ok(const DevicePropInfo *prop, const char *value, GError 
         return false;
     }
     return prop_number_ok(prop, value, errp);
-}
-
-static bool id_wellformed(const char *id)
-{
-    if (!isalpha((unsigned char)*id)) {
-        return false;
-    }
-    for (; *id; id++) {
-        if (!isalnum((unsigned char)*id) && !strchr("-._", *id)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool id_ok(Board *board, const char *id, GError **errp)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* -object rng-random,filename= and rng-builtin: where virtio-rng's bytes come from. Never blocks. */
+/*
+ * rng-random,filename= and rng-builtin, of -object and object-add: where
+ * virtio-rng's bytes come from. Never blocks. Counted, as a device keeps the
+ * one it has when the object is removed. Main thread, BQL.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,19 +15,37 @@
 #include "util/error.h"
 
 struct RngBackend {
+    unsigned refs;
     char *id;
     int fd;     /* -1: getrandom */
 };
 
 struct RngBackends {
     GPtrArray *list;
-    RngBackend builtin;
+    RngBackend *builtin;
 };
 
-static void rng_backend_free(void *opaque)
+static RngBackend *rng_backend_new(const char *id, int fd)
 {
-    RngBackend *rng = opaque;
+    RngBackend *rng = g_new0(RngBackend, 1);
 
+    rng->refs = 1;
+    rng->id = g_strdup(id);
+    rng->fd = fd;
+    return rng;
+}
+
+RngBackend *rng_backend_ref(RngBackend *rng)
+{
+    rng->refs++;
+    return rng;
+}
+
+void rng_backend_unref(RngBackend *rng)
+{
+    if (!rng || --rng->refs) {
+        return;
+    }
     if (rng->fd >= 0) {
         close(rng->fd);
     }
@@ -31,11 +53,15 @@ static void rng_backend_free(void *opaque)
     g_free(rng);
 }
 
-static bool rng_backend_add(RngBackends *rngs, Opts *object, GError **errp)
+static void rng_backend_free(void *opaque)
+{
+    rng_backend_unref(opaque);
+}
+
+bool rng_backends_add(RngBackends *rngs, Opts *object, GError **errp)
 {
     const char *type = opts_get(object, "qom-type"), *id = opts_get(object, "id");
     const char *path = opts_get(object, "filename");
-    RngBackend *rng;
     int fd = -1;
 
     if (!type || (strcmp(type, "rng-random") && strcmp(type, "rng-builtin"))) {
@@ -49,10 +75,7 @@ static bool rng_backend_add(RngBackends *rngs, Opts *object, GError **errp)
             return false;
         }
     }
-    rng = g_new0(RngBackend, 1);
-    rng->id = g_strdup(id ? id : "");
-    rng->fd = fd;
-    g_ptr_array_add(rngs->list, rng);
+    g_ptr_array_add(rngs->list, rng_backend_new(id ? id : "", fd));
     return true;
 }
 
@@ -62,9 +85,9 @@ RngBackends *rng_backends_new(Machine *machine, GError **errp)
     GPtrArray *objects = machine->config->objects;
 
     rngs->list = g_ptr_array_new_with_free_func(rng_backend_free);
-    rngs->builtin.fd = -1;
+    rngs->builtin = rng_backend_new("", -1);
     for (guint i = 0; objects && i < objects->len; i++) {
-        if (!rng_backend_add(rngs, g_ptr_array_index(objects, i), errp)) {
+        if (!rng_backends_add(rngs, g_ptr_array_index(objects, i), errp)) {
             rng_backends_free(rngs);
             return NULL;
         }
@@ -76,6 +99,7 @@ void rng_backends_free(RngBackends *rngs)
 {
     if (rngs) {
         g_ptr_array_unref(rngs->list);
+        rng_backend_unref(rngs->builtin);
         g_free(rngs);
     }
 }
@@ -92,9 +116,18 @@ RngBackend *rng_backend_find(RngBackends *rngs, const char *id)
     return NULL;
 }
 
+void rng_backends_remove(RngBackends *rngs, const char *id)
+{
+    RngBackend *rng = rng_backend_find(rngs, id);
+
+    if (rng) {
+        g_ptr_array_remove(rngs->list, rng);
+    }
+}
+
 RngBackend *rng_backend_builtin(RngBackends *rngs)
 {
-    return &rngs->builtin;
+    return rngs->builtin;
 }
 
 size_t rng_backend_read(RngBackend *rng, void *buf, size_t len)

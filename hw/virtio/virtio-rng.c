@@ -144,6 +144,7 @@ static void rng_free(VirtIODevice *dev)
 
     rng_stop_waiting(rng);
     clock_timer_free(rng->quota_timer);
+    rng_backend_unref(rng->rng);
 }
 
 VIRTIO_VMSTATE(rng_vmstate, "virtio-rng", 1);
@@ -188,7 +189,7 @@ bool virtio_rng_create(Board *board, Opts *opts, GError **errp)
         return false;
     }
     rng = (VirtIORNG *)dev;
-    rng->rng = backend;
+    rng->rng = rng_backend_ref(backend);
     rng->max_bytes = rng->quota = max_bytes;
     rng->period_ms = period;
     rng->quota_timer = clock_timer_new(board->machine->clock, rng_quota_renewed, rng);

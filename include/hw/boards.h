@@ -4,6 +4,7 @@
 #define HW_BOARDS_H
 
 #include "softmmu/machine.h"
+#include "util/opts.h"
 
 typedef struct Board Board;
 
@@ -20,6 +21,15 @@ bool board_init_ram(Machine *machine, GError **errp);
  */
 Board *board_new(Machine *machine, GError **errp);
 void board_free(Board *board);
+
+/**
+ * Opens what an object that is added to a machine needs: a source of random
+ * bytes, a memory file. Guest RAM cannot be added: memory of an object that
+ * nothing uses is not taken. Main thread, BQL.
+ */
+bool board_object_add(Board *board, Opts *object, GError **errp);
+/** Lets go of it. False with errp if it is guest RAM; a device keeps the source of bytes it has. */
+bool board_object_del(Board *board, Opts *object, GError **errp);
 
 /** A property whose value its owner knows at the moment; in a table that ends with name NULL. */
 typedef struct BoardProperty {

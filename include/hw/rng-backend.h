@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Sources of random bytes: -object rng-random and rng-builtin. Main thread, BQL. */
+/* Sources of random bytes: objects rng-random and rng-builtin. Main thread, BQL. */
 #ifndef HW_RNG_BACKEND_H
 #define HW_RNG_BACKEND_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include "util/opts.h"
 
 struct Machine;
 typedef struct RngBackends RngBackends;
@@ -13,7 +15,14 @@ typedef struct RngBackend RngBackend;
 /** Opens every rng object of the command line. NULL with errp. */
 RngBackends *rng_backends_new(struct Machine *machine, GError **errp);
 void rng_backends_free(RngBackends *rngs);
-/** Backend by object id, NULL if there is none. */
+/** Opens one more if object (qom-type, id, filename) is of these types; others: true, nothing done. */
+bool rng_backends_add(RngBackends *rngs, Opts *object, GError **errp);
+/** Forgets one, if it is there; who has a reference keeps it. */
+void rng_backends_remove(RngBackends *rngs, const char *id);
+RngBackend *rng_backend_ref(RngBackend *rng);
+/** NULL is fine. */
+void rng_backend_unref(RngBackend *rng);
+/** Backend by object id, NULL if there is none; no reference is taken. */
 RngBackend *rng_backend_find(RngBackends *rngs, const char *id);
 /** The one a device without rng= uses (getrandom). */
 RngBackend *rng_backend_builtin(RngBackends *rngs);

@@ -24,6 +24,8 @@ Opts *opts_new(void);
 void opts_free(Opts *opts);
 void opts_set(Opts *opts, const char *key, const char *value);
 
+/** True for letters, digits, '-', '.', '_', starting with a letter: what an id has to be. */
+bool id_wellformed(const char *id);
 /** Value (last wins) or NULL; marks the key as used. */
 const char *opts_get(Opts *opts, const char *key);
 /** As opts_get without marking. Iterate with index i: false past the end. */

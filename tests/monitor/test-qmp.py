@@ -385,6 +385,66 @@ def devices_cannot_come_or_go(bench):
         refused(vm, words, name, **arguments)
 
 
+def objects_come_and_go(bench):
+    """object-add and object-del, with QEMU's words; what a device uses stays, what nobody uses not."""
+    vm = start(bench, '-object', 'memory-backend-ram,id=ram,size=16M', '-machine',
+               'memory-backend=ram', '-object', 'rng-random,id=r,filename=/dev/urandom',
+               '-device', 'virtio-rng-device,rng=r', paused=True)
+    check_equal(vm.status(), 'prelaunch', 'run state')   # so it has opened what it opens
+    before = open_fds(vm)
+    for kind, more in (('rng-builtin', {}), ('rng-random', {'filename': '/dev/zero'}),
+                       ('memory-backend-ram', {'size': 1 << 20, 'share': True, 'host-nodes': []}),
+                       ('memory-backend-memfd', {'size': 4097, 'policy': 'default'}),
+                       ('memory-backend-file', {'size': 8192, 'mem-path': bench.path('new')}),
+                       ('secret', {'data': 'YWJj', 'format': 'base64'})):
+        arguments = {'qom-type': kind, 'id': 'x', **more}
+        vm.command('object-add', **arguments)
+        check({'name': 'x', 'type': 'child<%s>' % kind} in vm.command('qom-list', path='/objects'),
+              '%s is not listed', kind)
+        refused(vm, "attempt to add duplicate property 'x' to object (type 'container')",
+                'object-add', **arguments)
+        vm.command('object-del', id='x')
+        refused(vm, "object 'x' not found", 'object-del', id='x')
+    check_equal(os.path.getsize(bench.path('new')), 8192, 'size of the file')
+    check_equal(open_fds(vm), before, 'descriptors')
+    refused(vm, "object 'ram' is in use, can not be deleted", 'object-del', id='ram')
+    vm.command('object-del', id='r')
+    check_equal(open_fds(vm), before, 'descriptors: the device keeps its source')
+
+
+def objects_are_refused(bench):
+    """The words are QEMU's; nothing is left of an object that could not be made."""
+    vm = start(bench, paused=True)
+    listed, before = vm.command('qom-list', path='/objects'), open_fds(vm)
+    memory = {'qom-type': 'memory-backend-ram', 'id': 'x'}
+    for arguments, words in (
+            ({}, "Parameter 'qom-type' is missing"),
+            ({'qom-type': 'nope', 'id': 'x'}, "Parameter 'qom-type' does not accept value 'nope'"),
+            ({'qom-type': 'rng-builtin'}, "Parameter 'id' is missing"),
+            ({'qom-type': 'rng-builtin', 'id': '1a'}, "Parameter 'id' expects an identifier"),
+            ({'qom-type': 'rng-builtin', 'id': 'x', 'filename': '/dev/zero'},
+             "Parameter 'filename' is unexpected"),
+            ({'qom-type': 'rng-random', 'id': 'x', 'filename': '/nonexistent'},
+             "Could not open '/nonexistent': No such file or directory"),
+            (memory, "Parameter 'size' is missing"),
+            ({**memory, 'size': 0}, "property 'size' of memory-backend-ram doesn't take value '0'"),
+            ({**memory, 'size': '1M'}, "Parameter 'size' expects uint64"),
+            ({**memory, 'size': -1}, "RAM block 'x': size 18446744073709551615 is not between"),
+            ({**memory, 'size': 4096, 'share': 'on'},
+             "Invalid parameter type for 'share', expected: boolean"),
+            ({**memory, 'size': 4096, 'policy': 'nah'},
+             "Parameter 'policy' does not accept value 'nah'"),
+            ({**memory, 'size': 4096, 'host-nodes': [0, 1]}, 'host NUMA nodes is not supported'),
+            ({'qom-type': 'memory-backend-file', 'id': 'x', 'size': 4096},
+             "Parameter 'mem-path' is missing"),
+            ({'qom-type': 'memory-backend-file', 'id': 'x', 'size': 4096, 'mem-path': '/no/x'},
+             "can't open backing store /no/x for guest RAM: No such file or directory"),
+            ({'qom-type': 'secret', 'id': 'x'}, "Either 'file' or 'data' must be provided")):
+        refused(vm, words, 'object-add', **arguments)
+    check_equal(vm.command('qom-list', path='/objects'), listed, 'objects')
+    check_equal(open_fds(vm), before, 'descriptors')
+
+
 def actions_change(bench):
     """set-action: a guest that is switched off ends the process, or not."""
     for action in ('pause', 'poweroff'):
@@ -400,6 +460,8 @@ def actions_change(bench):
 
 CASES = [
     Case('devices cannot come or go', devices_cannot_come_or_go),
+    Case('objects come and go', objects_come_and_go),
+    Case('objects that are refused', objects_are_refused),
     Case('set-action', actions_change),
     Case('out of band while a command runs', oob_while_busy),
     Case('in band while a command runs', in_band_while_busy),
