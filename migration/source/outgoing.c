@@ -37,36 +37,6 @@
 
 /* ---- small helpers ---- */
 
-static bool outgoing_cancelled(Outgoing *o)
-{
-    g_mutex_lock(&o->lock);
-    bool yes = o->cancelled;
-    g_mutex_unlock(&o->lock);
-    return yes;
-}
-
-/* Before everything is sent there is no verdict to come: whatever ends the talk ends the migration. */
-static bool check_way_back(Outgoing *o, GError **errp)
-{
-    ReturnPathState state = o->rp ? return_path_state(o->rp) : RETURN_PATH_OPEN;
-
-    if (state == RETURN_PATH_ACCEPTED) {
-        error_setg(errp, "return path: the destination accepted before everything was sent");
-    } else if (state != RETURN_PATH_OPEN) {
-        return_path_error(o->rp, errp);
-    }
-    return state == RETURN_PATH_OPEN;
-}
-
-bool outgoing_check_cancelled(Outgoing *o, GError **errp)
-{
-    if (outgoing_cancelled(o)) {
-        error_setg(errp, "Operation was cancelled");
-        return false;
-    }
-    return check_way_back(o, errp);
-}
-
 /* On the return path thread: whoever sleeps looks again. */
 static void way_back_changed(void *opaque)
 {
@@ -88,74 +58,11 @@ static void note_step(Outgoing *o, SwitchoverStep step)
     switchover_trace(step);
 }
 
-static bool layout_is_mapped(const Outgoing *o)
-{
-    return migration_caps_layout(o->caps) != RAM_LAYOUT_STREAM;
-}
-
-uint64_t outgoing_bytes_sent(Outgoing *o)
-{
-    uint64_t bytes = stream_writer_bytes(o->w);
-
-    if (layout_is_mapped(o) && o->saver) {
-        RamStats ram;
-        ram_saver_get_stats(o->saver, &ram);
-        bytes = MAX(bytes, ram.transferred_bytes);
-    }
-    __atomic_store_n(&o->bytes_now, bytes, __ATOMIC_RELAXED);
-    return bytes;
-}
-
-void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len)
-{
-    trace_savevm_command_send(command, len);
-    stream_put_u8(o->w, SECTION_COMMAND);
-    stream_put_be16(o->w, command);
-    stream_put_be16(o->w, len);
-    stream_put_buffer(o->w, data, len);
-}
-
-void outgoing_put_section(Outgoing *o, uint8_t type)
-{
-    trace_savevm_section_start(RAM_SECTION_IDSTR, o->ram_id);
-    o->section_at = stream_writer_bytes(o->w);
-    stream_put_u8(o->w, type);
-    stream_put_be32(o->w, o->ram_id);
-    if (type == SECTION_START) {
-        stream_put_cstr(o->w, RAM_SECTION_IDSTR);
-        stream_put_be32(o->w, 0);
-        stream_put_be32(o->w, RAM_SECTION_VERSION);
-    }
-}
-
-bool outgoing_put_footer(Outgoing *o, GError **errp)
-{
-    if (migration_options_props(o->m->options)->send_section_footer) {
-        stream_put_u8(o->w, SECTION_FOOTER);
-        stream_put_be32(o->w, o->ram_id);
-    }
-    bool ok = stream_flush(o->w, errp);
-    trace_savevm_section_end(RAM_SECTION_IDSTR, o->ram_id,
-                             stream_writer_bytes(o->w) - o->section_at, ok ? 0 : -1);
-    return ok;
-}
-
-/* The saver counts, monitors hear of it here. */
-void outgoing_announce_passes(Outgoing *o)
-{
-    RamStats ram;
-
-    ram_saver_get_stats(o->saver, &ram);
-    while (o->pass < ram.dirty_sync_count) {
-        migration_emit_pass(o->m, ++o->pass);
-    }
-}
-
 /* ---- connect ---- */
 
 static bool check_channel(Outgoing *o, Channel *c, GError **errp)
 {
-    if (layout_is_mapped(o) && !channel_is_seekable(c)) {
+    if (outgoing_is_mapped(o) && !channel_is_seekable(c)) {
         error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
                    channel_name(c));
         return false;

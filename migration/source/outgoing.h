@@ -85,9 +85,13 @@ bool outgoing_passes(Outgoing *o, GError **errp);
 /** auto-converge's share of a vCPU's time, 0 to 99. */
 void outgoing_set_throttle(Outgoing *o, int percent);
 
-/* ---- source/outgoing.c, for the passes ---- */
+/* ---- records.c: the migration thread ---- */
 
+bool outgoing_cancelled(Outgoing *o);
+/** False with errp if the migration was cancelled, or the destination says no more or a yes too early. */
 bool outgoing_check_cancelled(Outgoing *o, GError **errp);
+/** A file with a place for each page, of either layout. */
+bool outgoing_is_mapped(const Outgoing *o);
 /** Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
 uint64_t outgoing_bytes_sent(Outgoing *o);
 /** Tells the monitors of the passes that began since the last call. */
