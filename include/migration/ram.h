@@ -77,7 +77,7 @@ void ram_save_last_sync(RamSaver *s);
  */
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);
 
-/** Live cache resize (keeps the pages that fit); takes effect before the next page. Any thread. */
+/** Live cache resize (keeps the pages that fit); takes effect before the next page, in the last stage never. Any thread. */
 bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
 /** Any thread. */
 void ram_saver_get_stats(RamSaver *s, RamStats *out);

@@ -202,7 +202,13 @@ bool vmstate_load_ferry(VMStateRegistry *reg, struct json_object *ferry, GError 
 char *vmstate_json_text(struct json_object *json);
 /** The section id that vmstate_save_all gives to a section, also if it is not needed now; UINT32_MAX if there is none. */
 uint32_t vmstate_section_id(VMStateRegistry *reg, const char *idstr, uint32_t instance_id);
-/** Forgets which dialect was received: at the start of an incoming migration. */
-void vmstate_reset_received_dialect(VMStateRegistry *reg);
+/** At the start of an incoming migration: forgets which dialect and which sections were received. */
+void vmstate_load_begin(VMStateRegistry *reg);
+/**
+ * At its end, if there is a description: refuses a machine of which a device
+ * was left out, by the list of devices of the description and by our own.
+ * devices: a JSON array; what else it holds is ignored.
+ */
+bool vmstate_load_complete(VMStateRegistry *reg, struct json_object *devices, GError **errp);
 
 #endif

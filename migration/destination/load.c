@@ -279,26 +279,46 @@ static char *get_text(StreamReader *r, uint32_t len)
     return (char *)g_byte_array_free(g_steal_pointer(&text), FALSE);
 }
 
-static bool deliver_ferry(IncomingLoad *l, const char *text, GError **errp)
+/* A device that was left out is not found out by what came: by what is described, and by what we have. */
+static bool check_complete(IncomingLoad *l, struct json_object *json, GError **errp)
 {
-    struct json_object *json = json_tokener_parse(text), *ferry;
+    struct json_object *devices;
+
+    return !json_object_object_get_ex(json, "devices", &devices) ||
+           !json_object_is_type(devices, json_type_array) ||
+           vmstate_load_complete(l->m->machine->vmstate, devices, errp);
+}
+
+static bool deliver_ferry(IncomingLoad *l, struct json_object *json, GError **errp)
+{
+    struct json_object *ferry;
     bool ok = true;
 
-    if (json && json_object_is_type(json, json_type_object) &&
-        json_object_object_get_ex(json, "ferry", &ferry) &&
+    if (json_object_object_get_ex(json, "ferry", &ferry) &&
         json_object_is_type(ferry, json_type_object)) {
-        load_name(l, "description");
         bql_lock(l->m->machine->loop);
         ok = vmstate_load_ferry(l->m->machine->vmstate, ferry, errp);
         bql_unlock(l->m->machine->loop);
     }
+    return ok;
+}
+
+static bool use_description(IncomingLoad *l, const char *text, GError **errp)
+{
+    struct json_object *json = json_tokener_parse(text);
+    bool ok;
+
+    load_name(l, "description");
+    l->reading = NULL;
+    ok = !json_object_is_type(json, json_type_object) ||
+         (check_complete(l, json, errp) && deliver_ferry(l, json, errp));
     json_object_put(json);
     return ok;
 }
 
 /*
  * The description is informal: absent, cut or garbled, the machine is loaded
- * all the same (migration-stream 1.6). Only what a Ferry put into it can be refused.
+ * all the same (migration-stream 1.6). Whole, it tells which devices were sent.
  */
 static bool load_description(IncomingLoad *l, GError **errp)
 {
@@ -316,7 +336,7 @@ static bool load_description(IncomingLoad *l, GError **errp)
         return true;
     }
     g_autofree char *text = get_text(l->r, len);
-    return !text || deliver_ferry(l, text, errp);
+    return !text || use_description(l, text, errp);
 }
 
 static RamLoader *make_loader(Migration *m, MigrationCaps caps)

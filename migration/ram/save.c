@@ -148,12 +148,17 @@ static RamStage stage(const RamSaver *s)
 
 /*
  * Within one pass no page is sent twice and no entry is replaced that was
- * used in it, so queued cache memory stays as it is until the next pass.
+ * used in it, so queued cache memory stays as it is until the next pass. In
+ * the last stage the guest stands still: moving the cache would be downtime
+ * for nothing, a size that comes then is never taken.
  */
 static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
 {
-    PageCache *wanted = __atomic_exchange_n(&s->wanted_cache, NULL, __ATOMIC_ACQUIRE);
+    PageCache *wanted = NULL;
 
+    if (!s->last_stage) {
+        wanted = __atomic_exchange_n(&s->wanted_cache, NULL, __ATOMIC_ACQUIRE);
+    }
     if ((wanted || s->settled_in_pass != pass(s)) && !s->out->ops->settle(s->out, w, errp)) {
         page_cache_free(wanted);
         return false;

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include "migration/settings/options.h"
 #include "migration/settings/options-table.h"
 #include "util/error.h"
@@ -216,6 +218,31 @@ static bool param_check(const MigrationParameters *p, const MigrationParameterIn
     return true;
 }
 
+/* The most memory that this process can have. */
+static uint64_t memory_limit(void)
+{
+    uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    struct rlimit space;
+
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+        bytes = MIN(bytes, (uint64_t)space.rlim_cur);
+    }
+    return bytes;
+}
+
+/* A cache that cannot be had would be found out by a migration that has begun. */
+static bool check_cache_size(uint64_t bytes, GError **errp)
+{
+    uint64_t limit = memory_limit();
+
+    if (bytes <= limit) {
+        return true;
+    }
+    error_setg(errp, "Parameter 'xbzrle_cache_size' expects at most %" PRIu64 " MiB, the memory of "
+               "this host: %" PRIu64 " MiB were asked for", limit >> 20, bytes >> 20);
+    return false;
+}
+
 /* What p changes, applied to cur; then the whole is checked. */
 static bool params_merge(MigrationParameters *cur, const MigrationParameters *p, GError **errp)
 {
@@ -232,7 +259,7 @@ static bool params_merge(MigrationParameters *cur, const MigrationParameters *p,
         param_expects(param_find("max-cpu-throttle"), errp);
         return false;
     }
-    return true;
+    return !p->has_xbzrle_cache_size || check_cache_size(p->xbzrle_cache_size, errp);
 }
 
 bool migration_options_set_parameters(MigrationOptions *o, const MigrationParameters *p,

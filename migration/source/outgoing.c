@@ -99,6 +99,24 @@ static bool outgoing_connect(Outgoing *o, GError **errp)
 
 /* ---- setup ---- */
 
+/*
+ * From here on outgoing_set_cache_size finds the saver. A size that was set
+ * since it was made for `bytes` found nobody: it is handed on now.
+ */
+static bool publish_saver(Outgoing *o, RamSaver *saver, uint64_t bytes, GError **errp)
+{
+    uint64_t now;
+    bool ok;
+
+    g_mutex_lock(&o->lock);
+    o->saver = saver;
+    o->has_ram = true;
+    now = migration_options_params(o->m->options).xbzrle_cache_size;
+    ok = now == bytes || ram_saver_set_cache_size(saver, now, errp);
+    g_mutex_unlock(&o->lock);
+    return ok;
+}
+
 static bool make_saver(Outgoing *o, GError **errp)
 {
     MigrationParameters p = migration_options_params(o->m->options);
@@ -111,14 +129,7 @@ static bool make_saver(Outgoing *o, GError **errp)
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 
-    if (!saver) {
-        return false;
-    }
-    g_mutex_lock(&o->lock);
-    o->saver = saver;
-    o->has_ram = true;
-    g_mutex_unlock(&o->lock);
-    return true;
+    return saver && publish_saver(o, saver, opt.xbzrle_cache_bytes, errp);
 }
 
 static void open_return_path(Outgoing *o)

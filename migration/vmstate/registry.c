@@ -17,6 +17,7 @@ typedef struct RegisteredSection {
     void *opaque;
     int order[2];                           /* by dialect */
     unsigned sequence;                      /* of registration: ties */
+    bool received;                          /* in the stream that is being loaded */
 } RegisteredSection;
 
 typedef struct FerryKey {
@@ -87,9 +88,12 @@ void vmstate_set_received_dialect(VMStateRegistry *reg, StreamDialect dialect)
     reg->received_dialect = dialect;
 }
 
-void vmstate_reset_received_dialect(VMStateRegistry *reg)
+void vmstate_load_begin(VMStateRegistry *reg)
 {
     reg->received_dialect = -1;
+    for (guint i = 0; i < reg->sections->len; i++) {
+        ((RegisteredSection *)g_ptr_array_index(reg->sections, i))->received = false;
+    }
 }
 
 static RegisteredSection *section_find(VMStateRegistry *reg, const char *idstr,
@@ -286,6 +290,11 @@ bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *ids
                    idstr, instance_id);
         return false;
     }
+    if (s->received) {
+        error_setg(errp, "The stream has the state of device '%s' instance %u twice: it is damaged",
+                   idstr, instance_id);
+        return false;
+    }
     const VMStateDescription *vmsd = section_choose(reg, s, version_id);
     if (!vmsd) {
         int newest = s->vmsds[1] ? MAX(s->vmsds[0]->version_id, s->vmsds[1]->version_id)
@@ -298,6 +307,51 @@ bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *ids
         error_prepend(errp, "error while loading state for instance 0x%x of device '%s': ",
                       instance_id, idstr);
         return false;
+    }
+    s->received = true;
+    return true;
+}
+
+static bool section_is_described(const RegisteredSection *s, struct json_object *devices)
+{
+    for (size_t i = 0; i < json_object_array_length(devices); i++) {
+        struct json_object *d = json_object_array_get_idx(devices, i), *name, *instance;
+
+        if (json_object_is_type(d, json_type_object) &&
+            json_object_object_get_ex(d, "name", &name) &&
+            json_object_object_get_ex(d, "instance_id", &instance) &&
+            g_str_equal(json_object_get_string(name) ?: "", s->idstr) &&
+            json_object_get_int64(instance) == s->instance_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever has no say in whether it is sent, is. */
+static bool section_is_always_sent(const RegisteredSection *s)
+{
+    return !s->vmsds[0]->needed && !(s->vmsds[1] && s->vmsds[1]->needed);
+}
+
+bool vmstate_load_complete(VMStateRegistry *reg, struct json_object *devices, GError **errp)
+{
+    for (guint i = 0; i < reg->sections->len; i++) {
+        const RegisteredSection *s = g_ptr_array_index(reg->sections, i);
+
+        if (s->received) {
+            continue;
+        }
+        if (section_is_described(s, devices)) {
+            error_setg(errp, "The stream has no state of device '%s' instance %u, though its "
+                       "description lists it: it is damaged", s->idstr, s->instance_id);
+            return false;
+        }
+        if (section_is_always_sent(s)) {
+            error_setg(errp, "The stream has no state of device '%s' instance %u: start this side "
+                       "with the devices that the source has", s->idstr, s->instance_id);
+            return false;
+        }
     }
     return true;
 }

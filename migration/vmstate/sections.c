@@ -160,7 +160,7 @@ void migration_sections_prepare_save(Migration *m, RunState before)
 void migration_sections_prepare_load(Migration *m)
 {
     m->global_state.received = false;
-    vmstate_reset_received_dialect(m->machine->vmstate);
+    vmstate_load_begin(m->machine->vmstate);
 }
 
 RunState migration_sections_received(const Migration *m)

@@ -95,6 +95,37 @@ static void test_off_always(void)
     migration_options_free(o);
 }
 
+/* Each is accepted by QEMU; here they would do nothing, so they are not there. */
+static void test_no_effect(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_10_0);
+    g_autofree char *text = migration_options_capabilities_text(o);
+
+    g_assert_null(strstr(text, "zero-blocks"));
+    caps_fail(o, "+zero-blocks", "Capability 'zero-blocks' is not available: it is about disks in "
+              "the stream, which QEMU removed in 9.1 and Ferry never had");
+    caps_fail(o, "+release-ram", "Capability 'release-ram' is not available: it acts in postcopy "
+              "only, which is not implemented yet");
+    caps_fail(o, "+late-block-activate", "Capability 'late-block-activate' is not available: disks "
+              "are not locked, so there is nothing to activate late");
+    migration_options_free(o);
+}
+
+/* A cache larger than the host is refused when it is asked for, with the limit. */
+static void test_absurd_cache(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_10_0);
+    MigrationParameters p = { .has_xbzrle_cache_size = true, .xbzrle_cache_size = 1ULL << 62 };
+    g_autoptr(GError) err = NULL;
+
+    g_assert_false(migration_options_set_parameters(o, &p, &err));
+    g_assert_true(g_str_has_prefix(err->message, "Parameter 'xbzrle_cache_size' expects at most "));
+    g_assert_nonnull(strstr(err->message, ": 4398046511104 MiB were asked for"));
+    g_assert_cmpuint(migration_options_params(o).xbzrle_cache_size, ==, 64 << 20);
+    g_assert_false(migration_options_set_global(o, "xbzrle-cache-size", "1E", NULL));
+    migration_options_free(o);
+}
+
 static void test_parameter_texts(void)
 {
     MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
@@ -292,6 +323,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/migration-options/capabilities", test_capabilities);
     g_test_add_func("/migration-options/off-always", test_off_always);
+    g_test_add_func("/migration-options/no-effect", test_no_effect);
+    g_test_add_func("/migration-options/absurd-cache", test_absurd_cache);
     g_test_add_func("/migration-options/parameter-texts", test_parameter_texts);
     g_test_add_func("/migration-options/parameters-atomic", test_parameters_atomic);
     g_test_add_func("/migration-options/table-matches-schema", test_table_matches_schema);

@@ -194,7 +194,11 @@ static void test_mutations(void)
     expect(mutate(0xa22, 0xc0d - 0xa22, ""), "loads");              /* no description */
     expect(mutate(0xb00, 0xc0d - 0xb00, ""), "loads");              /* cut */
     expect(mutate(0xc0d, 0, "ffffffff"), "loads");                  /* bytes behind it */
-    expect(mutate(0x96b, 0x99b - 0x96b, ""), "loads");              /* no timer */
+    expect(mutate(0x96b, 0x99b - 0x96b, ""), "no state of device 'timer' instance 0, though its "
+                                             "description lists it");
+    expect(mutate(0x99b, 0, "04 00000000 05 74696d6572 00000000 00000002"
+                  "000000000000000000000000000000000000000000000000 7e 00000000"),
+           "the state of device 'timer' instance 0 twice");
     expect(mutate(0x9, 8, "00000003 6e6f6e"), "loads");             /* "non" */
     expect(mutate(0x9, 8, "00000000"), "loads");
     expect(mutate(0x11, 0, uuid_subsection), "loads");              /* none here: a warning */

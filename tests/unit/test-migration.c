@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "../tiny-machine/tiny-machine.h"
+#include "qapi/qapi-commands.h"
 #include "util/error.h"
 
 #define PAGE TARGET_PAGE_SIZE
@@ -20,6 +21,34 @@ typedef struct Fixture {
     TinyMachine *src, *dst;
     char *dir, *unix_uri, *file_uri;
 } Fixture;
+
+/*
+ * The linker gives these the calls of source/: a size that is set while the
+ * saver is being made, and the sizes that the saver is told afterwards.
+ */
+static Machine *resize_while_made;
+static uint64_t told_size;
+
+RamSaver *__real_ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, GError **errp);
+RamSaver *__wrap_ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, GError **errp);
+bool __real_ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
+bool __wrap_ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
+
+RamSaver *__wrap_ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, GError **errp)
+{
+    MigrationParameters p = { .has_xbzrle_cache_size = true, .xbzrle_cache_size = 1 << 20 };
+
+    if (resize_while_made) {
+        g_assert_true(qmp_migrate_set_parameters(resize_while_made, &p, NULL));
+    }
+    return __real_ram_saver_new(ram, log, opt, errp);
+}
+
+bool __wrap_ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp)
+{
+    told_size = bytes;
+    return __real_ram_saver_set_cache_size(s, bytes, errp);
+}
 
 static void fill(TinyMachine *t)
 {
@@ -297,6 +326,20 @@ static void test_xbzrle(Fixture *f, gconstpointer unused)
     wait_out(f, MIGRATION_STATUS_COMPLETED);
     wait_in(f, MIGRATION_STATUS_COMPLETED);
     g_assert_cmpuint(delta_pages(f), >, 0);
+}
+
+/* What query-migrate shows is what is used, also if it was set during setup. */
+static void test_cache_size_in_setup(Fixture *f, gconstpointer unused)
+{
+    set_cap(f->src, "xbzrle");
+    resize_while_made = &f->src->machine;
+    told_size = 0;
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    resize_while_made = NULL;
+    g_assert_cmpuint(told_size, ==, 1 << 20);
 }
 
 static void through_file(Fixture *f, const char *cap)
@@ -845,6 +888,7 @@ int main(int argc, char **argv)
     ADD("running", DIALECT_QEMU_7_2, test_running);
     ADD("pause-before-switchover", DIALECT_QEMU_7_2, test_pause);
     ADD("xbzrle", DIALECT_QEMU_7_2, test_xbzrle);
+    ADD("cache-size-in-setup", DIALECT_QEMU_10_0, test_cache_size_in_setup);
     ADD("file", DIALECT_QEMU_10_0, test_file);
     ADD("mapped-ram", DIALECT_QEMU_10_0, test_mapped_ram);
     ADD("fixed-ram", DIALECT_QEMU_10_0, test_fixed_ram);

@@ -494,6 +494,33 @@ static void test_resize(void)
     source_clear(&s);
 }
 
+/* The guest stands still: nothing is moved any more, and what was cached still saves its bytes. */
+static void test_resize_in_last_stage(void)
+{
+    RamSaveOptions opt = { .xbzrle = true, .bulk_rule = true, .xbzrle_cache_bytes = 2 * MIB };
+    uint64_t hits;
+    Source s;
+
+    source_init(&s, one_mib, 1, &opt);
+    side_set(s.side, "ram", 0, 1, 256 * PAGE);
+    setup(&s);
+    for (uint8_t pass = 2; pass < 5; pass++) {
+        skip_pass(&s);
+        for (uint64_t p = 0; p < 256; p++) {
+            side_set(s.side, "ram", p * PAGE, pass, 1);
+        }
+        if (pass < 4) {
+            ram_save_sync(s.saver);
+        }
+    }
+    ram_save_last_sync(s.saver);
+    g_assert_true(ram_saver_set_cache_size(s.saver, 4096, NULL));
+    hits = stats(&s).xbzrle_pages;
+    g_assert_true(ram_save_complete(s.saver, s.w, NULL));
+    g_assert_cmpuint(stats(&s).xbzrle_pages - hits, ==, 256);
+    source_clear(&s);
+}
+
 static void test_impossible_cache(void)
 {
     RamSaveOptions opt = { .xbzrle = true, .xbzrle_cache_bytes = 1ULL << 60 };
@@ -585,6 +612,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/mixed-estimate", test_mixed_estimate);
     g_test_add_func("/ram-save/zero-estimate", test_zero_estimate);
     g_test_add_func("/ram-save/resize", test_resize);
+    g_test_add_func("/ram-save/resize-in-last-stage", test_resize_in_last_stage);
     g_test_add_func("/ram-save/impossible-cache", test_impossible_cache);
     g_test_add_func("/ram-save/logging-ends", test_logging_ends);
     g_test_add_func("/ram-save/no-question-after-first-round", test_no_question_after_first_round);

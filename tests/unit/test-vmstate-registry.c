@@ -135,12 +135,52 @@ static void test_recognise(void)
     g_assert_cmpint(vmstate_received_dialect(g.reg), ==, DIALECT_QEMU_7_2);
     g_assert_true(load(&g, "globalstate", 0, 1, 4, NULL));     /* the narrow one of two equals */
     g_assert_cmpuint(g.last.b, ==, 0);
+    vmstate_load_begin(g.reg);
     g_assert_true(load(&g, "cpu", 0, 10, 12, NULL));
     g_assert_cmpint(vmstate_received_dialect(g.reg), ==, DIALECT_QEMU_10_0);
     g_assert_true(load(&g, "globalstate", 0, 1, 12, NULL));
     g_assert_cmpuint(g.last.b, ==, 9);
-    vmstate_reset_received_dialect(g.reg);
+    vmstate_load_begin(g.reg);
     g_assert_cmpint(vmstate_received_dialect(g.reg), ==, -1);
+    vmstate_registry_free(g.reg);
+}
+
+static void assert_complete(Rig *g, const char *devices, const char *message)
+{
+    g_autoptr(GError) err = NULL;
+    struct json_object *json = json_tokener_parse(devices);
+    bool ok = vmstate_load_complete(g->reg, json, &err);
+
+    json_object_put(json);
+    g_assert_cmpstr(ok ? NULL : err->message, ==, message);
+}
+
+/* What came twice or not at all; "timer" and "fw_cfg" may be left out by who sends. */
+static void test_complete(void)
+{
+    g_autoptr(GError) err = NULL;
+    Rig g;
+
+    rig_init(&g);
+    vmstate_load_begin(g.reg);
+    g_assert_true(load(&g, "globalstate", 0, 1, 12, NULL));
+    assert_complete(&g, "[]", "The stream has no state of device 'cpu' instance 0: start this side "
+                    "with the devices that the source has");
+    assert_complete(&g, "[{\"name\": \"cpu\", \"instance_id\": 0}]",
+                    "The stream has no state of device 'cpu' instance 0, though its description "
+                    "lists it: it is damaged");
+    g_assert_true(load(&g, "cpu", 0, 5, 4, NULL));
+    assert_complete(&g, "[]", NULL);
+    assert_complete(&g, "[7, {}, {\"name\": null, \"instance_id\": []}, {\"name\": \"fw_cfg\"},"
+                    "{\"name\": \"fw_cfg\", \"instance_id\": 1}]", NULL);
+    assert_complete(&g, "[{\"name\": \"fw_cfg\", \"instance_id\": 0}]",
+                    "The stream has no state of device 'fw_cfg' instance 0, though its description "
+                    "lists it: it is damaged");
+    g_assert_false(load(&g, "cpu", 0, 5, 4, &err));
+    g_assert_cmpstr(err->message, ==,
+                    "The stream has the state of device 'cpu' instance 0 twice: it is damaged");
+    vmstate_load_begin(g.reg);
+    g_assert_true(load(&g, "cpu", 0, 5, 4, NULL));
     vmstate_registry_free(g.reg);
 }
 
@@ -229,6 +269,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmstate-registry/order-and-ids", test_order_and_ids);
     g_test_add_func("/vmstate-registry/recognise", test_recognise);
     g_test_add_func("/vmstate-registry/refusals", test_refusals);
+    g_test_add_func("/vmstate-registry/complete", test_complete);
     g_test_add_func("/vmstate-registry/ferry", test_ferry);
     return g_test_run();
 }

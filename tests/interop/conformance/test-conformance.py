@@ -149,6 +149,13 @@ def bent(**changed):
     return Stream(**changed).bytes()
 
 
+def described_without(name):
+    described = json.loads(DESCRIPTION[5:])
+    described['devices'] = [d for d in described['devices'] if d['name'] != name]
+    text = json.dumps(described).encode()
+    return DESCRIPTION[:1] + u32(len(text)) + text
+
+
 def named(name, more=b''):
     return bent(config=bytes([CONFIG]) + u32(len(name)) + name + more)
 
@@ -236,6 +243,7 @@ TIMER = Stream().timer
 STATE = Stream().state
 PAGES = Stream().pages
 CONFIGURATION = Stream().config
+NO_RUN_STATE = bent(state=b'', json=described_without('globalstate'))
 
 ROWS = [
     good('as captured', ORIGINAL),
@@ -243,8 +251,15 @@ ROWS = [
     good('description cut', ORIGINAL[:-100]),
     good('something after the description', ORIGINAL + b'garbage' * 100),
     good('section ids renumbered', renumbered()),
-    good('timer section removed', bent(timer=b'')),
-    good('timer section twice', bent(timer=TIMER * 2)),
+    Row('timer section removed', bent(timer=b''), 'loads', 'fails', "no state of device 'timer'",
+        better='the guest would run with a device as it is after a reset; the description tells'),
+    Row('timer section removed, not described either',
+        bent(timer=b'', json=described_without('timer')), 'loads', 'fails',
+        "no state of device 'timer'.*with the devices that the source has",
+        better='what every machine sends is missing'),
+    good('timer section removed, no description', bent(timer=b'', json=b'')),
+    Row('timer section twice', bent(timer=TIMER * 2), 'loads', 'fails', "device 'timer'.* twice",
+        better='no sender writes it: which of the two is right cannot be known'),
     good('globalstate first', bent(config=CONFIGURATION + STATE, state=b'')),
     good('machine name a prefix', named(b'non')),
     good('machine name empty', named(b'')),
@@ -335,9 +350,12 @@ ROWS = [
     good('no footers, none expected', without_footers(), args=no('send-section-footer')),
     bad('footers, none expected', ORIGINAL, 'section type 126', args=no('send-section-footer')),
     bad('no footers, but expected', without_footers(), 'Missing section footer for ram'),
-    good('no run state, none expected', bent(state=b''), args=no('store-global-state'),
+    good('no run state, none expected', NO_RUN_STATE, args=no('store-global-state'),
          status='paused'),
-    good('no run state', bent(state=b''), status='paused'),
+    good('no run state', NO_RUN_STATE, status='paused'),
+    Row('no run state, but described', bent(state=b''), 'loads', 'fails',
+        "no state of device 'globalstate'.*description lists it", status='paused',
+        better='a sender describes what it has sent: this was lost on the way'),
     good('run state, none expected', ORIGINAL, args=no('store-global-state')),
     good('description, none expected', ORIGINAL, args=['-machine', 'none,suppress-vmdesc=on']),
     good('no description, none expected', bent(json=b''),
