@@ -24,6 +24,11 @@ void ram_counters_init(RamCounters *c, int64_t now_ms)
     c->period_start_ms = c->window_start_ms = now_ms;
 }
 
+static uint64_t get(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 static void store_double(double *to, double v)
 {
     __atomic_store(to, &v, __ATOMIC_RELAXED);
@@ -31,33 +36,34 @@ static void store_double(double *to, double v)
 
 static void xbzrle_rates(RamCounters *c, uint64_t handled)
 {
-    uint64_t pages = c->now.xbzrle_pages - c->xbzrle_pages_then;
-    uint64_t bytes = c->now.xbzrle_bytes - c->xbzrle_bytes_then;
-    uint64_t misses = c->now.xbzrle_cache_miss - c->miss_then;
+    uint64_t pages = get(&c->now.xbzrle_pages), bytes = get(&c->now.xbzrle_bytes);
+    uint64_t misses = get(&c->now.xbzrle_cache_miss);
+    uint64_t new_pages = pages - c->xbzrle_pages_then, new_bytes = bytes - c->xbzrle_bytes_then;
 
-    store_double(&c->now.xbzrle_cache_miss_rate, (double)misses / (double)handled);
+    store_double(&c->now.xbzrle_cache_miss_rate,
+                 (double)(misses - c->miss_then) / (double)handled);
     store_double(&c->now.xbzrle_encoding_rate,
-                 pages && bytes ? (double)pages * (double)PAGE / (double)bytes : 0);
-    c->xbzrle_pages_then = c->now.xbzrle_pages;
-    c->xbzrle_bytes_then = c->now.xbzrle_bytes;
-    c->miss_then = c->now.xbzrle_cache_miss;
+                 new_pages && new_bytes ? (double)new_pages * (double)PAGE / (double)new_bytes : 0);
+    c->xbzrle_pages_then = pages;
+    c->xbzrle_bytes_then = bytes;
+    c->miss_then = misses;
 }
 
 static void period_end(RamCounters *c, int64_t now_ms)
 {
     uint64_t ms = (uint64_t)(now_ms - c->period_start_ms);
-    uint64_t handled = c->handled_pages - c->handled_then;
+    uint64_t handled = get(&c->handled_pages), transferred = get(&c->now.transferred_bytes);
 
     ram_counter_set(&c->now.dirty_pages_rate, c->period_dirty_pages * 1000 / ms);
     ram_counter_set(&c->now.bytes_dirty_period, c->period_dirty_pages * PAGE);
-    ram_counter_set(&c->now.bytes_xfer_period, c->now.transferred_bytes - c->transferred_then);
+    ram_counter_set(&c->now.bytes_xfer_period, transferred - c->transferred_then);
     ram_counter_add(&c->now.periods, 1);
-    if (handled) {
-        xbzrle_rates(c, handled);
-        c->handled_then = c->handled_pages;
+    if (handled != c->handled_then) {
+        xbzrle_rates(c, handled - c->handled_then);
+        c->handled_then = handled;
     }
     c->period_dirty_pages = 0;
-    c->transferred_then = c->now.transferred_bytes;
+    c->transferred_then = transferred;
     c->period_start_ms = now_ms;
 }
 
@@ -75,9 +81,11 @@ void ram_counters_window(RamCounters *c, int64_t now_ms)
     int64_t ms = now_ms - c->window_start_ms;
 
     if (ms >= WINDOW_MS) {
+        uint64_t handled = get(&c->handled_pages);
+
         ram_counter_set(&c->now.pages_per_second,
-                        (c->handled_pages - c->window_handled) * 1000 / (uint64_t)ms);
-        c->window_handled = c->handled_pages;
+                        (handled - c->window_handled) * 1000 / (uint64_t)ms);
+        c->window_handled = handled;
         c->window_start_ms = now_ms;
     }
 }

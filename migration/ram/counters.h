@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The counters of an outgoing migration's RAM (migration-stream 4.7,
- * 5.4, 5.7) and the rates made of them. One writer, the migration thread;
- * any thread reads.
+ * 5.4, 5.7) and the rates made of them. Whoever encodes or sends adds; the
+ * migration thread alone sets and makes the rates; any thread reads.
  */
 #ifndef MIGRATION_RAM_COUNTERS_H
 #define MIGRATION_RAM_COUNTERS_H
@@ -11,7 +11,7 @@
 
 typedef struct RamCounters {
     RamStats now;               /* each member is written and read atomically */
-    uint64_t handled_pages;     /* pages for which something was sent */
+    uint64_t handled_pages;     /* pages for which something was sent; atomically as well */
     /* at the last recomputation of rates; migration thread only */
     int64_t period_start_ms;
     uint64_t period_dirty_pages;
@@ -23,12 +23,13 @@ typedef struct RamCounters {
 
 void ram_counters_init(RamCounters *c, int64_t now_ms);
 
-/** Single writer: no read-modify-write instruction needed. */
+/** Any thread. A counter that is added to is never set but by ram_counters_init. */
 static inline void ram_counter_add(uint64_t *counter, uint64_t n)
 {
-    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
+/** Migration thread only. */
 static inline void ram_counter_set(uint64_t *counter, uint64_t v)
 {
     __atomic_store_n(counter, v, __ATOMIC_RELAXED);

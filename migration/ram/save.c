@@ -4,8 +4,7 @@
  * migration/source/outgoing on the migration thread; the story of one page reads
  * from save_next_page downward (that is: upward in this file).
  *
- *   dirty log -> dirty (what is left) -> walk (which next) -> classify (as what) -> here
- *                                              here -> page out: stream-out or mapped/mapped-save
+ *   picker (which page next) -> encoder (as what) -> page out (where to); counters (what it cost)
  *
  * A page out may still point into the page cache: who changes that settles
  * it first (cache_prepare). Nothing here takes a lock; another thread hands
@@ -14,13 +13,11 @@
 #include "migration/ram.h"
 
 #include "migration/mapped/mapped-save.h"
-#include "migration/ram/classify.h"
 #include "migration/ram/cost.h"
-#include "migration/ram/dirty.h"
-#include "migration/ram/holes.h"
 #include "migration/ram/counters.h"
+#include "migration/ram/encoder.h"
+#include "migration/ram/picker.h"
 #include "migration/ram/stream-out.h"
-#include "migration/ram/walk.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -39,17 +36,15 @@ struct RamSaver {
     RAMList *ram;
     RamSaveOptions opt;
     /* migration thread only */
-    RamDirty *dirty;
-    RamWalk walk;
-    RamClassifier *classifier;
+    RamPicker *picker;
+    RamEncoder *encoder;
     RamCost cost;
-    RamHoles *holes;
     RamPageOut *out;                /* from setup on */
     bool last_stage;
     uint64_t settled_in_pass;
     /* any thread, atomically */
     PageCache *wanted_cache;        /* handed in by ram_saver_set_cache_size */
-    RamCounters counters;           /* written by the migration thread only */
+    RamCounters counters;
 };
 
 static int64_t now_ms(void)
@@ -60,6 +55,11 @@ static int64_t now_ms(void)
 static uint64_t pass(const RamSaver *s)
 {
     return s->counters.now.dirty_sync_count;
+}
+
+static uint64_t pages_left(const RamSaver *s)
+{
+    return ram_picker_dirty(s->picker)->count;
 }
 
 /* ---- one page: what it cost ---- */
@@ -83,17 +83,20 @@ static void count_cache_use(RamSaver *s, const RamPage *page)
         ram_counter_add(&stats->xbzrle_cache_miss, 1);
     } else if (page->cache == RAM_CACHE_HIT) {
         ram_counter_add(&stats->xbzrle_pages, 1);
-        ram_counter_add(&stats->xbzrle_unmodified, page->kind == RAM_PAGE_UNMODIFIED);
-        ram_counter_add(&stats->xbzrle_overflow, page->overflow);
-        ram_counter_add(&stats->xbzrle_bytes, page->overflow ? STREAM_PAGE_SIZE : 0);
+        if (page->kind == RAM_PAGE_UNMODIFIED) {
+            ram_counter_add(&stats->xbzrle_unmodified, 1);
+        } else if (page->overflow) {
+            ram_counter_add(&stats->xbzrle_overflow, 1);
+            ram_counter_add(&stats->xbzrle_bytes, STREAM_PAGE_SIZE);
+        }
     }
 }
 
-static void note_cost(RamSaver *s, const RamPage *page, uint64_t bytes)
+static void note_cost(RamSaver *s, const RamPick *pick, const RamPage *page, uint64_t bytes)
 {
     if (page->cache == RAM_CACHE_HIT) {
         ram_cost_cached_page(&s->cost, bytes);
-    } else if (s->walk.rounds > 0) {
+    } else if (!pick->first_round) {
         ram_cost_other_page(&s->cost, bytes);
     }
 }
@@ -117,34 +120,26 @@ static void count_page(RamSaver *s, const RamPage *page, uint64_t bytes)
         return;
     }
     ram_counter_add(&stats->transferred_bytes, bytes);
-    s->counters.handled_pages++;
+    ram_counter_add(&s->counters.handled_pages, 1);
 }
 
-static bool put_page(RamSaver *s, StreamWriter *w, size_t index, uint64_t number,
-                     const RamPage *page, GError **errp)
+static bool put_page(RamSaver *s, StreamWriter *w, const RamPick *pick, const RamPage *page,
+                     GError **errp)
 {
     uint64_t bytes = 0;
 
     if (page->kind != RAM_PAGE_UNMODIFIED &&
-        !s->out->ops->page(s->out, w, index, number, page, &bytes, errp)) {
+        !s->out->ops->page(s->out, w, pick->block, pick->page, page, &bytes, errp)) {
         return false;
     }
     count_page(s, page, bytes);
     count_cache_use(s, page);
-    trace_cache_use(page, ram_list_get(s->ram, index), number << TARGET_PAGE_BITS);
-    note_cost(s, page, bytes);
+    trace_cache_use(page, ram_list_get(s->ram, pick->block), pick->page << TARGET_PAGE_BITS);
+    note_cost(s, pick, page, bytes);
     return true;
 }
 
 /* ---- one page: from the bitmap to the record ---- */
-
-static RamStage stage(const RamSaver *s)
-{
-    if (s->walk.rounds == 0 && s->opt.bulk_rule) {
-        return RAM_STAGE_BULK;
-    }
-    return s->last_stage ? RAM_STAGE_LAST : RAM_STAGE_DELTA;
-}
 
 /*
  * Within one pass no page is sent twice and no entry is replaced that was
@@ -166,44 +161,27 @@ static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
     s->settled_in_pass = pass(s);
     if (wanted) {
         trace_migration_pagecache_resize(page_cache_capacity(wanted));
-        ram_classifier_set_cache(s->classifier, wanted);
+        ram_encoder_set_cache(s->encoder, wanted);
     }
     return true;
-}
-
-/*
- * Where to read a page. Past the first round only pages that somebody wrote
- * to are dirty, so there is no hole among them; and the question would cost
- * a walk over all memory in use for each fetch of the log, also while the
- * guest stands still (9 ms for 400 MiB).
- */
-static const uint8_t *page_memory(RamSaver *s, const RAMBlock *block, size_t index, uint64_t number)
-{
-    return s->walk.rounds == 0 ? ram_holes_page(s->holes, index, number)
-                               : block->host + (number << TARGET_PAGE_BITS);
 }
 
 /* *found = false if nothing is dirty. */
 static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **errp)
 {
-    size_t index;
-    uint64_t number;
-    const RAMBlock *block;
+    RamPick pick;
     RamPage page;
 
     if (!cache_prepare(s, w, errp)) {
         return false;
     }
-    *found = ram_walk_next(&s->walk, s->dirty, &index, &number);
+    *found = ram_picker_next(s->picker, &pick);
     if (!*found) {
         return true;
     }
-    block = ram_list_get(s->ram, index);
-    ram_dirty_clear(s->dirty, index, number); /* before the page is read */
-    ram_classify(s->classifier, block->ram_offset + (number << TARGET_PAGE_BITS),
-                 page_memory(s, block, index, number), stage(s), pass(s), &page);
-    ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
-    return put_page(s, w, index, number, &page, errp);
+    ram_encoder_encode(s->encoder, &pick, pass(s), s->last_stage, &page);
+    ram_counter_set(&s->counters.now.remaining_pages, pages_left(s));
+    return put_page(s, w, &pick, &page, errp);
 }
 
 /* ---- START ---- */
@@ -224,7 +202,7 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
         return false;
     }
     ram_counters_init(&s->counters, now_ms());
-    ram_dirty_start(s->dirty);
+    ram_picker_start(s->picker);
     ram_save_sync(s);
     stream_put_be64(w, ram_list_total_bytes(s->ram) | RAM_FLAG_MEM_SIZE);
     for (size_t i = 0; i < ram_list_count(s->ram); i++) {
@@ -238,18 +216,6 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
 
 /* ---- PART ---- */
 
-/* All dirty target pages of a host page are sent together: is there one left of the last one's? */
-static bool host_page_unfinished(const RamSaver *s)
-{
-    const RAMBlock *block = ram_list_get(s->ram, s->walk.block);
-    uint64_t host_pages = block->page_size / TARGET_PAGE_SIZE, page = s->walk.page;
-
-    if (page % host_pages == 0) {
-        return false;
-    }
-    return ram_dirty_find(s->dirty, s->walk.block, page) < page - page % host_pages + host_pages;
-}
-
 bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhausted, void *opaque,
                       GError **errp)
 {
@@ -259,7 +225,7 @@ bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhauste
     bool found = true, late = false;
 
     ram_counters_window(&s->counters, now_ms());
-    while (host_page_unfinished(s) || !(late || exhausted(opaque))) {
+    while (ram_picker_host_page_begun(s->picker) || !(late || exhausted(opaque))) {
         if (!save_next_page(s, w, &found, errp)) {
             return false;
         }
@@ -299,15 +265,16 @@ void ram_save_sync(RamSaver *s)
 {
     int64_t start = g_get_monotonic_time();
     trace_migration_bitmap_sync_start();
-    uint64_t added = ram_dirty_sync(s->dirty);
-    trace_migration_bitmap_sync_end(added, s->dirty->count, g_get_monotonic_time() - start);
+    uint64_t added = ram_picker_sync(s->picker);
+    trace_migration_bitmap_sync_end(added, pages_left(s), g_get_monotonic_time() - start);
 
-    ram_holes_forget(s->holes);
+    ram_encoder_sync(s->encoder);
     ram_counters_sync(&s->counters, added, now_ms());
-    ram_counter_set(&s->counters.now.remaining_pages, s->dirty->count);
-    ram_cost_sync(&s->cost, s->dirty,
-                  s->last_stage ? NULL : ram_classifier_cache(s->classifier));
-    ram_counter_set(&s->counters.now.sync_pending_bytes, ram_cost_pending(&s->cost, s->dirty));
+    ram_counter_set(&s->counters.now.remaining_pages, pages_left(s));
+    ram_cost_sync(&s->cost, ram_picker_dirty(s->picker),
+                  s->last_stage ? NULL : ram_encoder_cache(s->encoder));
+    ram_counter_set(&s->counters.now.sync_pending_bytes,
+                    ram_cost_pending(&s->cost, ram_picker_dirty(s->picker)));
 }
 
 /* Nothing is estimated any more: what the cache holds is not counted. */
@@ -322,9 +289,9 @@ void ram_save_last_sync(RamSaver *s)
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes)
 {
     if (dirty_bytes) {
-        *dirty_bytes = s->dirty->count * TARGET_PAGE_SIZE;
+        *dirty_bytes = pages_left(s) * TARGET_PAGE_SIZE;
     }
-    return ram_cost_pending(&s->cost, s->dirty);
+    return ram_cost_pending(&s->cost, ram_picker_dirty(s->picker));
 }
 
 bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp)
@@ -352,24 +319,23 @@ void ram_saver_get_stats(RamSaver *s, RamStats *out)
 
 RamSaver *ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, GError **errp)
 {
-    RamDirty *dirty = ram_dirty_new(ram, log, errp);
+    RamPicker *picker = ram_picker_new(ram, log, errp);
     PageCache *cache = NULL;
     RamSaver *s;
 
-    if (dirty && opt->xbzrle) {
+    if (picker && opt->xbzrle) {
         cache = page_cache_new(opt->xbzrle_cache_bytes, errp);
     }
-    if (!dirty || (opt->xbzrle && !cache)) {
-        ram_dirty_free(dirty);
+    if (!picker || (opt->xbzrle && !cache)) {
+        ram_picker_free(picker);
         return NULL;
     }
     s = g_new0(RamSaver, 1);
     s->ram = ram;
     s->opt = *opt;
-    s->dirty = dirty;
-    s->classifier = ram_classifier_new(cache, opt->detect_zero);
+    s->picker = picker;
+    s->encoder = ram_encoder_new(ram, cache, opt->detect_zero, opt->bulk_rule);
     ram_cost_init(&s->cost);
-    s->holes = ram_holes_new(ram);
     return s;
 }
 
@@ -381,9 +347,8 @@ void ram_saver_free(RamSaver *s)
     if (s->out) {
         s->out->ops->free(s->out);
     }
-    ram_classifier_free(s->classifier);
-    ram_holes_free(s->holes);
+    ram_encoder_free(s->encoder);
     page_cache_free(s->wanted_cache);
-    ram_dirty_free(s->dirty);
+    ram_picker_free(s->picker);
     g_free(s);
 }

@@ -86,11 +86,45 @@ static void test_window(void)
     g_assert_cmpuint(st.pages_per_second, ==, 50);
 }
 
+#define WRITERS 4
+#define ADDS 200000
+
+static void *add_many(void *opaque)
+{
+    RamCounters *c = opaque;
+
+    for (int i = 0; i < ADDS; i++) {
+        ram_counter_add(&c->now.normal_pages, 1);
+        ram_counter_add(&c->handled_pages, 2);
+    }
+    return NULL;
+}
+
+/* As many as encode may count, and nothing is lost. */
+static void test_several_writers(void)
+{
+    RamCounters c;
+    GThread *threads[WRITERS];
+    RamStats out;
+
+    ram_counters_init(&c, 0);
+    for (int i = 0; i < WRITERS; i++) {
+        threads[i] = g_thread_new("adds", add_many, &c);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        g_thread_join(threads[i]);
+    }
+    ram_counters_read(&c, &out);
+    g_assert_cmpuint(out.normal_pages, ==, WRITERS * ADDS);
+    g_assert_cmpuint(c.handled_pages, ==, 2 * WRITERS * ADDS);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ram-stats/period", test_period);
     g_test_add_func("/ram-stats/empty-periods", test_empty_periods);
     g_test_add_func("/ram-stats/window", test_window);
+    g_test_add_func("/ram-stats/several-writers", test_several_writers);
     return g_test_run();
 }

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The encoder: holes and classifier put together. Called by ram/save; never picks, never sends. */
+#include "migration/ram/encoder.h"
+
+#include "migration/ram/holes.h"
+
+struct RamEncoder {
+    RAMList *ram;
+    RamClassifier *classifier;
+    RamHoles *holes;
+    bool bulk_rule;
+};
+
+RamEncoder *ram_encoder_new(RAMList *ram, PageCache *cache, bool detect_zero, bool bulk_rule)
+{
+    RamEncoder *e = g_new0(RamEncoder, 1);
+
+    e->ram = ram;
+    e->classifier = ram_classifier_new(cache, detect_zero);
+    e->holes = ram_holes_new(ram);
+    e->bulk_rule = bulk_rule;
+    return e;
+}
+
+void ram_encoder_free(RamEncoder *e)
+{
+    if (e) {
+        ram_classifier_free(e->classifier);
+        ram_holes_free(e->holes);
+        g_free(e);
+    }
+}
+
+static RamStage stage(const RamEncoder *e, const RamPick *pick, bool last)
+{
+    if (pick->first_round && e->bulk_rule) {
+        return RAM_STAGE_BULK;
+    }
+    return last ? RAM_STAGE_LAST : RAM_STAGE_DELTA;
+}
+
+/*
+ * Where to read a page. Past the first round only pages that somebody wrote
+ * to are dirty, so there is no hole among them; and the question would cost
+ * a walk over all memory in use for each fetch of the log, also while the
+ * guest stands still (9 ms for 400 MiB).
+ */
+static const uint8_t *page_memory(RamEncoder *e, const RAMBlock *block, const RamPick *pick)
+{
+    return pick->first_round ? ram_holes_page(e->holes, pick->block, pick->page)
+                             : block->host + (pick->page << TARGET_PAGE_BITS);
+}
+
+void ram_encoder_encode(RamEncoder *e, const RamPick *pick, uint64_t pass, bool last, RamPage *out)
+{
+    const RAMBlock *block = ram_list_get(e->ram, pick->block);
+
+    ram_classify(e->classifier, block->ram_offset + (pick->page << TARGET_PAGE_BITS),
+                 page_memory(e, block, pick), stage(e, pick, last), pass, out);
+}
+
+void ram_encoder_sync(RamEncoder *e)
+{
+    ram_holes_forget(e->holes);
+}
+
+void ram_encoder_set_cache(RamEncoder *e, PageCache *cache)
+{
+    ram_classifier_set_cache(e->classifier, cache);
+}
+
+const PageCache *ram_encoder_cache(const RamEncoder *e)
+{
+    return ram_classifier_cache(e->classifier);
+}
