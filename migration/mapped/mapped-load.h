@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading side of the mapped layouts, eager: all pages at once. Incoming thread only. */
+/* Reading a mapped file eagerly: all pages at once. Incoming thread only. */
 #ifndef MIGRATION_MAPPED_MAPPED_LOAD_H
 #define MIGRATION_MAPPED_MAPPED_LOAD_H
 
-#include <stdbool.h>
-#include "migration/ram/fresh.h"
-#include "migration/stream.h"
+#include "migration/mapped/mapped-file.h"
+#include "migration/ram/load.h"
 
 /**
- * After name and used_length (which the caller has compared with the block):
- * header, bitmap and pages of block `index` into its memory; pages that are
- * not in the file become zero. Leaves the stream behind the page region.
- * *pages: how many were read.
+ * Hands every page of an open block to the sink: what is in the file is
+ * placed, what is not is filled with zero. A page may be asked for twice
+ * before it is placed. *pages: how many were read.
  */
-bool mapped_load_block(const RAMBlock *block, StreamReader *r, RamLayout layout, RamFresh *fresh,
-                       size_t index, uint64_t *pages, GError **errp);
+bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
+                       uint64_t *pages, GError **errp);
 
 #endif

@@ -26,6 +26,7 @@ struct RamLoader {
     void *sink_opaque;
     /* incoming thread only */
     RamFresh *fresh;            /* NULL until the block list came */
+    MappedFile *file;           /* mapped layouts: from the first block on */
     uint64_t parts;                 /* payloads loaded */
     bool *listed;               /* block i was in the block list */
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
@@ -55,17 +56,20 @@ static bool direct_placed(void *opaque, size_t block, uint64_t page, GError **er
     return true;
 }
 
-static bool direct_fill(void *opaque, size_t block, uint64_t page, uint8_t value, GError **errp)
+static bool direct_fill(void *opaque, size_t block, uint64_t page, uint64_t count, uint8_t value,
+                        GError **errp)
 {
     RamLoader *l = opaque;
 
-    if (value == 0 && !ram_fresh_zero(l->fresh, block, page, 1)) {
+    if (value == 0 && !ram_fresh_zero(l->fresh, block, page, count)) {
         return true;
     }
-    if (value != 0) {
-        memset(direct_place(l, block, page), value, TARGET_PAGE_SIZE);
+    for (uint64_t p = page; value != 0 && p < page + count; p++) {
+        memset(direct_place(l, block, p), value, TARGET_PAGE_SIZE);
     }
-    return direct_placed(l, block, page, errp);
+    dirty_log_mark(l->dirty, ram_list_get(l->ram, block), page << TARGET_PAGE_BITS,
+                   count << TARGET_PAGE_BITS);
+    return true;
 }
 
 static const RamPageSink direct_sink = {
@@ -116,14 +120,15 @@ static size_t block_index(const RamLoader *l, const RAMBlock *block)
 
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
-    uint64_t pages = 0;
+    uint64_t pages;
 
-    if (!mapped_load_block(ram_list_get(l->ram, index), r, l->opt.layout, l->fresh, index,
-                           &pages, errp)) {
+    if (!l->file) {
+        l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
+    }
+    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) ||
+        !mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp)) {
         return false;
     }
-    dirty_log_mark(l->dirty, ram_list_get(l->ram, index), 0,
-                   ram_list_get(l->ram, index)->used_length);
     __atomic_store_n(&l->stats.normal, l->stats.normal + pages, __ATOMIC_RELAXED);
     return true;
 }
@@ -229,7 +234,7 @@ static bool load_zero(RamLoader *l, StreamReader *r, uint64_t page, GError **err
                       PRIx64, fill, l->block->idstr, page << STREAM_PAGE_BITS);
     }
     __atomic_store_n(&l->stats.zero, l->stats.zero + 1, __ATOMIC_RELAXED);
-    return l->sink->fill(l->sink_opaque, l->index, page, fill, errp);
+    return l->sink->fill(l->sink_opaque, l->index, page, 1, fill, errp);
 }
 
 static bool load_normal(RamLoader *l, StreamReader *r, uint64_t page, GError **errp)
@@ -379,6 +384,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
 void ram_loader_free(RamLoader *l)
 {
     if (l) {
+        mapped_file_close(l->file);
         ram_fresh_free(l->fresh);
         g_free(l->listed);
         g_free(l);

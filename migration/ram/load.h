@@ -15,8 +15,9 @@ typedef struct RamPageSink {
     uint8_t *(*place)(void *opaque, size_t block, uint64_t page);
     /** The bytes are in place. */
     bool (*placed)(void *opaque, size_t block, uint64_t page, GError **errp);
-    /** The page is count times this byte. */
-    bool (*fill)(void *opaque, size_t block, uint64_t page, uint8_t value, GError **errp);
+    /** count pages from page on are full of this byte. */
+    bool (*fill)(void *opaque, size_t block, uint64_t page, uint64_t count, uint8_t value,
+                 GError **errp);
 } RamPageSink;
 
 /** Replaces the direct sink for what follows; opaque is handed to each call. */

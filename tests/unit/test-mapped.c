@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
+#include "migration/mapped/mapped-file.h"
+#include "migration/ram/load.h"
 #include "ram-fixture.h"
 
 #define MIB (1ULL << 20)
@@ -152,6 +154,104 @@ static void load_and_compare(Side *from, File *f, bool fixed, uint64_t offset)
     }
     side_assert_equal(from, to);
     side_free(to);
+}
+
+/* ---- a sink that is not guest memory; the file without its stream ---- */
+
+typedef struct Collector {
+    uint8_t page[2][4096];      /* two pages are neighbours, the third is not */
+    GString *log;
+} Collector;
+
+static uint8_t *collect_place(void *opaque, size_t block, uint64_t page)
+{
+    return ((Collector *)opaque)->page[page % 2];
+}
+
+static bool collect_placed(void *opaque, size_t block, uint64_t page, GError **errp)
+{
+    Collector *c = opaque;
+
+    g_string_append_printf(c->log, "%zu:%d=%02x ", block, (int)page, c->page[page % 2][0]);
+    return true;
+}
+
+static bool collect_fill(void *opaque, size_t block, uint64_t page, uint64_t count, uint8_t value,
+                         GError **errp)
+{
+    Collector *c = opaque;
+
+    g_string_append_printf(c->log, "%zu:%d+%d~%02x ", block, (int)page, (int)count, value);
+    return true;
+}
+
+/* One page after the other, each with its content, whatever places them; guest memory stays. */
+static void test_sink(void)
+{
+    static const RamPageSink sink = { collect_place, collect_placed, collect_fill };
+    RamLoadOptions opt = { .layout = RAM_LAYOUT_MAPPED };
+    Side *from = side_new(one_mib, 1), *to = side_new(one_mib, 1);
+    Collector c = { .log = g_string_new(NULL) };
+    File f;
+
+    for (int page = 3; page < 8; page++) {
+        side_set(from, "ram", page * PAGE, 0x10 + page, PAGE);
+    }
+    file_init(&f);
+    save_all(from, &f, false, 0);
+    Channel *channel = channel_on(f.fd);
+    StreamReader *r = stream_reader_new(channel);
+    RamLoader *l = ram_loader_new(to->ram, to->log, &opt);
+    g_assert_cmpint(lseek(f.fd, 0, SEEK_SET), ==, 0);
+    ram_loader_set_sink(l, &sink, &c);
+    g_assert_true(ram_load_payload(l, r, 4, NULL));
+    g_assert_cmpstr(c.log->str, ==, "0:0+3~00 0:3=13 0:4=14 0:5=15 0:6=16 0:7=17 0:8+248~00 ");
+    for (int page = 0; page < 256; page++) {
+        g_assert_cmpuint(side_block(to, "ram")->host[page * PAGE], ==, 0);
+    }
+    ram_loader_free(l);
+    stream_reader_free(r);
+    channel_close(channel, NULL);
+    g_string_free(c.log, TRUE);
+    file_clear(&f);
+    side_free(from);
+    side_free(to);
+}
+
+/* It has a descriptor of its own: pages can be read when stream and channel are gone. */
+static void test_file_outlives_channel(void)
+{
+    Side *side = side_new(one_mib, 1);
+    g_autofree uint8_t *page = g_malloc0(PAGE);
+    char name[256];
+    MappedRun run;
+    File f;
+
+    side_set(side, "ram", 9 * PAGE, 0x77, PAGE);
+    file_init(&f);
+    save_all(side, &f, false, 0);
+    Channel *channel = channel_on(f.fd);
+    StreamReader *r = stream_reader_new(channel);
+    g_assert_cmpint(lseek(f.fd, 0, SEEK_SET), ==, 0);
+    MappedFile *file = mapped_file_open(side->ram, channel, RAM_LAYOUT_MAPPED, NULL);
+    stream_get_be64(r);                                         /* MEM_SIZE */
+    stream_get_cstr(r, name);
+    stream_get_be64(r);                                         /* used_length */
+    g_assert_true(mapped_file_open_block(file, r, 0, NULL));
+    stream_reader_free(r);
+    channel_close(channel, NULL);
+
+    g_assert_true(mapped_file_run(file, 0, 0, &run) && !run.present);
+    g_assert_true(mapped_file_run(file, 0, run.count, &run) && run.present);
+    g_assert_cmpuint(run.first, ==, 9);
+    g_assert_cmpuint(run.count, ==, 1);
+    g_assert_false(mapped_file_run(file, 0, 256, &run));
+    g_assert_true(mapped_file_read(file, 0, 9, 1, page, NULL));
+    g_assert_cmphex(page[0], ==, 0x77);
+    g_assert_null(mapped_file_open(side->ram, NULL, RAM_LAYOUT_MAPPED, NULL));
+    mapped_file_close(file);
+    file_clear(&f);
+    side_free(side);
 }
 
 static void assert_file_at(File *f, uint64_t offset, const void *want, size_t len)
@@ -434,5 +534,7 @@ int main(int argc, char **argv)
     g_test_add_func("/mapped/write-fails", test_write_fails);
     g_test_add_func("/mapped/lies", test_lies);
     g_test_add_func("/mapped/stray-bits", test_stray_bits);
+    g_test_add_func("/mapped/sink", test_sink);
+    g_test_add_func("/mapped/file-outlives-channel", test_file_outlives_channel);
     return g_test_run();
 }

@@ -280,10 +280,12 @@ static bool collect_placed(void *opaque, size_t block, uint64_t page, GError **e
     return true;
 }
 
-static bool collect_fill(void *opaque, size_t block, uint64_t page, uint8_t value, GError **errp)
+static bool collect_fill(void *opaque, size_t block, uint64_t page, uint64_t count, uint8_t value,
+                         GError **errp)
 {
     Collector *c = opaque;
 
+    g_assert_cmpuint(count, ==, 1);
     g_string_append_printf(c->log, "%zu:%d~%02x ", block, (int)page, value);
     return true;
 }

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mapped-ram and fixed-ram, opened for reading. The file is not trusted: every
+ * length and position is checked against the block and the file before it is
+ * used, and the only memory taken is the blocks' bitmaps.
+ */
+#include "migration/mapped/mapped-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "migration/mapped/mapped-layout.h"
+#include "migration/stream/format.h"
+#include "util/error.h"
+
+typedef struct OpenBlock {
+    MappedRegion region;
+    uint64_t *bitmap;       /* host words; NULL: not open */
+} OpenBlock;
+
+struct MappedFile {
+    /* set once */
+    RAMList *ram;
+    RamLayout layout;
+    int fd;                 /* our own */
+    char *name;
+    uint64_t bytes;
+    size_t count;
+    OpenBlock *blocks;
+};
+
+static bool file_size(MappedFile *f, GError **errp)
+{
+    struct stat st;
+
+    if (fstat(f->fd, &st) < 0) {
+        error_setg_errno(errp, errno, "cannot get the size of '%s'", f->name);
+        return false;
+    }
+    /* A block device says 0: there the short read is the check. */
+    f->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : INT64_MAX;
+    return true;
+}
+
+static bool read_at(const MappedFile *f, void *buf, uint64_t len, uint64_t offset, GError **errp)
+{
+    uint8_t *p = buf;
+
+    while (len > 0) {
+        ssize_t n = pread(f->fd, p, MIN(len, MAPPED_RAM_READ_CHUNK),
+                          (off_t)offset);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            error_setg_errno(errp, errno, "cannot read '%s' at 0x%" PRIx64,
+                             f->name, offset);
+            return false;
+        }
+        if (n == 0) {
+            error_setg(errp, "'%s' ends at 0x%" PRIx64 ", %" PRIu64 " more bytes expected",
+                       f->name, offset, len);
+            return false;
+        }
+        p += n;
+        offset += (uint64_t)n;
+        len -= (uint64_t)n;
+    }
+    return true;
+}
+
+static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block,
+                             const MappedRegion *region, GError **errp)
+{
+    uint64_t pages = ram_block_pages(block), words = region->bitmap_bytes / 8;
+    uint64_t *bitmap = g_try_new(uint64_t, words);
+
+    if (!bitmap) {
+        error_setg(errp, "cannot allocate a bitmap of %" PRIu64 " bytes", region->bitmap_bytes);
+        return NULL;
+    }
+    if (!read_at(f, bitmap, region->bitmap_bytes, region->bitmap_offset, errp)) {
+        g_free(bitmap);
+        return NULL;
+    }
+    for (uint64_t i = 0; i < words; i++) {
+        bitmap[i] = GUINT64_FROM_LE(bitmap[i]);
+    }
+    if (pages % 64 && bitmap[words - 1] >> (pages % 64)) {
+        error_setg(errp, "the bitmap at 0x%" PRIx64 " has bits beyond the %" PRIu64
+                   " pages of the block", region->bitmap_offset, pages);
+        g_free(bitmap);
+        return NULL;
+    }
+    return bitmap;
+}
+
+/* First page >= from whose bit is not `set`, or pages. */
+static uint64_t run_end(const uint64_t *bitmap, uint64_t from, uint64_t pages, bool set)
+{
+    for (uint64_t w = from / 64; w * 64 < pages; w++) {
+        uint64_t other = set ? ~bitmap[w] : bitmap[w];
+
+        if (w == from / 64) {
+            other &= ~0ULL << (from % 64);
+        }
+        if (other) {
+            return MIN(w * 64 + (uint64_t)__builtin_ctzll(other), pages);
+        }
+    }
+    return pages;
+}
+
+MappedFile *mapped_file_open(RAMList *ram, Channel *channel, RamLayout layout, GError **errp)
+{
+    MappedFile *f;
+    int fd;
+
+    if (!channel || !channel_is_seekable(channel)) {
+        error_setg(errp, "Migration requires seekable transport (e.g. file)");
+        return NULL;
+    }
+    fd = fcntl(channel_fd(channel), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "cannot keep '%s' open", channel_name(channel));
+        return NULL;
+    }
+    f = g_new0(MappedFile, 1);
+    f->ram = ram;
+    f->layout = layout;
+    f->fd = fd;
+    f->name = g_strdup(channel_name(channel));
+    f->count = ram_list_count(ram);
+    f->blocks = g_new0(OpenBlock, f->count + 1);
+    if (!file_size(f, errp)) {
+        mapped_file_close(f);
+        return NULL;
+    }
+    return f;
+}
+
+void mapped_file_close(MappedFile *f)
+{
+    if (!f) {
+        return;
+    }
+    for (size_t i = 0; i < f->count; i++) {
+        g_free(f->blocks[i].bitmap);
+    }
+    g_free(f->blocks);
+    g_free(f->name);
+    close(f->fd);
+    g_free(f);
+}
+
+bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t index, GError **errp)
+{
+    const RAMBlock *block = ram_list_get(f->ram, index);
+    OpenBlock *b = &f->blocks[index];
+    uint64_t at;
+
+    g_clear_pointer(&b->bitmap, g_free);
+    if (stream_reader_tell(r, &at, errp) &&
+        mapped_header_get(r, f->layout, at, f->bytes, block, &b->region, errp)) {
+        b->bitmap = read_bitmap(f, block, &b->region, errp);
+    }
+    if (!b->bitmap || !stream_reader_seek(r, b->region.end_offset, errp)) {
+        error_prepend(errp, "%s: RAM block \"%s\": ", mapped_layout_name(f->layout), block->idstr);
+        return false;
+    }
+    return true;
+}
+
+bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun *run)
+{
+    uint64_t pages = ram_block_pages(ram_list_get(f->ram, block));
+    const uint64_t *bitmap = f->blocks[block].bitmap;
+
+    if (from >= pages) {
+        return false;
+    }
+    run->first = from;
+    run->present = bitmap[from / 64] >> (from % 64) & 1;
+    run->count = run_end(bitmap, from, pages, run->present) - from;
+    return true;
+}
+
+bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
+                      GError **errp)
+{
+    if (!read_at(f, buf, count << TARGET_PAGE_BITS,
+                 f->blocks[block].region.pages_offset + (first << TARGET_PAGE_BITS), errp)) {
+        error_prepend(errp, "%s: RAM block \"%s\": ", mapped_layout_name(f->layout),
+                      ram_list_get(f->ram, block)->idstr);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A mapped file that is read: where each block's pages lie and which of them
+ * are there. It owns a descriptor of its own and reads by position, so it
+ * does not need the stream after the block list, nor the stream it. One
+ * thread opens blocks; afterwards any may ask and read.
+ */
+#ifndef MIGRATION_MAPPED_MAPPED_FILE_H
+#define MIGRATION_MAPPED_MAPPED_FILE_H
+
+#include <stdbool.h>
+#include "migration/channel.h"
+#include "migration/stream.h"
+#include "softmmu/ramblock.h"
+
+typedef struct MappedFile MappedFile;
+
+/** Neighbouring pages that are all in the file, or all not. */
+typedef struct MappedRun {
+    uint64_t first, count;
+    bool present;
+} MappedRun;
+
+/** channel may be NULL (memory stream): refused, as what cannot be read by position. */
+MappedFile *mapped_file_open(RAMList *ram, Channel *channel, RamLayout layout, GError **errp);
+void mapped_file_close(MappedFile *f);
+
+/**
+ * After name and used_length (which the caller has compared with the block):
+ * header and bitmap of the block. Leaves the stream behind the page region.
+ */
+bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t block, GError **errp);
+/** The run that starts at page from; false at the block's end. The block is open. */
+bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun *run);
+/** Reads pages that are present into buf. The block is open. */
+bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
+                      GError **errp);
+
+#endif
