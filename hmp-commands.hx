@@ -396,6 +396,20 @@ bus. `device_add help` lists the drivers.
 EDOC
 
     {
+        .name       = "announce_self",
+        .args_type  = "interfaces:s?,id:s?",
+        .params     = "[interfaces] [id]",
+        .help       = "Trigger GARP/RARP announcements",
+        .cmd        = hmp_announce_self,
+    },
+SDOC
+Tells the network where the guest is: RARP frames from all network cards, or from those whose ids are
+given with commas between them (`""` means all), as often as the migration parameters `announce-rounds`,
+`announce-initial`, `announce-step` and `announce-max` say. An announcement under the same id (none is
+one too) that goes on is given up for it.
+EDOC
+
+    {
         .name       = "device_del",
         .args_type  = "id:s",
         .params     = "device",

@@ -19,6 +19,40 @@ bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **e
     return net_set_link(board_nets(machine->board), name, up, errp);
 }
 
+static bool not_negative(const char *name, int64_t value, GError **errp)
+{
+    if (value < 0) {
+        error_setg(errp, "Parameter '%s' expects a number that is not negative", name);
+    }
+    return value >= 0;
+}
+
+bool qmp_announce_self(struct Machine *machine, AnnounceParameters *arg, GError **errp)
+{
+    NetAnnounceTimes times = {
+        .rounds = arg->rounds,
+        .initial_ms = arg->initial,
+        .step_ms = arg->step,
+        .max_ms = arg->max,
+    };
+
+    if (!not_negative("initial", arg->initial, errp) || !not_negative("max", arg->max, errp) ||
+        !not_negative("rounds", arg->rounds, errp) || !not_negative("step", arg->step, errp)) {
+        return false;
+    }
+    if (machine->board) {
+        g_autoptr(GPtrArray) cards = g_ptr_array_new();
+
+        for (strList *l = arg->interfaces; l; l = l->next) {
+            g_ptr_array_add(cards, l->value);
+        }
+        g_ptr_array_add(cards, NULL);
+        net_announce(board_nets(machine->board), arg->id, &times,
+                     arg->interfaces ? (const char *const *)cards->pdata : NULL);
+    }
+    return true;
+}
+
 RxFilterInfoList *qmp_query_rx_filter(struct Machine *machine, const char *name, GError **errp)
 {
     RxFilterInfoList *list = NULL;
@@ -89,6 +123,26 @@ void hmp_set_link(HMPMonitor *mon, const HMPArgs *args)
     GError *err = NULL;
     qmp_set_link(hmp_machine(mon), hmp_arg_str(args, "name"), hmp_arg_flag(args, "up"), &err);
     hmp_handle_error(mon, err);
+}
+
+void hmp_announce_self(HMPMonitor *mon, const HMPArgs *args)
+{
+    Machine *machine = hmp_machine(mon);
+    const char *cards = hmp_arg_str(args, "interfaces");
+    g_auto(GStrv) names = cards && *cards ? g_strsplit(cards, ",", -1) : NULL;
+    MigrationParameters *p = qmp_query_migrate_parameters(machine, NULL);
+    NetAnnounceTimes times = {
+        .rounds = p->announce_rounds,
+        .initial_ms = p->announce_initial,
+        .step_ms = p->announce_step,
+        .max_ms = p->announce_max,
+    };
+
+    if (machine->board) {
+        net_announce(board_nets(machine->board), hmp_arg_str(args, "id"), &times,
+                     (const char *const *)names);
+    }
+    qapi_free_MigrationParameters(p);
 }
 
 void hmp_set_link_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)

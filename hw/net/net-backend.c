@@ -21,6 +21,7 @@ struct NetBackends {
     Machine *machine;
     GPtrArray *list;        /* NetBackend* */
     GPtrArray *devices;     /* NetDevice* */
+    NetAnnouncer *announcer;
 };
 
 /* ---- helpers of the kinds ---- */
@@ -279,12 +280,14 @@ NetBackends *net_backends_new(Machine *machine, GError **errp)
             return NULL;
         }
     }
+    nets->announcer = net_announcer_new(nets);
     return nets;
 }
 
 void net_backends_free(NetBackends *nets)
 {
     if (nets) {
+        net_announcer_free(nets->announcer);
         g_ptr_array_unref(nets->devices);
         g_ptr_array_unref(nets->list);
         g_free(nets);
@@ -405,4 +408,23 @@ bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp)
         error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", name);
     }
     return found;
+}
+
+/* ---- announcements ---- */
+
+void net_announce_once(NetBackends *nets, const char *const *cards)
+{
+    for (guint i = 0; i < nets->devices->len; i++) {
+        NetDevice *dev = g_ptr_array_index(nets->devices, i);
+
+        if (!cards || g_strv_contains(cards, dev->name)) {
+            dev->ops->announce(dev->opaque);
+        }
+    }
+}
+
+void net_announce(NetBackends *nets, const char *id, const NetAnnounceTimes *times,
+                  const char *const *cards)
+{
+    net_announcer_start(nets->announcer, id, times, cards);
 }

@@ -6,6 +6,7 @@
 #include "hw/net-backend.h"
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
+#include "softmmu/runstate.h"
 #include "util/error.h"
 #include "util/socket-address.h"
 
@@ -60,6 +61,16 @@ NetBackend *net_stream_new(NetBackends *nets, const char *id, SocketSpec *spec,
 /** local, remote may be NULL. local_fd, -1 if none, is taken over. */
 NetBackend *net_dgram_new(NetBackends *nets, const char *id, bool old, const SocketSpec *local,
                           int local_fd, const SocketSpec *remote, GError **errp);
+
+/** announce.c: who announces, and when. One for each set of back ends. */
+typedef struct NetAnnouncer NetAnnouncer;
+NetAnnouncer *net_announcer_new(NetBackends *nets);
+void net_announcer_free(NetAnnouncer *announcer);
+/** As net_announce. */
+void net_announcer_start(NetAnnouncer *announcer, const char *id, const NetAnnounceTimes *times,
+                         const char *const *cards);
+/** One round: the cards with these names, NULL for all. Main thread. */
+void net_announce_once(NetBackends *nets, const char *const *cards);
 
 /** Closes and frees a back end that is not in the set yet. */
 void net_backend_free(void *net);

@@ -14,6 +14,7 @@
 #define HEADER_BYTES 10
 #define HEADER_BYTES_MERGEABLE 12   /* with num_buffers */
 #define RX_BUFFERS_MAX 64           /* buffers for one packet */
+#define RARP_BYTES 60               /* the shortest Ethernet frame */
 #define TX_BURST 256                /* packets per kick, the rest from the main loop */
 
 size_t virtio_net_header_bytes(const VirtIONet *net)
@@ -206,7 +207,42 @@ static void net_link_set(void *opaque, bool up)
     }
 }
 
-static const NetDeviceOps net_device_ops = { net_link_set, virtio_net_query_filter };
+/* A frame from the card's address, which bridges learn from: RARP, "who am I". */
+static void net_send_rarp(VirtIONet *net)
+{
+    static const uint8_t kind[] = { 0x80, 0x35, 0, 1, 0x08, 0x00, MAC_BYTES, 4, 0, 3 };
+    uint8_t frame[RARP_BYTES] = { 0 }, *p = frame;
+
+    memset(p, 0xff, MAC_BYTES);
+    p = memcpy(p + MAC_BYTES, net->mac, MAC_BYTES);
+    p = memcpy(p + MAC_BYTES, kind, sizeof(kind));
+    p = memcpy(p + sizeof(kind), net->mac, MAC_BYTES);
+    memcpy(p + MAC_BYTES + 4, net->mac, MAC_BYTES); /* behind an unknown IP address */
+    net_backend_send(net->backend, frame, sizeof(frame));
+}
+
+/* The frame for the bridges, and if its driver can, the guest says more (its IP addresses). */
+static void net_announce_card(void *opaque)
+{
+    VirtIONet *net = opaque;
+    VirtIODevice *dev = &net->dev;
+
+    if (net->link_down) {
+        return;
+    }
+    if (net->backend) {
+        net_send_rarp(net);
+    }
+    if (virtio_has(dev, NET_F_GUEST_ANNOUNCE) && virtio_has(dev, NET_F_CTRL_VQ) &&
+        (dev->status & VIRTIO_STATUS_DRIVER_OK)) {
+        net->status |= NET_S_ANNOUNCE;
+        virtio_config_changed(dev);
+    }
+}
+
+static const NetDeviceOps net_device_ops = {
+    net_link_set, virtio_net_query_filter, net_announce_card,
+};
 
 static void net_reset(VirtIODevice *dev)
 {
@@ -215,33 +251,22 @@ static void net_reset(VirtIODevice *dev)
     virtio_net_filter_reset(net);
     net->status = net->link_down ? 0 : NET_S_LINK_UP;
     net->guest_offloads = 0;
-    net->announce = false;
 }
 
 static void net_run_state(VirtIODevice *dev, bool running)
 {
     VirtIONet *net = (VirtIONet *)dev;
 
-    if (running && net->announce) {
-        net->announce = false;
-        net->status |= NET_S_ANNOUNCE;
-        virtio_config_changed(dev);
-    }
     if (running && net->backend) {
         net_backend_receive_ready(net->backend);
     }
 }
 
-/* A guest that arrived tells the network where it is now, if its driver can. */
 static bool net_post_load(VirtIODevice *dev, GError **errp)
 {
     VirtIONet *net = (VirtIONet *)dev;
 
     net->link_down = !(net->status & NET_S_LINK_UP);
-    if (virtio_has(dev, NET_F_GUEST_ANNOUNCE) && virtio_has(dev, NET_F_CTRL_VQ) &&
-        (dev->status & VIRTIO_STATUS_DRIVER_OK) && !net->link_down) {
-        net->announce = true;
-    }
     return true;
 }
 

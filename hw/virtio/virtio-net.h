@@ -25,7 +25,6 @@ typedef struct VirtIONet {
     uint16_t status;
     bool link_down;
     bool filter_told;           /* NIC_RX_FILTER_CHANGED was sent, nobody has asked since */
-    bool announce;              /* arrived by migration: tell the network at the start */
     /* receive filter */
     uint8_t promisc, allmulti, alluni, nomulti, nouni, nobcast;
     uint8_t multi_overflow, uni_overflow;

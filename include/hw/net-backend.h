@@ -57,6 +57,8 @@ typedef struct NetDeviceOps {
     void (*set_link)(void *opaque, bool up);
     /** What it is to receive, but for the name; monitors want to hear of the next change. */
     RxFilterInfo *(*query_rx_filter)(void *opaque);
+    /** Tells the network where its address is now. */
+    void (*announce)(void *opaque);
 } NetDeviceOps;
 
 /** A card registers itself here (name copied). */
@@ -65,5 +67,22 @@ void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
 /** Of all cards, or of the one with this name. False with errp if there is none. */
 bool net_query_rx_filters(NetBackends *nets, const char *name, RxFilterInfoList **list,
                           GError **errp);
+
+/** When to announce: the first time at once. */
+typedef struct NetAnnounceTimes {
+    uint64_t rounds;            /* 0: not at all */
+    uint64_t initial_ms;        /* between the first two */
+    uint64_t step_ms;           /* by which each pause is longer than the one before */
+    uint64_t max_ms;            /* no pause is longer */
+} NetAnnounceTimes;
+
+/**
+ * Announces the cards with these names (NULL-terminated; NULL: all) from the
+ * main loop, in rounds, while the guest runs; rounds that come due while it
+ * is stopped wait. Takes the place of one that goes on under the same id
+ * (NULL: ""). Any thread, BQL.
+ */
+void net_announce(NetBackends *nets, const char *id, const NetAnnounceTimes *times,
+                  const char *const *cards);
 
 #endif

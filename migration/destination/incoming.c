@@ -7,6 +7,7 @@
  */
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "hw/net-backend.h"
 #include "migration/channel-set.h"
 #include "migration/stream/return-path.h"
 #include "migration/destination/load.h"
@@ -47,6 +48,22 @@ static void note_step(Incoming *in, SwitchoverStep step)
     in->times.us[step] = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
     switchover_trace(step);
+}
+
+/* When the guest runs, bridges learn that its addresses are here now. Any thread, BQL. */
+static void announce_guest(Incoming *in)
+{
+    MigrationParameters p = migration_options_params(in->m->options);
+    NetAnnounceTimes times = {
+        .rounds = p.announce_rounds,
+        .initial_ms = p.announce_initial,
+        .step_ms = p.announce_step,
+        .max_ms = p.announce_max,
+    };
+
+    if (in->machine->board) {
+        net_announce(board_nets(in->machine->board), NULL, &times, NULL);
+    }
 }
 
 /*
@@ -108,6 +125,7 @@ static bool finish(Incoming *in, GError **errp)
     bool ok = settle_guest(in, !alone, errp);
     if (ok) {
         note_step(in, SWITCHOVER_STARTED);
+        announce_guest(in);
         ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
     }
     bql_unlock(in->machine->loop);

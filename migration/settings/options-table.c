@@ -126,7 +126,6 @@ size_t migration_capability_rule(size_t i, MigrationCapabilityRule *out)
 #define NO_COMPRESS "QEMU removed it in 9.1 and Ferry never had it"
 #define NO_MULTIFD "parallel channels are not implemented yet"
 #define NO_TLS "TLS is not implemented yet"
-#define NO_ANNOUNCE "announcing network addresses is not implemented yet"
 #define P(member, text_name, kind) \
     .name = text_name, .type = kind, .offset = offsetof(MigrationParameters, member)
 #define HAS(member) .has_offset = offsetof(MigrationParameters, has_##member)
@@ -134,15 +133,13 @@ size_t migration_capability_rule(size_t i, MigrationCapabilityRule *out)
 /* In the order of QEMU's "info migrate_parameters". */
 const MigrationParameterInfo migration_parameter_table[] = {
     { P(announce_initial, "announce-initial", PARAM_U64), HAS(announce_initial), .def = 50,
-      .max = 100000, .unit = " ms", .expects = "a value between 0 and 100000",
-      .missing = NO_ANNOUNCE },
+      .max = 100000, .unit = " ms", .expects = "a value between 0 and 100000" },
     { P(announce_max, "announce-max", PARAM_U64), HAS(announce_max), .def = 550, .max = 100000,
-      .unit = " ms", .expects = "a value between 0 and 100000", .missing = NO_ANNOUNCE },
+      .unit = " ms", .expects = "a value between 0 and 100000" },
     { P(announce_rounds, "announce-rounds", PARAM_U64), HAS(announce_rounds), .def = 5,
-      .max = 1000, .expects = "a value between 0 and 1000", .missing = NO_ANNOUNCE },
+      .max = 1000, .expects = "a value between 0 and 1000" },
     { P(announce_step, "announce-step", PARAM_U64), HAS(announce_step), .def = 100, .min = 1,
-      .max = 10000, .unit = " ms", .expects = "a value between 0 and 10000",
-      .missing = NO_ANNOUNCE },
+      .max = 10000, .unit = " ms", .expects = "a value between 0 and 10000" },
     { P(compress_level, "compress-level", PARAM_U8), HAS(compress_level), .def = 1, .max = 9,
       .expects = "a value between 0 and 9", .missing = NO_COMPRESS },
     { P(compress_threads, "compress-threads", PARAM_U8), HAS(compress_threads), .def = 8, .min = 1,

@@ -65,6 +65,8 @@ CASES = [
     Case('slow disk', driven.slow_disk(FERRY, FERRY)),
     Case('many writes', driven.many_writes(FERRY, FERRY)),
     Case('network card', driven.network(FERRY, FERRY)),
+    Case('announced by the destination', driven.announced(FERRY, FERRY, 3)),
+    Case('announced not at all', driven.announced(FERRY, FERRY, 0)),
     Case('balloon statistics', driven.balloon_statistics(FERRY, FERRY)),
     Case('agent port', driven.agent_port(FERRY, FERRY)),
     Case('receive filter', driven.receive_filter(FERRY, FERRY)),

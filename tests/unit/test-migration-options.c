@@ -267,6 +267,8 @@ static void test_hmp_text(void)
     g_autofree char *globals = migration_options_globals_text(o);
 
     g_assert_cmpstr(params, ==,
+                    "announce-initial: 50 ms\nannounce-max: 550 ms\n"
+                    "announce-rounds: 5\nannounce-step: 100 ms\n"
                     "throttle-trigger-threshold: 50\ncpu-throttle-initial: 20\n"
                     "cpu-throttle-increment: 10\ncpu-throttle-tailslow: off\n"
                     "max-cpu-throttle: 99\nmax-bandwidth: 134217728 bytes/second\n"

@@ -25,12 +25,12 @@ def path(name):
 class Machine:
     """A stopped machine with one back end, and its QMP monitor."""
 
-    def __init__(self, netdev):
+    def __init__(self, netdev, *options):
         self.qmp_path = path('qmp')
         self.events = []
         self.process = subprocess.Popen(
             [FERRY, '-M', 'virt', '-nodefaults', '-nographic', '-S', '-m', '64', '-bios', 'none',
-             '-qmp', f'unix:{self.qmp_path},server=on,wait=off', '-netdev', netdev],
+             '-qmp', f'unix:{self.qmp_path},server=on,wait=off', '-netdev', netdev, *options],
             stderr=subprocess.PIPE, text=True)
         until = time.monotonic() + LIMIT
         self.sock = socket.socket(socket.AF_UNIX)
@@ -45,13 +45,19 @@ class Machine:
     def read(self):
         return json.loads(self.file.readline())
 
-    def command(self, name, **arguments):
+    def command(self, name, /, **arguments):
+        return self.ask(name, arguments)['return']
+
+    def error(self, name, /, **arguments):
+        return self.ask(name, arguments)['error']['desc']
+
+    def ask(self, name, arguments):
         self.file.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
         self.file.flush()
         while True:
             answer = self.read()
             if 'event' not in answer:
-                return answer['return']
+                return answer
             if answer['event'].startswith('NETDEV_'):
                 self.events.append((answer['event'], answer['data']))
 
@@ -179,6 +185,82 @@ def test_dgram():
         assert m.info() == 'mcast=230.0.0.1:6102', m.info()
     with Machine('socket,id=n0,mcast=230.0.0.1:6104,localaddr=127.0.0.1') as m:
         assert m.info() == 'socket: mcast=230.0.0.1:6104', m.info()
+
+
+MAC = bytes.fromhex('525400123456')
+RARP = (b'\xff' * 6 + MAC + bytes.fromhex('8035 0001 0800 06 04 0003') + MAC + bytes(4) +
+        MAC).ljust(60, b'\0')
+
+
+class Wire:
+    """The other end of a card."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(('127.0.0.1', 0))
+        port = self.sock.getsockname()[1]
+        self.netdev = (f'dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,'
+                       f'remote.type=inet,remote.host=127.0.0.1,remote.port={port}')
+
+    def frames(self, count):
+        """The next frames, and that none is there behind them."""
+        self.sock.settimeout(LIMIT)
+        got = [self.sock.recv(2048) for _ in range(count)]
+        self.sock.settimeout(0.3)
+        try:
+            got.append(self.sock.recv(2048))
+        except TimeoutError:
+            pass
+        assert got == [RARP] * count, [frame.hex() for frame in got]
+
+
+def test_announce():
+    """Rounds, names, ids, links, and that nothing is said while the guest may run elsewhere."""
+    wire = Wire()
+    few = {'initial': 10, 'max': 30, 'step': 10, 'rounds': 4}
+    endless = {'initial': 100000, 'max': 100000, 'step': 1, 'rounds': 1000}
+
+    with Machine(wire.netdev, '-device', 'virtio-net-device,netdev=n0,id=net0') as m:
+        m.command('announce-self', **few)
+        wire.frames(0)
+        m.command('cont')
+        wire.frames(4)
+        m.command('announce-self', **few, interfaces=['net0', 'other'], id='a')
+        wire.frames(4)
+        m.command('announce-self', **few, interfaces=['n0'])
+        m.command('announce-self', **{**few, 'rounds': 0}, id='b')
+        wire.frames(0)
+        m.command('announce-self', **endless, id='a')
+        wire.frames(1)
+        m.command('announce-self', **few, id='a')
+        wire.frames(4)
+        m.command('set_link', name='net0', up=False)
+        m.command('announce-self', **few)
+        wire.frames(0)
+        m.command('set_link', name='net0', up=True)
+        m.command('migrate-set-parameters', **{'announce-rounds': 2, 'announce-initial': 1})
+        for line, count in ('announce_self', 2), ('announce_self net0', 2), ('announce_self n0', 0), \
+                           ('announce_self "" c', 2):
+            m.command('human-monitor-command', **{'command-line': line})
+            wire.frames(count)
+        for name in few:
+            assert m.error('announce-self', **{**few, name: -1}) == \
+                f"Parameter '{name}' expects a number that is not negative"
+    wire.sock.close()
+
+
+def test_announce_again():
+    """The same id starts over; another one goes on beside it."""
+    wire = Wire()
+    slow = {'initial': 100000, 'max': 100000, 'step': 1, 'rounds': 2}
+    with Machine(wire.netdev, '-device', 'virtio-net-device,netdev=n0') as m:
+        m.command('announce-self', **slow, id='a')
+        m.command('announce-self', **slow, id='a')
+        m.command('announce-self', **slow, id='b')
+        m.command('announce-self', **slow)
+        m.command('cont')
+        wire.frames(3)
+    wire.sock.close()
 
 
 def test_refused():

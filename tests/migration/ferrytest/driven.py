@@ -239,6 +239,47 @@ def network(source, destination):
     return run
 
 
+def next_frame(peer, seconds):
+    """(port it comes from, frame), None if there is none."""
+    peer.settimeout(seconds)
+    try:
+        data, address = peer.recvfrom(4096)
+    except TimeoutError:
+        return None
+    return address[1], data
+
+
+def announced(source, destination, rounds):
+    """The destination announces the card, `rounds` times and only once the guest runs, and asks its
+    driver to do the same; the source does not."""
+    def run(bench):
+        need_both(source, destination)
+        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bench.at_end(peer.close)
+        peer.bind(('127.0.0.1', 0))
+        ports = free_ports(2)
+        args = [['-netdev', 'socket,id=n0,udp=127.0.0.1:%d,localaddr=127.0.0.1:%d' %
+                 (peer.getsockname()[1], port),
+                 '-device', 'virtio-net-device,netdev=n0,mac=52:54:00:00:00:07'] for port in ports]
+        pair = Pair(bench, source, destination, *args)
+        driver = Ring(pair.qtest, queue=2)
+        driver.start()
+        pair.destination.command('migrate-set-parameters', **{
+            'announce-rounds': rounds, 'announce-initial': 1, 'announce-step': 1})
+        pair.source.command('stop')
+        driver.moved(pair.move())
+        check_equal(next_frame(peer, 0.5), None, 'frame while the guest is stopped')
+        check_equal(driver.get(0x104) >> 16, 1, 'status of the link before')
+        pair.destination.command('cont')
+        for number in range(rounds):
+            port, frame = next_frame(peer, 20) or (None, b'')
+            check_equal(port, ports[1], 'where announcement %d comes from' % number)
+            check_equal(frame[6:14].hex(), '5254000000078035', 'address and type')
+        check_equal(next_frame(peer, 0.5), None, 'frame behind them')
+        check_equal(driver.get(0x104) >> 16, 3 if rounds else 1, 'status of the link')
+    return run
+
+
 def ask_balloon(vm, name):
     return vm.command('qom-get', path='/machine/peripheral/bal', property=name)
 
