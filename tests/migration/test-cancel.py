@@ -270,6 +270,38 @@ def cancel_after_stop(bench):
         vm.quit()
 
 
+ACCEPTED = b'\0\1\0\4\0\0\0\0'
+
+
+def answer_lost(bench, silent, cancel):
+    """The destination has said yes and runs the guest; its source does not hear of it. It keeps the
+    guest paused and says so, whether or not somebody cancels meanwhile."""
+    vm, _ = start(bench)
+    vm.set_capabilities(return_path=True)
+    vm.set_parameters(**{'x-verdict-timeout': 4000})
+    channel = channels.Unix(bench)
+    other = VM(bench, 'first', EMULATOR, vm.guest, incoming='defer')
+    other.command('migrate-incoming', uri=channel.incoming)
+    proxy = Proxy(bench, channel.incoming[5:])
+    setattr(proxy, 'silent_at' if silent else 'cut_at', ACCEPTED)
+    vm.command('migrate', uri=proxy.uri)
+    wait_migration(other, ['completed'])
+    if cancel:
+        vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'] if cancel else ['failed'])
+    check_equal(vm.status(), 'paused', 'run state of the source')
+    lost = vm.qmp.wait_event('X_MIGRATION_OWNER_UNKNOWN', 5)
+    check('the destination may run it' in lost['data']['error'], 'event: %s', lost)
+    check('the destination may run it' in vm.stderr(), 'message: %s', vm.stderr())
+    check_equal(other.status(), 'running', 'run state of the destination')
+    other.console.wait_statuses(2)
+    # Somebody has looked there, found nothing, and takes it back.
+    other.kill()
+    vm.command('cont')
+    lines = len(vm.console.statuses())
+    vm.console.wait_statuses(lines + 2)
+
+
 def cancel_and_again(bench):
     """Cancelled and started again at once, 20 times."""
     vm, journey = start(bench)
@@ -409,6 +441,9 @@ CASES = [
     Case('cancel in device, the rest cannot be sent', lambda b: cancel_in_device(b, False)),
     Case('cancel in device, no answer', lambda b: cancel_in_device(b, True)),
     Case('cancel while the answer travels', cancel_after_stop, timeout=120),
+    Case('the answer is lost', lambda b: answer_lost(b, False, False)),
+    Case('the answer does not come', lambda b: answer_lost(b, True, False)),
+    Case('the answer does not come, and somebody cancels', lambda b: answer_lost(b, True, True)),
     Case('cancel and migrate at once, 20 times', cancel_and_again),
     Case('pause before switchover, then continue', continue_after_pause),
     Case('cancel without a migration', cancel_nothing),

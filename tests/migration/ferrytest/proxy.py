@@ -18,6 +18,8 @@ class Proxy:
         """`target`: a path, or (host, port). `capture`: a file for what goes towards it."""
         self.target = target
         self.cut_after = None  # bytes towards the target, then both sides are closed
+        self.cut_at = None  # bytes from the target that are not passed on; then both are closed
+        self.silent_at = None  # the same, but nothing passes from then on
         self.stalled = False  # nothing passes
         self.rate = None  # bytes per second
         self.replace = None  # (old, new) of equal length, in what goes towards the target
@@ -99,6 +101,11 @@ class Proxy:
                 return False
             if forward and self.replace:
                 data = self._changed(data)
+            if not forward and self.cut_at and self.cut_at in data:
+                return False
+            if not forward and self.silent_at and self.silent_at in data:
+                self.stalled = True
+                return True
             to.sendall(data)
         except OSError:
             return False
