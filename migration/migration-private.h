@@ -162,6 +162,11 @@ bool migration_incoming(Migration *m, const char *uri, bool exit_on_error, GErro
 bool migration_parameters_changed(Migration *m, const MigrationParameters *before, GError **errp);
 /** The moments of the last switchover, of either side. Main thread. */
 void migration_switchover_times(Migration *m, SwitchoverTimes *t);
+
+/* ---- surroundings.c ---- */
+
+/** The capability events is on, and there are monitors. Any thread. */
+bool migration_wants_events(Migration *m);
 /** Finds descriptors that were handed in, for channel_address_take_fd. Main thread. */
 FdResolver migration_fd_resolver(Migration *m);
 /** The dialect we write, from the registry. */

@@ -5,7 +5,6 @@
  * may begin when. The stories themselves are source/outgoing.c and destination/incoming.c.
  */
 #include "migration/migration.h"
-#include <fcntl.h>
 #include <string.h>
 #include "migration/migration-private.h"
 #include "monitor/monitor.h"
@@ -15,12 +14,6 @@
 
 #define CANCEL_WAIT_US (2 * G_USEC_PER_SEC)
 
-static bool wants_events(Migration *m)
-{
-    return m->machine->monitors &&
-           (migration_options_caps(m->options) & MIGRATION_CAP(EVENTS));
-}
-
 static const GuestJobKind migration_job = {
     "a migration", "query-migrate tells how far it is, migrate_cancel ends it",
 };
@@ -29,7 +22,7 @@ static void state_changed(void *opaque, MigrationStatus from, MigrationStatus to
 {
     Migration *m = opaque;
 
-    if (wants_events(m)) {
+    if (migration_wants_events(m)) {
         qapi_event_send_migration(m->machine->monitors, to);
     }
 }
@@ -44,62 +37,6 @@ static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatu
         guest_job_end(&m->machine->job, &migration_job);
     }
     state_changed(m, from, to);
-}
-
-void migration_emit_pass(Migration *m, uint64_t pass)
-{
-    if (wants_events(m)) {
-        qapi_event_send_migration_pass(m->machine->monitors, pass);
-    }
-}
-
-void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook)
-{
-    if (wants_events(m)) {
-        qapi_event_send_x_migration_outlook(m->machine->monitors, outlook);
-    }
-}
-
-void migration_emit_owner_unknown(Migration *m, const char *error)
-{
-    if (m->machine->monitors) {
-        qapi_event_send_x_migration_owner_unknown(m->machine->monitors, error);
-    }
-}
-
-StreamDialect migration_dialect(const Migration *m)
-{
-    return vmstate_dialect(m->machine->vmstate);
-}
-
-static int take_fd(void *opaque, const char *name, GError **errp)
-{
-    Machine *machine = opaque;
-
-    if (!machine->fds) {
-        error_setg(errp, "File descriptor named '%s' has not been found", name);
-        return -1;
-    }
-    return fds_take_named(machine->fds, name, errp);
-}
-
-/* A descriptor for both ways does as well where there is none for the one. */
-static int open_set(void *opaque, const char *path, int access, GError **errp)
-{
-    Machine *machine = opaque;
-    int fd;
-
-    if (!machine->fds) {
-        error_setg(errp, "Could not open '%s': there is no such set of descriptors", path);
-        return -1;
-    }
-    fd = fdset_open(machine->fds, path, access, 0, NULL);
-    return fd >= 0 ? fd : fdset_open(machine->fds, path, O_RDWR, 0, errp);
-}
-
-FdResolver migration_fd_resolver(Migration *m)
-{
-    return (FdResolver){ take_fd, open_set, m->machine };
 }
 
 Migration *migration_new(struct Machine *machine)
@@ -288,7 +225,9 @@ void migration_yank(Migration *m)
 void migration_shutdown(Migration *m)
 {
     migration_cancel(m);
-    migration_yank(m);      /* nobody is there to wait for an answer */
+    if (migration_is_active(m)) {
+        outgoing_yank(m->outgoing);     /* nobody will be there to hear an answer */
+    }
     outgoing_free(g_steal_pointer(&m->outgoing));
     incoming_free(g_steal_pointer(&m->incoming));
 }
