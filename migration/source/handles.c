@@ -107,7 +107,6 @@ bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp)
             return false;
         }
         g_mutex_lock(&o->lock);
-        o->continued = true;
         g_cond_broadcast(&o->wake);
         g_mutex_unlock(&o->lock);
     }

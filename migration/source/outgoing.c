@@ -15,11 +15,11 @@
  *                            complete <------------------ the verdict
  *                            end: channel, RAM saver, run state, final state
  *
- * The guest stays the source's until `committed`: the destination has said
+ * The guest stays the source's (OWNER_SOURCE) until the destination has said
  * yes or, without a return path, every byte and the end of the channel were
  * accepted. Whatever fails before the last byte was sent, or is a refusal,
  * ends with the guest as it was. In between, if the answer does not come,
- * nobody here can know whose it is (`in_doubt`): it stays, paused, and people
+ * nobody here can know whose it is (OWNER_UNKNOWN): it stays, paused, and people
  * are told.
  */
 #include <string.h>
@@ -199,7 +199,8 @@ static bool stop_guest(Outgoing *o, GError **errp)
 static bool wait_for_continue(Outgoing *o, GError **errp)
 {
     g_mutex_lock(&o->lock);
-    while (!o->continued && !o->cancelled && !o->way_back_ended) {
+    while (migration_state_get(&o->m->out_state) != MIGRATION_STATUS_DEVICE && !o->cancelled &&
+           !o->way_back_ended) {
         g_cond_wait(&o->wake, &o->lock);
     }
     g_mutex_unlock(&o->lock);
@@ -333,13 +334,14 @@ static void enter(Outgoing *o, OutgoingPhase phase)
     g_mutex_unlock(&o->lock);
 }
 
-/* The destination's word. False, and in_doubt unless it refused. */
+/* The destination's word. False, and the owner unknown, unless it refused. */
 static bool await_verdict(Outgoing *o, GError **errp)
 {
     enter(o, OUTGOING_AWAITS);
     ReturnPathState state = return_path_wait(o->rp, verdict_timeout_us(o));
     enter(o, OUTGOING_ENDS);
-    o->in_doubt = state != RETURN_PATH_ACCEPTED && state != RETURN_PATH_REFUSED;
+    o->owner = state == RETURN_PATH_ACCEPTED  ? OWNER_DESTINATION
+               : state == RETURN_PATH_REFUSED ? OWNER_SOURCE : OWNER_UNKNOWN;
     if (state == RETURN_PATH_OPEN) {
         no_answer(o, "to the end of the stream", errp);
     } else if (state != RETURN_PATH_ACCEPTED) {
@@ -357,7 +359,7 @@ static bool accepted_anyway(Outgoing *o, GError **errp)
         g_clear_error(errp);
         return true;
     }
-    if (!o->in_doubt) {
+    if (o->owner == OWNER_SOURCE) {
         g_clear_error(errp);
         g_propagate_error(errp, g_steal_pointer(&err));
     }
@@ -368,7 +370,7 @@ static bool accepted_anyway(Outgoing *o, GError **errp)
 static bool await_end(Outgoing *o, GError **errp)
 {
     if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
-        o->in_doubt = !outgoing_cancelled(o);
+        o->owner = outgoing_cancelled(o) ? OWNER_SOURCE : OWNER_UNKNOWN;
         return false;
     }
     o->channel = NULL;
@@ -413,7 +415,7 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
     }
     note_step(o, SWITCHOVER_CONFIRMED);
     outgoing_bytes_sent(o);
-    o->committed = true;
+    o->owner = OWNER_DESTINATION;
     return true;
 }
 
@@ -428,7 +430,8 @@ static void find_cause(Outgoing *o, GError **err)
     g_autoptr(GError) cause = NULL;
     bool broken;
 
-    if (o->in_doubt || !o->channel || outgoing_cancelled(o) || !channel_has_return_path(o->channel) || !o->w) {
+    if (o->owner == OWNER_UNKNOWN || !o->channel || outgoing_cancelled(o) ||
+        !channel_has_return_path(o->channel) || !o->w) {
         return;
     }
     broken = !stream_writer_ok(o->w, NULL);
@@ -458,7 +461,7 @@ static void find_cause(Outgoing *o, GError **err)
 
 static void let_go_of_channel(Outgoing *o)
 {
-    if (!o->committed) {
+    if (o->owner != OWNER_DESTINATION) {
         channel_set_shutdown_all(o->channels);  /* else the return path thread has read its last */
     }
     return_path_free(g_steal_pointer(&o->rp));
@@ -484,7 +487,7 @@ static void restore_guest(Outgoing *o)
 {
     g_autoptr(GError) err = NULL;
 
-    if (o->stopped && !vm_take_back(o->machine->runstate, !o->in_doubt, &err)) {
+    if (o->stopped && !vm_take_back(o->machine->runstate, o->owner == OWNER_SOURCE, &err)) {
         machine_report(o->machine, "after a failed migration: %s", err->message);
     }
 }
@@ -494,7 +497,7 @@ static void settle_guest(Outgoing *o)
     g_autoptr(GError) err = NULL;
 
     bql_lock(o->machine->loop);
-    if (!o->committed) {
+    if (o->owner != OWNER_DESTINATION) {
         restore_guest(o);
     } else if (!runstate_set(o->machine->runstate, RUN_STATE_POSTMIGRATE, &err)) {
         machine_report(o->machine, "after a migration: %s", err->message);
@@ -518,9 +521,9 @@ static void tell_doubt(Outgoing *o, GError **err)
 /* Takes err. */
 static void outgoing_end(Outgoing *o, GError *err)
 {
-    MigrationEvent event = o->committed ? MIGRATION_EVENT_DONE : MIGRATION_EVENT_FAIL;
+    bool gone = o->owner == OWNER_DESTINATION;
 
-    if (!o->committed) {
+    if (!gone) {
         find_cause(o, &err);
         trace_migration_completion_file_err(err->message);
     }
@@ -529,7 +532,7 @@ static void outgoing_end(Outgoing *o, GError *err)
     let_go_of_ram(o);
     trace_savevm_state_cleanup();
     settle_guest(o);
-    if (o->in_doubt) {
+    if (o->owner == OWNER_UNKNOWN) {
         tell_doubt(o, &err);
         migration_emit_owner_unknown(o->m, err->message);
     }
@@ -539,7 +542,8 @@ static void outgoing_end(Outgoing *o, GError *err)
     o->tid = 0;
     g_mutex_unlock(&o->lock);
     /* From cancelling, FAIL leads to cancelled: the error is then but the echo of the cancel. */
-    if (!migration_state_move(&o->m->out_state, event, NULL)) {
+    if (!migration_state_move(&o->m->out_state, gone ? MIGRATION_EVENT_DONE : MIGRATION_EVENT_FAIL,
+                              NULL)) {
         g_assert_not_reached(); /* both are legal in every running state that leads here */
     }
 }

@@ -17,6 +17,13 @@ typedef enum OutgoingPhase {
     OUTGOING_ENDS,              /* it is decided, or cannot be */
 } OutgoingPhase;
 
+/* Whose the guest is when the migration ends. */
+typedef enum OutgoingOwner {
+    OWNER_SOURCE,               /* it was not sent completely, or refused */
+    OWNER_UNKNOWN,              /* all was sent, no answer came */
+    OWNER_DESTINATION,          /* it has said yes, or nothing where nothing can be said */
+} OutgoingOwner;
+
 struct Outgoing {
     /* set once */
     Migration *m;
@@ -30,12 +37,12 @@ struct Outgoing {
     ChannelSet *channels;       /* the migration thread fills and closes it, anybody may shut it */
 
     GMutex lock;
-    GCond wake;                 /* cancelled, continued, rate changed */
+    GCond wake;                 /* cancelled, state moved on, rate changed */
     /* protected by lock */
     RamSaver *saver;            /* NULL before setup and after the end */
     OutgoingPhase phase;        /* written by the migration thread */
     bool cancelled;             /* read without lock too */
-    bool continued, kicked;
+    bool kicked;                /* max-bandwidth has changed */
     bool way_back_ended;        /* the destination says no more */
     RamStats last_ram;          /* when there is no saver any more */
     bool guest_ran;             /* when it started: else all is sent in "downtime" */
@@ -69,8 +76,7 @@ struct Outgoing {
     uint64_t pass;              /* last one announced */
     uint64_t section_at;        /* stream offset where the section being written began */
     bool stopped;               /* by us: the run state is ours to restore */
-    bool committed;
-    bool in_doubt;              /* all was sent, no answer came */
+    OutgoingOwner owner;
     struct json_object *description;
     GByteArray *device_state;
 };
