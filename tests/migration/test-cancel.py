@@ -302,15 +302,15 @@ def answer_lost(bench, silent, cancel):
     vm.console.wait_statuses(lines + 2)
 
 
-def cancel_and_again(bench):
-    """Cancelled and started again at once, 20 times."""
+def cancel_and_again(bench, times=20):
+    """Cancelled and started again at once, again and again."""
     vm, journey = start(bench)
     slow(vm)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(bench.path('nobody.sock'))
     listener.listen(64)
     bench.at_end(listener.close)
-    for _ in range(20):
+    for _ in range(times):
         vm.command('migrate', uri='unix:' + bench.path('nobody.sock'))
         vm.command('migrate_cancel')
     wait_migration(vm, ['cancelled'])
@@ -445,6 +445,8 @@ CASES = [
     Case('the answer does not come', lambda b: answer_lost(b, True, False)),
     Case('the answer does not come, and somebody cancels', lambda b: answer_lost(b, True, True)),
     Case('cancel and migrate at once, 20 times', cancel_and_again),
+    Case('cancel and migrate at once, 1000 times', lambda b: cancel_and_again(b, 1000), full=True,
+         timeout=600),
     Case('pause before switchover, then continue', continue_after_pause),
     Case('cancel without a migration', cancel_nothing),
     Case('cancel with the guest stopped', cancel_while_paused),
