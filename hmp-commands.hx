@@ -488,6 +488,41 @@ Takes up to *size* bytes out of a character device of type ringbuf and prints th
 EDOC
 
     {
+        .name       = "chardev-add",
+        .args_type  = "args:S",
+        .params     = "args",
+        .help       = "add chardev",
+        .cmd        = hmp_chardev_add,
+    },
+SDOC
+Adds a character device; *args* are those of `-chardev`. A server needs `wait=off`.
+EDOC
+
+    {
+        .name       = "chardev-remove",
+        .args_type  = "id:s",
+        .params     = "id",
+        .help       = "remove chardev",
+        .cmd        = hmp_chardev_remove,
+        .complete   = hmp_complete_chardev,
+    },
+SDOC
+Removes a character device that nobody uses.
+EDOC
+
+    {
+        .name       = "chardev-send-break",
+        .args_type  = "id:s",
+        .params     = "id",
+        .help       = "send a break on chardev",
+        .cmd        = hmp_chardev_send_break,
+        .complete   = hmp_complete_chardev,
+    },
+SDOC
+Sends a break to the serial port in front of a character device.
+EDOC
+
+    {
         .name       = "trace-event",
         .args_type  = "name:s,option:b,vcpu:i?",
         .params     = "name on|off [vcpu]",

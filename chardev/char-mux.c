@@ -163,6 +163,11 @@ static void mux_event(void *opaque, ChardevEvent event)
             }
         }
         break;
+    case CHARDEV_BREAK:
+        if (focused(mux)) {
+            focused(mux)->fe->event(focused(mux)->opaque, event);
+        }
+        break;
     default: /* WRITABLE: whoever waits asks again */
         for (unsigned i = 0; i < mux->count; i++) {
             mux->fes[i].fe->event(mux->fes[i].opaque, event);

@@ -44,6 +44,7 @@ struct Chardev {
     Chardev *base;                  /* a mux: what carries its output; else NULL */
     const ChardevFrontend *fe;      /* NULL: nobody in front; unused in a mux */
     void *fe_opaque;
+    bool hot;                       /* added while the machine runs: nothing may wait */
     bool connected;                 /* somebody at the far end */
     bool opened_sent;               /* front end knows */
     bool guest_closed;              /* there is a front end, but its guest does not listen */

@@ -109,8 +109,10 @@ static bool pty_open(Chardev *chr, Opts *opts, GError **errp)
     pty->timer = g_timeout_source_new(PTY_LOOK_INTERVAL_MS);
     g_source_set_callback(pty->timer, pty_look, chr, NULL);
     g_source_attach(pty->timer, chardev_context(chr));
-    fprintf(stdout, "char device redirected to %s (label %s)\n", pty->name, chr->id);
-    fflush(stdout);
+    if (!chr->hot) { /* else the monitor tells */
+        fprintf(stdout, "char device redirected to %s (label %s)\n", pty->name, chr->id);
+        fflush(stdout);
+    }
     return true;
 }
 

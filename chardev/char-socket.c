@@ -13,7 +13,6 @@
 #include <glib-unix.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,14 +21,16 @@
 #include "chardev/passed-fds.h"
 #include "chardev/socket-addr.h"
 #include "chardev/telnet.h"
+#include "monitor/monitor.h"
 #include "util/error.h"
 
-#define CONNECT_TIMEOUT_MS 30000
+/* While the machine runs: so long may who asks for it wait. */
+#define NEAR_MS 200         /* for a server that is not far; another one may take its time behind */
+#define LOOKUP_MS 2000      /* for the name of an own address */
 
 typedef struct Socket {
     Chardev *chr;
-    SocketAddrs addrs;
-    unsigned addr_next;         /* reconnect: which one to try */
+    SocketSpec spec;            /* unless inherited */
     bool server, telnet, nodelay;
     unsigned reconnect_s;
     char *unlink_path;          /* a path we bound */
@@ -42,8 +43,8 @@ typedef struct Socket {
     FdIo *io;
     GSource *hup_source;
     bool peer_gone;             /* hung up while we could not read: the next client may take over */
-    GSource *connect_source, *reconnect_timer;
-    int connect_fd;             /* while there is a connect_source */
+    SocketJob *job;             /* connects */
+    GSource *reconnect_timer;
 
     PassedFds passed;
     Telnet telnet_state;
@@ -166,92 +167,67 @@ static void accept_start(Socket *s)
 
 /* ---- connecting ---- */
 
-/* Starts a connect without waiting; the socket, or -1 with errno. *pending: not there yet. */
-static int connect_start(const SocketAddr *addr, bool *pending)
-{
-    int fd = socket(addr->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    *pending = false;
-    if (fd < 0) {
-        return -1;
-    }
-    if (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0) {
-        if (errno != EINPROGRESS) {
-            int saved = errno;
-            close(fd);
-            errno = saved;
-            return -1;
-        }
-        *pending = true;
-    }
-    return fd;
-}
-
-static int socket_error(int fd)
-{
-    int err = 0;
-    socklen_t len = sizeof(err);
-
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
-    return err;
-}
-
-/* At start-up: waits for the first address that answers. */
-static int connect_wait(Socket *s, GError **errp)
-{
-    int err = 0;
-
-    for (unsigned i = 0; i < s->addrs.count; i++) {
-        bool pending;
-        int fd = connect_start(&s->addrs.list[i], &pending);
-        err = errno;
-        if (fd >= 0 && pending) {
-            struct pollfd p = { fd, POLLOUT, 0 };
-            err = poll(&p, 1, CONNECT_TIMEOUT_MS) > 0 ? socket_error(fd) : ETIMEDOUT;
-            if (err) {
-                close(fd);
-                continue;
-            }
-        }
-        if (fd >= 0) {
-            return fd;
-        }
-    }
-    error_setg_errno(errp, err, "Failed to connect to '%s'", s->local);
-    return -1;
-}
-
 static void reconnect_later(Socket *s);
 
-static gboolean connect_done(gint fd, GIOCondition cond, gpointer user_data)
+/* The job's end: fd, or why there is none. */
+static void connect_done(void *opaque, int fd, const SocketAddrs *addrs, const GError *err)
 {
-    Socket *s = user_data;
+    Socket *s = opaque;
 
-    drop(&s->connect_source);
-    if (socket_error(fd)) {
-        close(fd);
+    s->job = NULL;
+    if (fd >= 0) {
+        connection_begin(s, fd);
+    } else if (s->reconnect_s) {
         reconnect_later(s);
     } else {
-        connection_begin(s, fd);
+        machine_report(s->chr->owner->machine, "warning: chardev '%s': %s", s->chr->id,
+                       err->message);
     }
-    return G_SOURCE_REMOVE;
+}
+
+static bool connect_start(Socket *s, GError **errp)
+{
+    s->job = socket_connect_start(&s->spec, SOCK_STREAM, chardev_context(s->chr), connect_done, s,
+                                  errp);
+    return s->job != NULL;
+}
+
+/* For those that try again: what is known at once is taken at once. */
+static void connect_now(Socket *s)
+{
+    g_autoptr(GError) err = NULL;
+    int fd = -1;
+
+    if (!connect_start(s, &err) || socket_job_wait(s->job, 0, &fd, NULL, &err)) {
+        connect_done(s, fd, NULL, err);
+    }
+}
+
+/* For those that do not. At start-up the job's own limits are the limit. */
+static bool connect_once(Socket *s, GError **errp)
+{
+    int fd = -1;
+
+    if (!connect_start(s, errp)) {
+        return false;
+    }
+    if (!socket_job_wait(s->job, s->chr->hot ? NEAR_MS : G_MAXINT, &fd, NULL, errp)) {
+        return true; /* connect_done will come */
+    }
+    s->job = NULL;
+    if (fd < 0) {
+        return false;
+    }
+    connection_begin(s, fd);
+    return true;
 }
 
 static gboolean reconnect_now(gpointer user_data)
 {
     Socket *s = user_data;
-    bool pending;
-    int fd = connect_start(&s->addrs.list[s->addr_next++ % s->addrs.count], &pending);
 
     drop(&s->reconnect_timer);
-    if (fd < 0) {
-        reconnect_later(s);
-    } else if (pending) {
-        s->connect_fd = fd;
-        s->connect_source = watch(s, fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, connect_done);
-    } else {
-        connection_begin(s, fd);
-    }
+    connect_now(s);
     return G_SOURCE_REMOVE;
 }
 
@@ -330,12 +306,37 @@ static int peer_name(int fd, struct sockaddr *addr, socklen_t *len)
     return getpeername(fd, addr, len);
 }
 
+static bool own_addresses(Socket *s, SocketAddrs *addrs, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+    SocketJob *job = socket_lookup_start(&s->spec, SOCK_STREAM, chardev_context(s->chr), NULL, NULL,
+                                         errp);
+
+    if (!job) {
+        return false;
+    }
+    if (!socket_job_wait(job, s->chr->hot ? LOOKUP_MS : G_MAXINT, NULL, addrs, &err)) {
+        socket_job_cancel(job);
+        error_setg(errp, "Nobody tells the number of '%s'; give a number instead", s->local);
+        return false;
+    }
+    if (err) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+        return false;
+    }
+    return true;
+}
+
 static bool server_open(Socket *s, GError **errp)
 {
+    SocketAddrs addrs;
     int err = 0;
 
-    for (unsigned i = 0; i < s->addrs.count; i++) {
-        if (listen_on(s, &s->addrs.list[i], &err)) {
+    if (!own_addresses(s, &addrs, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < addrs.count; i++) {
+        if (listen_on(s, &addrs.list[i], &err)) {
             if (s->is_unix) {
                 s->unlink_path = g_strdup(s->local);
             } else {
@@ -351,16 +352,26 @@ static bool server_open(Socket *s, GError **errp)
 
 /* ---- opening ---- */
 
-static bool inherited_open(Socket *s, const char *text, int *conn, GError **errp)
+/* While the machine runs it may be one that a monitor got (getfd). */
+static int inherited_fd(Socket *s, const char *text, GError **errp)
 {
     uint64_t number;
+
+    if (s->chr->hot && !g_ascii_isdigit(*text)) {
+        return fds_take_named(s->chr->owner->machine->fds, text, errp);
+    }
+    if (!parse_u64(text, &number) || number > INT_MAX) {
+        error_setg(errp, "Unable to parse FD number %s", text);
+        return -1;
+    }
+    return (int)number;
+}
+
+static bool inherited_use(Socket *s, int number, const char *text, int *conn, GError **errp)
+{
     int type;
     socklen_t len = sizeof(type);
 
-    if (!parse_u64(text, &number) || number > INT_MAX) {
-        error_setg(errp, "Unable to parse FD number %s", text);
-        return false;
-    }
     if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
         error_setg(errp, "File descriptor '%s' is not a socket", text);
         return false;
@@ -377,6 +388,19 @@ static bool inherited_open(Socket *s, const char *text, int *conn, GError **errp
     }
     s->local = address_of(number, s->server ? own_name : peer_name, &s->is_unix);
     return true;
+}
+
+static bool inherited_open(Socket *s, const char *text, int *conn, GError **errp)
+{
+    int number = inherited_fd(s, text, errp);
+
+    if (number >= 0 && !inherited_use(s, number, text, conn, errp)) {
+        if (!g_ascii_isdigit(*text)) {
+            close(number); /* a monitor's, which it gave away */
+        }
+        return false;
+    }
+    return number >= 0;
 }
 
 static bool read_flags(Socket *s, Opts *opts, bool *wait, GError **errp)
@@ -408,6 +432,10 @@ static bool read_flags(Socket *s, Opts *opts, bool *wait, GError **errp)
     }
     s->reconnect_s = reconnect;
     *wait &= !nowait;
+    if (s->server && *wait && s->chr->hot) {
+        error_setg(errp, "a machine that runs does not wait for a client; set wait=off");
+        return false;
+    }
     return true;
 }
 
@@ -441,13 +469,11 @@ static bool socket_start(Socket *s, Opts *opts, bool wait, GError **errp)
             return false;
         }
     } else {
-        if (!socket_addrs_from_opts(&s->addrs, opts, s->server, errp)) {
+        if (!socket_chardev_spec(&s->spec, opts, errp)) {
             return false;
         }
-        s->is_unix = s->addrs.list[0].storage.ss_family == AF_UNIX;
-        s->local = s->is_unix ? g_strdup(opts_get(opts, "path"))
-                              : g_strdup_printf("%s:%s", opts_get(opts, "host") ?: "",
-                                                opts_get(opts, "port"));
+        s->is_unix = s->spec.kind == SOCKET_UNIX;
+        s->local = socket_spec_text(&s->spec);
         if (s->server && !server_open(s, errp)) {
             return false;
         }
@@ -460,11 +486,11 @@ static bool socket_start(Socket *s, Opts *opts, bool wait, GError **errp)
         return true;
     }
     if (conn < 0 && s->reconnect_s) {
-        reconnect_now(s);
+        connect_now(s);
         return true;
     }
-    if (conn < 0 && (conn = connect_wait(s, errp)) < 0) {
-        return false;
+    if (conn < 0) {
+        return connect_once(s, errp);
     }
     connection_begin(s, conn);
     return true;
@@ -503,9 +529,7 @@ static void socket_close(Chardev *chr)
         return;
     }
     yank_remove(&chr->owner->machine->yank, YANK_INSTANCE_TYPE_CHARDEV, s);
-    if (s->connect_source) {
-        drop(&s->connect_source);
-    }
+    socket_job_cancel(s->job);
     drop(&s->accept_source);
     drop(&s->reconnect_timer);
     connection_close(s);
@@ -516,6 +540,7 @@ static void socket_close(Chardev *chr)
         unlink(s->unlink_path);
     }
     g_free(s->unlink_path);
+    socket_spec_clear(&s->spec);
     g_free(s->local);
     g_free(s);
 }
@@ -554,9 +579,9 @@ static void socket_update_context(Chardev *chr)
         drop(&s->reconnect_timer);
         reconnect_later(s);
     }
-    if (s->connect_source) {
-        drop(&s->connect_source);
-        s->connect_source = watch(s, s->connect_fd, G_IO_OUT | G_IO_ERR | G_IO_HUP, connect_done);
+    if (s->job) {
+        socket_job_cancel(s->job);
+        connect_now(s);
     }
 }
 

@@ -95,12 +95,13 @@ static bool log_open(Chardev *chr, Opts *opts, GError **errp)
 }
 
 /* Opens a back end under the id; options nobody asked for are an error. */
-static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOps *ops, Opts *opts,
-                             GError **errp)
+static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOps *ops, bool hot,
+                             Opts *opts, GError **errp)
 {
     Chardev *chr = chardev_create(chardevs, id, ops);
     g_autoptr(GError) err = NULL;
 
+    chr->hot = hot;
     if (!log_open(chr, opts, errp) || !ops->open(chr, opts, errp)) {
         chardev_free(chr);
         return NULL;
@@ -114,11 +115,11 @@ static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOp
     return chr;
 }
 
-static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps *ops, Opts *opts,
-                           GError **errp)
+static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps *ops, bool hot,
+                           Opts *opts, GError **errp)
 {
     g_autofree char *base_id = g_strdup_printf("%s-base", id);
-    Chardev *base = backend_open(chardevs, base_id, ops, opts, errp);
+    Chardev *base = backend_open(chardevs, base_id, ops, hot, opts, errp);
 
     if (!base) {
         return NULL;
@@ -133,7 +134,7 @@ static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps 
     return mux;
 }
 
-Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
+static Chardev *new_from_opts(Chardevs *chardevs, Opts *opts, bool hot, GError **errp)
 {
     const char *backend = opts_get(opts, "backend");
     const char *id = opts_get(opts, "id");
@@ -163,8 +164,38 @@ Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
     if (!opts_get_bool(opts, "mux", &mux, errp)) {
         return NULL;
     }
-    return mux ? mux_create(chardevs, id, ops, opts, errp)
-               : backend_open(chardevs, id, ops, opts, errp);
+    return mux ? mux_create(chardevs, id, ops, hot, opts, errp)
+               : backend_open(chardevs, id, ops, hot, opts, errp);
+}
+
+Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
+{
+    return new_from_opts(chardevs, opts, false, errp);
+}
+
+Chardev *chardev_hot_new(Chardevs *chardevs, Opts *opts, GError **errp)
+{
+    return new_from_opts(chardevs, opts, true, errp);
+}
+
+Chardev *chardev_add(Chardevs *chardevs, const char *id, Opts *opts, GError **errp)
+{
+    const ChardevOps *ops = backend_find(opts_get(opts, "backend"));
+    g_autoptr(GError) err = NULL;
+
+    if (chardev_find(chardevs, id)) {
+        error_setg(errp, "Chardev with id '%s' already exists", id);
+        return NULL;
+    }
+    if (!ops) {
+        error_setg(errp, "'%s' is not a valid char driver name", opts_get(opts, "backend"));
+        return NULL;
+    }
+    Chardev *chr = backend_open(chardevs, id, ops, true, opts, &err);
+    if (!chr) {
+        error_setg(errp, "Failed to add chardev '%s': %s", id, err->message);
+    }
+    return chr;
 }
 
 Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *text, GError **errp)
@@ -206,6 +237,23 @@ bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp)
     if (base) {
         g_ptr_array_remove(chardevs->list, base);
         chardev_free(base);
+    }
+    return true;
+}
+
+bool chardev_send_break(Chardevs *chardevs, const char *id, GError **errp)
+{
+    Chardev *chr = chardev_find(chardevs, id);
+
+    if (!chr) {
+        error_setg(errp, "Chardev '%s' not found", id);
+        return false;
+    }
+    if (!chr->context && chr->base) { /* a mux: its front end is that of the base */
+        chr = chr->base;
+    }
+    if (!chr->context && chr->fe) { /* else a QMP session: its thread's, and it knows no breaks */
+        chr->fe->event(chr->fe_opaque, CHARDEV_BREAK);
     }
     return true;
 }

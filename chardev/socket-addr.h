@@ -5,7 +5,7 @@
 
 #include "util/socket-address.h"
 
-/** From path=, or host=, port=, ipv4=, ipv6=. May ask the resolver. */
-bool socket_addrs_from_opts(SocketAddrs *addrs, Opts *opts, bool server, GError **errp);
+/** From path=, or host=, port=, ipv4=, ipv6=. Clear spec also after an error. */
+bool socket_chardev_spec(SocketSpec *spec, Opts *opts, GError **errp);
 
 #endif

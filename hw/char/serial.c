@@ -383,6 +383,10 @@ static void serial_event(void *opaque, ChardevEvent event)
 
     if (event == CHARDEV_WRITABLE && s->tsr_retry && !s->stopped) {
         serial_transmit(s);
+    } else if (event == CHARDEV_BREAK) {
+        serial_receive_byte(s, 0);
+        s->lsr |= LSR_BI;
+        serial_update_irq(s);
     }
 }
 

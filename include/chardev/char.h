@@ -21,9 +21,11 @@ typedef struct Chardev Chardev;
  * OPENED: somebody is there (sent from the main loop, never from within
  * chardev_attach; behind a mux when the front end first gets the focus).
  * MUX_IN, MUX_OUT: the focus of a mux comes and goes.
+ * BREAK: the line was held low (chardev_send_break).
  */
 typedef enum ChardevEvent {
     CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_WRITABLE, CHARDEV_MUX_IN, CHARDEV_MUX_OUT,
+    CHARDEV_BREAK,
 } ChardevEvent;
 
 /** The device or monitor in front. can_read returns how many bytes read() may be given now. */
@@ -37,6 +39,15 @@ Chardevs *chardevs_new(struct Machine *machine);
 void chardevs_free(Chardevs *chardevs);
 /** -chardev options (implied key "backend", key "id"). */
 Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp);
+/**
+ * As chardev_new while the machine runs: waits for no client, and for a server that is not on this
+ * host not long; whether that one answered is known later. NULL with errp. Main thread, BQL.
+ */
+Chardev *chardev_hot_new(Chardevs *chardevs, Opts *opts, GError **errp);
+/**
+ * The same for QMP, with its messages: id may be any text, options as of -chardev without "id".
+ */
+Chardev *chardev_add(Chardevs *chardevs, const char *id, Opts *opts, GError **errp);
 /** Legacy texts of -serial/-monitor/-qmp: "stdio", "mon:stdio", "unix:P,server=on,wait=off", "tcp:...", "file:P", "null", "pty", "fd:N", "chardev:ID". label is the id given to it. */
 Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *text, GError **errp);
 Chardev *chardev_find(Chardevs *chardevs, const char *id);
@@ -45,6 +56,11 @@ bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp);
 size_t chardevs_count(const Chardevs *chardevs);
 Chardev *chardevs_get(const Chardevs *chardevs, size_t i);
 
+/**
+ * Tells the front end, if it can be told, of a break; a QMP monitor cannot. False with errp: no
+ * such chardev. Main thread, BQL.
+ */
+bool chardev_send_break(Chardevs *chardevs, const char *id, GError **errp);
 /** Connects a front end; a mux takes several, others one: error "Device '%s' is in use". fe and opaque live as long as chr or until detached. */
 bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, void *opaque, GError **errp);
 void chardev_detach(Chardev *chr, void *opaque);

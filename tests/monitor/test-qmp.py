@@ -458,7 +458,146 @@ def actions_change(bench):
             check_equal(vm.wait_exit(), 0, 'exit status')
 
 
+def refused(vm, want, command, **arguments):
+    try:
+        vm.command(command, **arguments)
+    except QMPError as error:
+        check(want in str(error), '%s %s: %s', command, arguments, error)
+    else:
+        raise Failed('%s %s was done' % (command, arguments))
+
+
+def labels(vm):
+    return {c['label']: c['filename'] for c in vm.command('query-chardev')}
+
+
+def add(vm, name, kind, **data):
+    return vm.command('chardev-add', id=name, backend={'type': kind, 'data': data})
+
+
+def chardevs_come_and_go(bench):
+    """chardev-add of every kind, with QEMU's answers; what somebody uses stays."""
+    vm = start(bench, paused=True)
+    out = bench.path('out')
+    for fifo in ('fifo.in', 'fifo.out'):
+        os.mkfifo(bench.path(fifo))
+    before = labels(vm)
+    check_equal(add(vm, '1a', 'null'), {}, 'answer')
+    refused(vm, "Chardev with id '1a' already exists", 'chardev-add', id='1a',
+            backend={'type': 'null', 'data': {}})
+    pty = add(vm, 'p', 'pty')['pty']
+    check(stat.S_ISCHR(os.stat(pty).st_mode), 'pty: %s', pty)
+    add(vm, 'file', 'file', out=out)
+    add(vm, 'vc', 'vc', cols=80, rows=25)
+    add(vm, 'fifo', 'pipe', device=bench.path('fifo'))
+    for ring in ('ringbuf', 'memory'):
+        add(vm, ring, ring, size=16, logfile=bench.path('log'))
+        vm.command('ringbuf-write', device=ring, data='x')
+        check_equal(vm.command('ringbuf-read', device=ring, size=9), 'x', ring)
+    check_equal(labels(vm)['p'], 'pty:' + pty, 'query-chardev')
+    refused(vm, "Failed to add chardev 'f': ", 'chardev-add', id='f', backend={
+        'type': 'file', 'data': {'out': bench.path('no/where')}})
+    for used in before:
+        refused(vm, "Chardev '%s' is busy" % used, 'chardev-remove', id=used)
+    for name in set(labels(vm)) - set(before):
+        vm.command('chardev-remove', id=name)
+    check_equal(labels(vm), before, 'after chardev-remove')
+    refused(vm, "Chardev 'p' not found", 'chardev-remove', id='p')
+
+
+def unix_address(path):
+    return {'type': 'unix', 'data': {'path': path}}
+
+
+def socket_chardevs_come_and_go(bench):
+    """Servers, clients and descriptors; a path is free again when its chardev has gone."""
+    vm = start(bench, paused=True)
+    path = bench.path('door')
+    for _ in range(2):
+        add(vm, 'server', 'socket', addr=unix_address(path))
+        add(vm, 'client', 'socket', addr=unix_address(path), server=False)
+        wait_until(lambda: not labels(vm)['server'].startswith('disconnected'), 10, 'a client')
+        vm.command('chardev-remove', id='client')
+        vm.command('chardev-remove', id='server')
+        check(not os.path.exists(path), 'the socket is still there')
+    refused(vm, "Failed to add chardev 'c': Failed to connect to '%s'" % path, 'chardev-add',
+            id='c', backend={'type': 'socket', 'data': {'addr': unix_address(path),
+                                                        'server': False}})
+    refused(vm, 'wait=off', 'chardev-add', id='c', backend={
+        'type': 'socket', 'data': {'addr': unix_address(path), 'wait': True}})
+    ours, theirs = socket.socketpair()
+    vm.qmp.command('getfd', fds=[theirs.fileno()], fdname='end')
+    theirs.close()
+    add(vm, 'passed', 'socket', addr={'type': 'fd', 'data': {'str': 'end'}}, server=False)
+    vm.command('chardev-remove', id='passed')
+    ours.settimeout(10)
+    check_equal(ours.recv(1), b'', 'the end of a passed socket')
+
+
+def client_of_a_silent_server(bench):
+    """A server that does not answer keeps neither chardev-add nor the commands behind it waiting;
+    when it does, the chardev is connected. One that is taken away meanwhile leaves nothing."""
+    vm = start(bench, paused=True)
+    server = socket.socket()
+    server.bind(('127.0.0.1', 0))
+    server.listen(0)
+    port = str(server.getsockname()[1])
+    others = [socket.socket() for _ in range(4)]
+    for other in others:        # all its seats are taken: further ones are not even refused
+        other.setblocking(False)
+        other.connect_ex(server.getsockname())
+    address = {'type': 'inet', 'data': {'host': '127.0.0.1', 'port': port}}
+    begun = time.monotonic()
+    for name in ('gone', 'c'):
+        add(vm, name, 'socket', addr=address, server=False)
+    check(time.monotonic() - begun < 20, 'chardev-add took %g s', time.monotonic() - begun)
+    check_equal(labels(vm)['c'].split(':')[0], 'disconnected', 'the client')
+    vm.command('chardev-remove', id='gone')
+    server.settimeout(30)
+
+    def connected():
+        if select.select([server], [], [], 0.1)[0]:
+            others.append(server.accept()[0])
+        return labels(vm)['c'].startswith('tcp:')
+    wait_until(connected, 60, 'the connection')
+
+
+def breaks(bench):
+    """A break is a zero in the serial port with the bit that says so; others do not mind."""
+    vm = start(bench, paused=True)
+
+    def line_status():
+        return vm.command('human-monitor-command',
+                          **{'command-line': 'xp /1xb 0x10000005'}).split()[-1]
+    check_equal(line_status(), '0x60', 'line status before')
+    for name in labels(vm):
+        check_equal(vm.command('chardev-send-break', id=name), {}, name)
+    check_equal(line_status(), '0x71', 'line status after')
+    refused(vm, "Chardev 'zz' not found", 'chardev-send-break', id='zz')
+
+
+def chardevs_by_hand(bench):
+    """The HMP commands; a pty is told to who asked."""
+    vm = start(bench, paused=True)
+
+    def hmp(line):
+        return vm.command('human-monitor-command', **{'command-line': line})
+    check_equal(hmp('chardev-add null,id=n'), '', 'chardev-add')
+    check('Duplicate ID' in hmp('chardev-add null,id=n'), 'a second one was made')
+    told = hmp('chardev-add pty,id=p').split()
+    check_equal(told[:4] + told[5:], 'char device redirected to (label p)'.split(), 'pty')
+    check_equal(labels(vm)['p'], 'pty:' + told[4], 'pty')
+    check_equal(hmp('chardev-send-break n'), '', 'chardev-send-break')
+    check_equal(hmp('chardev-remove n'), '', 'chardev-remove')
+    check("Chardev 'n' not found" in hmp('chardev-remove n'), 'it was still there')
+
+
 CASES = [
+    Case('chardevs come and go', chardevs_come_and_go),
+    Case('socket chardevs come and go', socket_chardevs_come_and_go),
+    Case('client of a silent server', client_of_a_silent_server),
+    Case('breaks', breaks),
+    Case('chardevs by hand', chardevs_by_hand),
     Case('devices cannot come or go', devices_cannot_come_or_go),
     Case('objects come and go', objects_come_and_go),
     Case('objects that are refused', objects_are_refused),

@@ -15,7 +15,7 @@
 
 typedef struct Front {
     GString *input;
-    GString *events;    /* o opened, c closed, w writable, i mux in, u mux out */
+    GString *events;    /* o opened, c closed, w writable, i mux in, u mux out, b break */
     size_t room;
 } Front;
 
@@ -41,7 +41,7 @@ static void front_read(void *opaque, const uint8_t *buf, size_t len)
 
 static void front_event(void *opaque, ChardevEvent event)
 {
-    g_string_append_c(((Front *)opaque)->events, "ocwiu"[event]);
+    g_string_append_c(((Front *)opaque)->events, "ocwiub"[event]);
 }
 
 static const ChardevFrontend frontend = { front_can_read, front_read, front_event };
@@ -575,6 +575,25 @@ static void test_in_use(void)
     fixture_clear(&f);
 }
 
+static void test_break(void)
+{
+    Fixture f;
+    g_autoptr(GError) err = NULL;
+
+    fixture_init(&f);
+    Chardev *chr = open_text(&f, "m", "mon:null");
+    g_assert_true(chardev_send_break(f.chardevs, "m", &err));
+    attach(chr, &f.front);
+    attach(chr, &f.other);
+    settle(&f);
+    g_assert_true(chardev_send_break(f.chardevs, "m", &err));
+    g_assert_cmpstr(f.front.events->str, ==, "");
+    g_assert_cmpstr(f.other.events->str, ==, "ob");
+    g_assert_false(chardev_send_break(f.chardevs, "zz", &err));
+    g_assert_cmpstr(err->message, ==, "Chardev 'zz' not found");
+    fixture_clear(&f);
+}
+
 static void test_bad(void)
 {
     static const struct { const char *opts, *message; } cases[] = {
@@ -661,6 +680,7 @@ int main(int argc, char **argv)
     g_test_add_func("/chardev/ringbuf", test_ringbuf);
     g_test_add_func("/chardev/mux", test_mux);
     g_test_add_func("/chardev/in-use", test_in_use);
+    g_test_add_func("/chardev/break", test_break);
     g_test_add_func("/chardev/bad", test_bad);
     return g_test_run();
 }
