@@ -139,6 +139,9 @@ static void test_reason(void)
     in.pending_wire_bytes = 80000;
     g_autofree char *b = policy_reason(&in, POLICY_SWITCH_OVER);
     g_assert_cmpstr(b, ==, "78.1 KiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s");
+    in.bandwidth = 1 << 20;     /* a thousand of them in a second, and no more */
+    g_autofree char *fast = policy_reason(&in, POLICY_SWITCH_OVER);
+    g_assert_true(g_str_has_suffix(fast, "at 1000.0 MiB/s"));
     in.bandwidth = 0;
     g_autofree char *c = policy_reason(&in, POLICY_ITERATE);
     g_assert_cmpstr(c, ==, "78.1 KiB remain, the rate is not known yet");

@@ -29,6 +29,11 @@ ERRORS = [
      "-chardev foo,id=a: 'foo' is not a valid char driver name"),
     (['-M', 'virt', '-chardev', 'null,id=a', '-chardev', 'null,id=a'],
      "-chardev null,id=a: Duplicate ID 'a' for chardev"),
+    (['-M', 'virt', '-device', 'virtserialport,nr=1'],
+     "-device virtserialport,nr=1: No 'virtio-serial-bus' bus found for device 'virtserialport'"),
+    (['-M', 'virt', '-device', 'virtio-serial-device', '-device', 'virtserialport,nr=99'],
+     '-device virtserialport,nr=99: virtio-serial-bus: Out-of-range port id specified, max. '
+     'allowed: 30'),
     (['-M', 'virt', '-serial', 'foo:bar'], "'foo:bar' is not a valid char driver"),
     (['-M', 'virt', '-serial', 'chardev:zz'], 'chardev "zz" not found'),
     (['-M', 'virt', '-monitor', 'foo'], "-monitor foo: 'foo' is not a valid char driver"),
