@@ -185,7 +185,9 @@ static bool open_return_path(IncomingLoad *l, GError **errp)
         return false;
     }
     l->return_path = true;
-    return true;
+    /* No device here has a state of its own that would have to be there first. */
+    return !(l->caps & MIGRATION_CAP(SWITCHOVER_ACK)) ||
+           return_path_send_switchover_ack(l->answers, errp);
 }
 
 static bool load_command(IncomingLoad *l, GError **errp)

@@ -43,7 +43,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(ZERO_COPY_SEND)] = { .side = "source",
                               .missing = "zero-copy sending is not implemented yet" },
     [CAP(POSTCOPY_PREEMPT)] = { .side = "both", .missing = "postcopy is not implemented yet" },
-    [CAP(SWITCHOVER_ACK)] = { .side = "both", .missing = "it is not implemented yet" },
+    [CAP(SWITCHOVER_ACK)] = { .side = "both" },
     [CAP(DIRTY_LIMIT)] = { .side = "source", .missing = "it needs a KVM dirty ring" },
     [CAP(MAPPED_RAM)] = { .side = "both" },
     [CAP(FIXED_RAM)] = { .side = "both" },

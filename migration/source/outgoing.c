@@ -48,7 +48,22 @@ static void way_back_changed(void *opaque)
     g_mutex_unlock(&o->lock);
 }
 
+/* On the return path thread, too. It says so once; again is no harm. */
+static bool switchover_acked(void *opaque, GError **errp)
+{
+    Outgoing *o = opaque;
+
+    g_mutex_lock(&o->lock);
+    o->switchover_acked = true;
+    g_cond_broadcast(&o->wake);
+    g_mutex_unlock(&o->lock);
+    return true;
+}
+
 static const ReturnPathOps return_path_ops = { .changed = way_back_changed };
+static const ReturnPathOps return_path_ops_ack = {
+    .changed = way_back_changed, .switchover_ack = switchover_acked,
+};
 
 static void note_step(Outgoing *o, SwitchoverStep step)
 {
@@ -135,9 +150,10 @@ static bool make_saver(Outgoing *o, GError **errp)
 static void open_return_path(Outgoing *o)
 {
     uint32_t ping = GUINT32_TO_BE(1);
+    bool ack = outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK));
 
     trace_open_return_path_on_source();
-    o->rp = return_path_new(o->channel, &return_path_ops, o);
+    o->rp = return_path_new(o->channel, ack ? &return_path_ops_ack : &return_path_ops, o);
     trace_savevm_send_open_return_path();
     outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
     trace_savevm_send_ping(1);

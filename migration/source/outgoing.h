@@ -44,6 +44,7 @@ struct Outgoing {
     bool cancelled;             /* read without lock too */
     bool kicked;                /* max-bandwidth has changed */
     bool way_back_ended;        /* the destination says no more */
+    bool switchover_acked;      /* it has agreed to the switchover */
     RamStats last_ram;          /* when there is no saver any more */
     bool guest_ran;             /* when it started: else all is sent in "downtime" */
     bool has_ram;

@@ -14,6 +14,7 @@
 #define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
 #define CATCH_UP_MS 100                         /* how long to wait for the destination */
 #define CATCH_UP_PING 2                         /* setup has had 1 */
+#define ACK_LOOK_US 100000                      /* without an ack: so long until the next look */
 #define CATCH_UP_BLIND_US 20000                 /* the most when it cannot tell us */
 
 void outgoing_set_throttle(Outgoing *o, int percent)
@@ -88,14 +89,18 @@ static PolicyInput policy_input(Outgoing *o)
     };
 }
 
-static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction action)
+/* agreed: false if only the destination's word is missing. */
+static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction action, bool agreed)
 {
-    char *reason = policy_reason(in, action);
+    char *reason = agreed ? policy_reason(in, action)
+                          : g_strdup("the destination has not agreed to the switchover "
+                                     "(capability switchover-ack has to be on there, too)");
 
-    trace_migration_switchover_decision(action == POLICY_SWITCH_OVER ? "switch over"
+    trace_migration_switchover_decision(!agreed ? "go on"
+                                        : action == POLICY_SWITCH_OVER ? "switch over"
                                         : action == POLICY_SYNC      ? "look again"
                                                                      : "go on", reason);
-    if (action == POLICY_SWITCH_OVER) {
+    if (agreed && action == POLICY_SWITCH_OVER) {
         trace_migration_thread_low_pending(in->pending_wire_bytes);
     }
     g_mutex_lock(&o->lock);
@@ -176,6 +181,28 @@ static void trace_pending(Outgoing *o, const PolicyInput *in)
     }
 }
 
+/*
+ * Capability switchover-ack: a guest that runs is not stopped before the
+ * destination has agreed, which it does as soon as it can talk. If it has
+ * not, waits a moment for it; memory has to be looked at again afterwards.
+ */
+static bool switchover_agreed(Outgoing *o, const PolicyInput *in)
+{
+    int64_t end = g_get_monotonic_time() + ACK_LOOK_US;
+
+    if (!outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK)) || !in->guest_running) {
+        return true;
+    }
+    g_mutex_lock(&o->lock);
+    bool acked = o->switchover_acked;
+    while (!o->switchover_acked && !o->cancelled && !o->way_back_ended &&
+           g_cond_wait_until(&o->wake, &o->lock, end)) {
+        /* woken for something else */
+    }
+    g_mutex_unlock(&o->lock);
+    return acked;
+}
+
 /* The policy's question; true if it is time to switch over. */
 static bool time_to_switch_over(Outgoing *o)
 {
@@ -193,9 +220,10 @@ static bool time_to_switch_over(Outgoing *o)
     if (action == POLICY_SWITCH_OVER && let_destination_catch_up(o, &in)) {
         action = look_again(o, &in);
     }
-    note_decision(o, &in, action);
+    bool agreed = action != POLICY_SWITCH_OVER || switchover_agreed(o, &in);
+    note_decision(o, &in, action, agreed);
     announce_verdict(o);
-    return action == POLICY_SWITCH_OVER;
+    return action == POLICY_SWITCH_OVER && agreed;
 }
 
 /* Asked before each page, so no locks; a part is short enough to look at the limit once. */

@@ -176,6 +176,33 @@ def capabilities_while_listening(bench):
     check('seekable transport' in wrong.stderr(), 'said by the destination: %s', wrong.stderr())
 
 
+def switchover_ack(bench):
+    """A running guest is not stopped before the destination has agreed; without the capability
+    it never does, and the source says so. A guest that stands still goes without."""
+    only_ferry('the reason is asked of info migrate')
+    door = 'unix:' + bench.path('door')
+    source = VM(bench, 'source', EMULATOR, guest=Bare('checker', size='2M'))
+    wait_alive(source)
+    source.set_capabilities(return_path=True, switchover_ack=True, events=True)
+    deaf = VM(bench, 'deaf', EMULATOR, guest=source.guest, incoming=door)
+    check_equal(deaf.status(), 'inmigrate', 'run state')    # it listens by now
+    source.command('migrate', uri=door)
+    wait_until(lambda: 'has not agreed to the switchover' in source.hmp('info migrate'), 30,
+               'the reason in info migrate')
+    check_equal(source.status(), 'running', 'run state')
+    source.command('stop')
+    wait_migration(source)
+    wait_until(lambda: deaf.status() == 'paused', 20, 'the stopped guest to arrive')
+    deaf.quit()
+    source.command('cont')
+    willing = VM(bench, 'willing', EMULATOR, guest=source.guest, incoming='defer')
+    willing.set_capabilities(switchover_ack=True, return_path=True)
+    willing.command('migrate-incoming', uri=door + '2')
+    source.command('migrate', uri=door + '2')
+    wait_migration(source)
+    wait_alive(willing)
+
+
 def returned_settings(bench):
     """What was set is what is told, in QMP and HMP."""
     vm = VM(bench, 'vm', EMULATOR, Bare('idle'), paused=True)
@@ -624,6 +651,7 @@ CASES = [
     Case('page cache resized while active', cache_resized),
     Case('a grown page cache hits', cache_grown_hits, timeout=120),
     Case('a listening destination takes capabilities', capabilities_while_listening),
+    Case('switchover-ack', switchover_ack),
     Case('settings are told as they were set', returned_settings),
     Case('historic names', historic_names),
     Case('migrate -d -x', historic_migrate),

@@ -83,9 +83,17 @@ static void test_off_always(void)
         g_autofree char *off = g_strconcat("-", MigrationCapability_str(cap), NULL);
         g_autofree char *on = g_strconcat("+", MigrationCapability_str(cap), NULL);
         g_assert_true(set_caps(o, off, NULL));
+        bool needs_return_path = cap == MIGRATION_CAPABILITY_SWITCHOVER_ACK;
+        if (needs_return_path) {
+            g_assert_false(set_caps(o, on, NULL));
+            g_assert_true(set_caps(o, "+return-path", NULL));
+        }
         bool ok = set_caps(o, on, &err);
         g_assert_cmpint(ok, ==, (listed >> cap) & 1);
         g_assert_true(set_caps(o, off, NULL));
+        if (needs_return_path) {
+            g_assert_true(set_caps(o, "-return-path", NULL));
+        }
     }
     /* What libvirt would use if it were listed. */
     g_assert_cmphex(listed & (MIGRATION_CAP(POSTCOPY_RAM) | MIGRATION_CAP(MULTIFD) |
