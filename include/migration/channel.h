@@ -75,6 +75,11 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* shor
  */
 void channel_end_writing(Channel *c);
 /**
+ * The same while another thread may be writing: its write fails, reading goes on. False, and nothing
+ * was done, where that cannot be (all but sockets). Any thread.
+ */
+bool channel_cut_writing(Channel *c);
+/**
  * Everything was written: ends writing where nothing can come back, and
  * waits until whoever takes it has ended. For exec the command: false if it
  * failed. Other kinds: true at once. channel_shutdown ends the wait (false).

@@ -233,6 +233,11 @@ char *channel_fd_describe_end(Channel *c)
     return NULL;
 }
 
+bool channel_cut_writing(Channel *c)
+{
+    return c->is_socket && shutdown(c->wfd, SHUT_WR) == 0;
+}
+
 void channel_end_writing(Channel *c)
 {
     if (c->is_socket) {

@@ -87,7 +87,7 @@ void outgoing_cancel(Outgoing *o)
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
     if (o->phase == OUTGOING_AWAITS) {
         channel_end_writing(o->channel);    /* ours while the thread awaits the answer */
-    } else {
+    } else if (o->phase != OUTGOING_HANDS_OVER || !channel_cut_writing(o->channel)) {
         outgoing_yank(o);
     }
     g_cond_broadcast(&o->wake);

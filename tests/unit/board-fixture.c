@@ -159,6 +159,7 @@ bool board_fixture_load(BoardFixture *f, const GByteArray *bytes, GError **errp)
     StreamReader *r = stream_reader_new_memory(bytes->data, bytes->len);
     bool ok = true;
 
+    vmstate_load_begin(f->machine.vmstate);
     while (ok && stream_reader_offset(r) < bytes->len) {
         char idstr[256];
         uint32_t id, instance, version;

@@ -712,7 +712,6 @@ static void test_cancel_meets_verdict(Fixture *f, gconstpointer unused)
     Wire w;
 
     go_to_verdict(f, &w);
-    g_usleep(20000);    /* from the last byte to the wait for the answer it is a step */
     tiny_lock(f->src);
     migration_cancel(f->src->machine.migration);
     tiny_unlock(f->src);

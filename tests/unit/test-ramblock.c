@@ -72,7 +72,7 @@ static void test_bad(void)
     expect_error(list, longname, 0x1000, NULL, "name of 256 bytes");
     expect_error(list, "none", 0, NULL, "'none': size 0");
     expect_error(list, "huge", UINT64_MAX, NULL, "'huge'");
-    expect_error(list, "file", 0x1000, "/nonexistent/x", "/nonexistent/x for guest RAM 'file'");
+    expect_error(list, "file", 0x1000, "/nonexistent/x", "/nonexistent/x for guest RAM");
     g_assert_cmpuint(ram_list_count(list), ==, 1);
     ram_list_free(list);
 }
