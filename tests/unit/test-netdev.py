@@ -38,7 +38,8 @@ class Machine:
         while self.sock.connect_ex(self.qmp_path) and time.monotonic() < until:
             assert self.process.poll() is None, self.process.stderr.read()
             time.sleep(0.02)
-        self.file = self.sock.makefile('rw')
+        # two files: one for both directions forgets at each write what it has read ahead
+        self.file, self.out = self.sock.makefile('r'), self.sock.makefile('w')
         self.read()
         self.command('qmp_capabilities')
 
@@ -52,8 +53,8 @@ class Machine:
         return self.ask(name, arguments)['error']['desc']
 
     def ask(self, name, arguments):
-        self.file.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
-        self.file.flush()
+        self.out.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
+        self.out.flush()
         while True:
             answer = self.read()
             if 'event' not in answer:
@@ -78,6 +79,7 @@ class Machine:
 
     def __exit__(self, *_):
         self.file.close()
+        self.out.close()
         self.sock.close()
         self.process.terminate()
         self.process.wait(LIMIT)
