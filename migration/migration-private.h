@@ -131,6 +131,13 @@ char *incoming_error(Incoming *in);
 int incoming_thread_id(Incoming *in);
 /** Ends its connections, as if the network had: it fails. Any thread. */
 void incoming_yank(Incoming *in);
+/** What has come, so far or in all. */
+typedef struct IncomingReceived {
+    RamLoadStats ram;
+    int64_t us;                 /* from the peer's coming to the end of the stream, or until now */
+} IncomingReceived;
+/** False if no peer has come yet. Any thread. */
+bool incoming_received(Incoming *in, IncomingReceived *r);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
@@ -175,6 +182,10 @@ StreamDialect migration_dialect(const Migration *m);
 void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook);
 /** Event X_MIGRATION_OWNER_UNKNOWN. Any thread. */
 void migration_emit_owner_unknown(Migration *m, const char *error);
+/** Event X_MIGRATION_RECEIVED if wanted. Any thread. */
+void migration_emit_received(Migration *m, XMigrationReceived *received);
+/** For query-migrate and the event; caller frees with qapi_free_XMigrationReceived. */
+XMigrationReceived *migration_received_info(const IncomingReceived *r);
 /** Event MIGRATION_PASS if wanted. */
 void migration_emit_pass(Migration *m, uint64_t pass);
 

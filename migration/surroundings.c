@@ -25,6 +25,26 @@ void migration_emit_pass(Migration *m, uint64_t pass)
     }
 }
 
+XMigrationReceived *migration_received_info(const IncomingReceived *r)
+{
+    XMigrationReceived *info = g_new0(XMigrationReceived, 1);
+
+    info->transferred = r->ram.bytes;
+    info->normal = r->ram.normal;
+    info->duplicate = r->ram.zero;
+    info->xbzrle_pages = r->ram.xbzrle;
+    info->total_time = r->us / 1000;
+    info->mbps = r->us > 0 ? r->ram.bytes * 8.0 / r->us : 0;
+    return info;
+}
+
+void migration_emit_received(Migration *m, XMigrationReceived *received)
+{
+    if (migration_wants_events(m)) {
+        qapi_event_send_x_migration_received(m->machine->monitors, received);
+    }
+}
+
 void migration_emit_outlook(Migration *m, XMigrationOutlook *outlook)
 {
     if (migration_wants_events(m)) {

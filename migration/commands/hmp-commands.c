@@ -293,6 +293,17 @@ static void print_switchover(HMPMonitor *mon)
     monitor_puts(mon, text);
 }
 
+/* What a destination has got, which QEMU's does not tell. */
+static void print_received(HMPMonitor *mon, const XMigrationReceived *r)
+{
+    if (r) {
+        monitor_printf(mon, "received ram: %" PRIu64 " kbytes in %" PRIu64 " ms (%.1f mbps): normal "
+                       "%" PRIu64 ", zero %" PRIu64 ", xbzrle %" PRIu64 " pages\n",
+                       r->transferred >> 10, r->total_time, r->mbps, r->normal, r->duplicate,
+                       r->xbzrle_pages);
+    }
+}
+
 /* After QEMU's lines: why it goes on, and what would help. */
 static void print_outlook(HMPMonitor *mon)
 {
@@ -319,6 +330,7 @@ void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
     monitor_puts(mon, text);
     print_dialect(mon);
     print_outlook(mon);
+    print_received(mon, info->x_received);
     if (hmp_arg_flag(args, "all")) {
         print_switchover(mon);
     }

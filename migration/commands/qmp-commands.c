@@ -181,6 +181,7 @@ bool qmp_migrate_set_downtime(struct Machine *machine, double value, GError **er
 static MigrationInfo *incoming_info(Migration *m)
 {
     MigrationInfo *info = g_new0(MigrationInfo, 1);
+    IncomingReceived received;
 
     if (!m->incoming) {
         return info;
@@ -188,6 +189,8 @@ static MigrationInfo *incoming_info(Migration *m)
     info->has_status = true;
     info->status = migration_state_get(&m->in_state);
     info->error_desc = incoming_error(m->incoming);
+    info->x_received = incoming_received(m->incoming, &received)
+                           ? migration_received_info(&received) : NULL;
     g_autoptr(GPtrArray) addresses = incoming_addresses(m->incoming);
     info->socket_address = migration_addresses_to_qapi(addresses);
     return info;

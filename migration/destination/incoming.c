@@ -31,6 +31,9 @@ struct Incoming {
     GError *error;
     int tid;
     SwitchoverTimes times;
+    RamLoader *loader;          /* of load, while it loads */
+    RamLoadStats received;      /* when there is no loader any more */
+    int64_t came_us, loaded_us; /* monotonic; 0: not yet */
 
     /* incoming thread only */
     MigrationCaps caps;         /* as they stood when the peer came */
@@ -71,6 +74,18 @@ static void announce_guest(Incoming *in)
  * 2.7); go_on false: paused if it would run. Every state that is let in
  * (vmstate/sections.c) can be entered. BQL.
  */
+/* Monitors hear what came. */
+static void tell_received(Incoming *in)
+{
+    IncomingReceived r;
+
+    if (incoming_received(in, &r)) {
+        XMigrationReceived *info = migration_received_info(&r);
+        migration_emit_received(in->m, info);
+        qapi_free_XMigrationReceived(info);
+    }
+}
+
 static bool settle_guest(Incoming *in, bool go_on, GError **errp)
 {
     RunStateCtl *rs = in->machine->runstate;
@@ -126,6 +141,7 @@ static bool finish(Incoming *in, GError **errp)
     if (ok) {
         note_step(in, SWITCHOVER_STARTED);
         announce_guest(in);
+        tell_received(in);
         ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
     }
     bql_unlock(in->machine->loop);
@@ -214,9 +230,16 @@ static bool load_from_channel(Incoming *in, GError **errp)
 
     incoming_load_init(&in->load, in->m, in->caps, r, in->channel);
     in->load.answers = in->answers;
+    g_mutex_lock(&in->lock);
+    in->loader = in->load.ram;
+    in->came_us = g_get_monotonic_time();
+    g_mutex_unlock(&in->lock);
     bool ok = incoming_load_stream(&in->load, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);
+    ram_loader_get_stats(in->loader, &in->received);
+    in->loader = NULL;
+    in->loaded_us = g_get_monotonic_time();
     in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
     g_mutex_unlock(&in->lock);
     incoming_load_clear(&in->load);
@@ -318,6 +341,19 @@ int incoming_thread_id(Incoming *in)
     int tid = in->tid;
     g_mutex_unlock(&in->lock);
     return tid;
+}
+
+bool incoming_received(Incoming *in, IncomingReceived *r)
+{
+    g_mutex_lock(&in->lock);
+    bool came = in->came_us != 0;
+    int64_t end = in->loaded_us ? in->loaded_us : g_get_monotonic_time();
+    *r = (IncomingReceived){ .ram = in->received, .us = came ? end - in->came_us : 0 };
+    if (in->loader) {
+        ram_loader_get_stats(in->loader, &r->ram);
+    }
+    g_mutex_unlock(&in->lock);
+    return came;
 }
 
 void incoming_times(Incoming *in, SwitchoverTimes *t)

@@ -341,6 +341,22 @@ def switchover_steps(bench):
     check_equal(times, sorted(times), 'their order')
 
 
+def destination_tells(bench):
+    """What came: as much as was sent, page by page."""
+    only_ferry('QEMU does not count on the destination')
+    move = Move(bench, EMULATOR, Bare('checker', size='2M'), channels.Unix(bench),
+                caps={'return_path': True, 'xbzrle': True})
+    move.run()
+    sent, received = move.source.migration()['ram'], move.destination.migration()['x-received']
+    check_equal(received['normal'], sent['normal'], 'whole pages')
+    check_equal(received['duplicate'], sent['duplicate'], 'zero pages')
+    check(0 < received['transferred'] <= sent['transferred'], 'bytes: %s of %s',
+          received['transferred'], sent['transferred'])
+    check(received['mbps'] > 0, 'rate: %s', received['mbps'])
+    text = move.destination.hmp('info migrate')
+    check(f"normal {received['normal']}, zero" in text, 'info migrate: %s', text)
+
+
 def extra_pass_before_stop(bench):
     """
     All of memory would fit into the limit, and yet an idle guest is not stopped before it is sent:
@@ -658,6 +674,7 @@ CASES = [
     Case('only-migratable', only_migratable),
     Case('info migrate', info_migrate),
     Case('steps of the switchover', switchover_steps),
+    Case('the destination tells what came', destination_tells),
     Case('extra pass before the stop', extra_pass_before_stop),
     Case('info migrate, the advice helps', advice_helps),
     Case('wrong values in QMP', wrong_values),

@@ -199,7 +199,8 @@ static void test_stopped(Fixture *f, gconstpointer dialect)
                                 "MIGRATION:completed"
                               : "MIGRATION:setup PASS:1 MIGRATION:active PASS:2 "
                                 "MIGRATION:completed");
-    assert_events(f->dst, "MIGRATION:setup MIGRATION:active MIGRATION:completed");
+    assert_events(f->dst, "MIGRATION:setup MIGRATION:active X_MIGRATION_RECEIVED "
+                  "MIGRATION:completed");
     assert_same_ram(f);
     g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), ==, 123456789);
     assert_run_state(f->src, RUN_STATE_POSTMIGRATE);
@@ -251,7 +252,8 @@ static void test_running(Fixture *f, gconstpointer unused)
     wait_in(f, MIGRATION_STATUS_COMPLETED);
     assert_events(f->src, "RESUME MIGRATION:setup PASS:1 MIGRATION:active PASS:2 STOP PASS:3 "
                           "MIGRATION:completed");
-    assert_events(f->dst, "MIGRATION:setup MIGRATION:active RESUME MIGRATION:completed");
+    assert_events(f->dst, "MIGRATION:setup MIGRATION:active RESUME X_MIGRATION_RECEIVED "
+                  "MIGRATION:completed");
     assert_run_state(f->dst, RUN_STATE_RUNNING);
     g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), >=,
                     virtual_clock_get_ns(f->src->machine.clock));
