@@ -69,11 +69,6 @@ static void announce_guest(Incoming *in)
     }
 }
 
-/*
- * The guest is ours now: start it or leave it as it was (migration-stream
- * 2.7); go_on false: paused if it would run. Every state that is let in
- * (vmstate/sections.c) can be entered. BQL.
- */
 /* Monitors hear what came. */
 static void tell_received(Incoming *in)
 {
@@ -86,6 +81,11 @@ static void tell_received(Incoming *in)
     }
 }
 
+/*
+ * The guest is ours now: start it or leave it as it was (migration-stream
+ * 2.7); go_on false: paused if it would run. Every state that is let in
+ * (vmstate/sections.c) can be entered. BQL.
+ */
 static bool settle_guest(Incoming *in, bool go_on, GError **errp)
 {
     RunStateCtl *rs = in->machine->runstate;
@@ -306,6 +306,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
         migration_state_move(&m->in_state, MIGRATION_EVENT_FAIL, NULL);
         m->incoming = NULL;
         channel_listener_free(in->listener);
+        channel_set_free(in->channels);
         g_mutex_clear(&in->lock);
         g_free(in);
         return false;
