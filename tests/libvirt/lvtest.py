@@ -56,6 +56,23 @@ def wait_for(what, fn, timeout=30, step=0.05):
         time.sleep(step)
 
 
+GONE_BEFORE = "failed to connect to monitor socket: Connection refused"
+
+
+def refusal(attempt):
+    """
+    What attempt() (a virsh that has to fail because of a process that ends at once) says.
+    A process that has ended before libvirt 9.0 connects to the socket it was given is reported
+    without what the process said: then it gets another chance.
+    """
+    for _ in range(8):
+        r = attempt()
+        if GONE_BEFORE not in r.stderr:
+            break
+    check(r.returncode != 0, "it was accepted")
+    return r.stderr.strip()
+
+
 def guest_dir():
     """Kernel and initramfs of scripts/fetch-guest."""
     out = subprocess.run([os.path.join(TOP, "scripts", "fetch-guest")], stdout=subprocess.PIPE,
