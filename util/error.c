@@ -8,41 +8,47 @@ GQuark ferry_error_quark(void)
     return g_quark_from_static_string("ferry-error-quark");
 }
 
-static void G_GNUC_PRINTF(4, 0)
-error_setv(GError **errp, FerryErrorCode code, int os_errno, const char *fmt, va_list ap)
+void error_setv_domain(GError **errp, GQuark domain, int code, const char *fmt, va_list ap)
 {
-    if (!errp || *errp) {
-        return;
+    if (errp && !*errp) {
+        g_autofree char *text = g_strdup_vprintf(fmt, ap);
+        g_set_error_literal(errp, domain, code, text);
     }
-    g_autofree char *text = g_strdup_vprintf(fmt, ap);
-    if (os_errno) {
-        g_set_error(errp, FERRY_ERROR, code, "%s: %s", text, g_strerror(os_errno));
-    } else {
-        g_set_error_literal(errp, FERRY_ERROR, code, text);
-    }
+}
+
+void error_set_domain(GError **errp, GQuark domain, int code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    error_setv_domain(errp, domain, code, fmt, ap);
+    va_end(ap);
 }
 
 void error_setg(GError **errp, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    error_setv(errp, FERRY_ERROR_GENERIC, 0, fmt, ap);
+    error_setv_domain(errp, FERRY_ERROR, FERRY_ERROR_GENERIC, fmt, ap);
     va_end(ap);
 }
 
 void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...)
 {
+    if (!errp || *errp) {
+        return;
+    }
     va_list ap;
     va_start(ap, fmt);
-    error_setv(errp, FERRY_ERROR_GENERIC, os_errno, fmt, ap);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
+    g_set_error(errp, FERRY_ERROR, FERRY_ERROR_GENERIC, "%s: %s", text, g_strerror(os_errno));
 }
 
 void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    error_setv(errp, code, 0, fmt, ap);
+    error_setv_domain(errp, FERRY_ERROR, code, fmt, ap);
     va_end(ap);
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "migration/load-error.h"
 #include "migration/stream.h"
 
 /** Which QEMU generation's layout we write (machine version virt-7.2, virt-10.0). */

@@ -8,6 +8,7 @@
 #define UTIL_ERROR_H
 
 #include <glib.h>
+#include <stdarg.h>
 
 /** Error domain of all Ferry errors; the code is the QMP error class. */
 #define FERRY_ERROR ferry_error_quark()
@@ -31,6 +32,13 @@ void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...) G_GNUC_
 /** As error_setg with another QMP error class. */
 void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
+
+/** As error_setg with a domain and code of the caller's own. */
+void error_set_domain(GError **errp, GQuark domain, int code, const char *fmt, ...)
+    G_GNUC_PRINTF(4, 5);
+/** The same with arguments that were handed in. */
+void error_setv_domain(GError **errp, GQuark domain, int code, const char *fmt, va_list ap)
+    G_GNUC_PRINTF(4, 0);
 
 /** g_thread_try_new with a message that says which limit it may be; NULL with errp. */
 GThread *thread_start(const char *name, GThreadFunc fn, void *opaque, GError **errp);

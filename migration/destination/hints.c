@@ -1,53 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See hints.h. Called once, where a failed load is explained. Goes by
- * the message, which is QEMU's own sentence in most cases and says what is
- * wrong but not what to change: with QEMU as the source and without a return
- * path our message is all that its user gets. Never replaces the cause.
+ * See hints.h. Called once, where a failed load is explained. The cause is
+ * QEMU's own sentence in most cases and says what is wrong but not what to
+ * change: with QEMU as the source and without a return path our message is
+ * all that its user gets. Which advice fits goes by the error's code and the
+ * section it arose in. Never replaces the cause.
  */
 #include <inttypes.h>
-#include <string.h>
 #include "migration/destination/hints.h"
+#include "migration/load-error.h"
 #include "migration/stream/format.h"
 #include "migration/vmstate.h"
 
 #define BOTH_SIDES "start both sides with the same "
 
 static const struct {
-    const char *message, *section, *hint;   /* section: a prefix; NULL: any */
+    LoadError code;
+    const char *section, *hint;     /* section: a prefix; NULL: any. The first that fits */
 } hints[] = {
-    { "Unknown savevm section or instance", "cpu",
+    { LOAD_ERROR_SECTION_UNKNOWN, "cpu",
       "The source has more harts than this machine: " BOTH_SIDES "-smp" },
-    { "Unknown savevm section or instance", "virtio-mmio@",
+    { LOAD_ERROR_SECTION_UNKNOWN, "virtio-mmio@",
       "This machine has no such device in that slot: " BOTH_SIDES
       "-device options, in the same order" },
-    { "Unknown savevm section or instance", NULL,
+    { LOAD_ERROR_SECTION_UNKNOWN, NULL,
       "This machine has no such device: start the source without it" },
-    { "section footer for", "riscv_mtimer",
+    { LOAD_ERROR_FOOTER, "riscv_mtimer",
       "The state is not for this number of harts: " BOTH_SIDES "-smp" },
-    { "section footer for", "riscv_sifive_plic",
+    { LOAD_ERROR_FOOTER, "riscv_sifive_plic",
       "The state is not for this number of harts: " BOTH_SIDES "-smp" },
-    { "unsupported version", NULL,
+    { LOAD_ERROR_SECTION_VERSION, NULL,
       "The source is another version than those known here, QEMU 7.2 and 10.0" },
-    { "Unknown ramblock \"/rom@etc/acpi", "ram",
+    { LOAD_ERROR_ROM_UNKNOWN, NULL,
       "The source offers its guest ACPI tables: start it with -M virt,acpi=off" },
-    { "Unknown ramblock", "ram",
+    { LOAD_ERROR_BLOCK_UNKNOWN, NULL,
       "This machine has no such memory: start the source without what it belongs to" },
-    { "Size mismatch: virt.flash", "ram",
+    { LOAD_ERROR_FLASH_SIZE, NULL,
       "The flash has another size there: " BOTH_SIDES "-drive if=pflash" },
-    { "Size mismatch: ", "ram", "There is more or less RAM there: " BOTH_SIDES "-m" },
-    { "Machine type received is", NULL, "These are two machines: " BOTH_SIDES "-M" },
-    { "UUID received is", NULL, "These are two guests, or " BOTH_SIDES "-uuid" },
-    { "but received capability is", NULL, "Set the capability alike on both sides" },
-    { "which this machine's CPU lacks", "cpu",
+    { LOAD_ERROR_BLOCK_SIZE, NULL, "There is more or less RAM there: " BOTH_SIDES "-m" },
+    { LOAD_ERROR_MACHINE_TYPE, NULL, "These are two machines: " BOTH_SIDES "-M" },
+    { LOAD_ERROR_UUID, NULL, "These are two guests, or " BOTH_SIDES "-uuid" },
+    { LOAD_ERROR_CAPABILITY, NULL, "Set the capability alike on both sides" },
+    { LOAD_ERROR_CPU_LACKS, NULL,
       "Give the -cpu of this side what the source's has, or boot the guest without it" },
 };
 
-const char *incoming_hint(const char *message, const char *idstr)
+const char *incoming_hint(const GError *err, const char *idstr)
 {
-    for (size_t i = 0; message && i < G_N_ELEMENTS(hints); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(hints); i++) {
         const char *section = hints[i].section;
-        if (strstr(message, hints[i].message) &&
+        if (g_error_matches(err, LOAD_ERROR, hints[i].code) &&
             (!section || (idstr && g_str_has_prefix(idstr, section)))) {
             return hints[i].hint;
         }
@@ -71,7 +73,7 @@ void incoming_explain(GError **errp, const char *doing, const char *section, int
     if (!errp || !*errp) {
         return;
     }
-    const char *hint = incoming_hint((*errp)->message, section);
+    const char *hint = incoming_hint(*errp, section);
     g_autofree char *text = g_strdup_printf("%s%s, offset 0x%" PRIx64 ": %s%s%s", doing,
                                             dialect_text(dialect, ram_id), offset,
                                             (*errp)->message, hint ? ". " : "", hint ? hint : "");

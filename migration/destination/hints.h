@@ -15,9 +15,9 @@
 void incoming_explain(GError **errp, const char *doing, const char *section, int dialect,
                       uint32_t ram_id, uint64_t offset);
 /**
- * For the message with which loading failed, in the section idstr (NULL: in
+ * For the error with which loading failed, in the section idstr (NULL: in
  * none). Static text, NULL if there is no better advice than the message.
  */
-const char *incoming_hint(const char *message, const char *idstr);
+const char *incoming_hint(const GError *err, const char *idstr);
 
 #endif

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <json-c/json.h>
+#include "migration/load-error.h"
 #include "migration/stream/return-path.h"
 #include "migration/destination/hints.h"
 #include "migration/destination/load.h"
@@ -38,7 +39,8 @@ static bool check_footer(IncomingLoad *l, uint32_t id, const char *idstr, GError
     }
     if (stream_get_u8(l->r) != SECTION_FOOTER) {
         if (stream_reader_ok(l->r, errp)) {
-            error_setg(errp, "Missing section footer for %s", idstr);
+            error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_FOOTER, "Missing section footer for %s",
+                             idstr);
         }
         return false;
     }

@@ -6,6 +6,7 @@
  * a message names the record's place in the stream, its block and page.
  */
 #include "migration/ram/load.h"
+#include "migration/load-error.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -89,19 +90,38 @@ static bool broken_off(const RamLoader *l, StreamReader *r, GError **errp)
 }
 
 /* Always false: the sentence, then where. A stream that broke off before is the first cause. */
-static bool G_GNUC_PRINTF(4, 5) refuse(RamLoader *l, StreamReader *r, GError **errp,
-                                       const char *fmt, ...)
+static bool G_GNUC_PRINTF(6, 0) refusev(RamLoader *l, StreamReader *r, GQuark domain, int code,
+                                        GError **errp, const char *fmt, va_list ap)
 {
-    g_autofree char *what = NULL;
-    va_list ap;
-
     if (!stream_reader_ok(r, NULL)) {
         return broken_off(l, r, errp);
     }
+    g_autofree char *what = g_strdup_vprintf(fmt, ap);
+    error_set_domain(errp, domain, code, "%s (ram: record at stream offset 0x%" PRIx64 ")", what,
+                     l->record);
+    return false;
+}
+
+static bool G_GNUC_PRINTF(4, 5) refuse(RamLoader *l, StreamReader *r, GError **errp,
+                                       const char *fmt, ...)
+{
+    va_list ap;
+
     va_start(ap, fmt);
-    what = g_strdup_vprintf(fmt, ap);
+    refusev(l, r, FERRY_ERROR, FERRY_ERROR_GENERIC, errp, fmt, ap);
     va_end(ap);
-    error_setg(errp, "%s (ram: record at stream offset 0x%" PRIx64 ")", what, l->record);
+    return false;
+}
+
+/* The same where somebody can be told what to do. */
+static bool G_GNUC_PRINTF(5, 6) refuse_as(RamLoader *l, StreamReader *r, LoadError code,
+                                          GError **errp, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    refusev(l, r, LOAD_ERROR, code, errp, fmt, ap);
+    va_end(ap);
     return false;
 }
 
@@ -150,11 +170,15 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
     }
     block = ram_list_find(l->ram, name, strlen(name));
     if (!block) {
-        return refuse(l, r, errp, "Unknown ramblock \"%s\", cannot accept migration", name);
+        bool rom = g_str_has_prefix(name, "/rom@etc/acpi");
+        return refuse_as(l, r, rom ? LOAD_ERROR_ROM_UNKNOWN : LOAD_ERROR_BLOCK_UNKNOWN, errp,
+                         "Unknown ramblock \"%s\", cannot accept migration", name);
     }
     if (*length != block->used_length) {
-        return refuse(l, r, errp, "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64
-                      ": Invalid argument", name, *length, block->used_length);
+        bool flash = g_str_has_prefix(name, "virt.flash");
+        return refuse_as(l, r, flash ? LOAD_ERROR_FLASH_SIZE : LOAD_ERROR_BLOCK_SIZE, errp,
+                         "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64 ": Invalid argument",
+                         name, *length, block->used_length);
     }
     index = block_index(l, block);
     if (l->listed[index]) {

@@ -7,6 +7,7 @@
 #include <json-c/json.h>
 #include <string.h>
 #include <unistd.h>
+#include "migration/load-error.h"
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
 #include "softmmu/config.h"
@@ -207,7 +208,8 @@ static bool check_uuid(Migration *m, StreamReader *r, GError **errp)
     }
     if (memcmp(uuid, config->uuid, sizeof(uuid))) {
         g_autofree char *theirs = uuid_text(uuid), *ours = uuid_text(config->uuid);
-        error_setg(errp, "UUID received is %s and local is %s", theirs, ours);
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_UUID, "UUID received is %s and local is %s",
+                         theirs, ours);
         return false;
     }
     return true;
@@ -219,9 +221,10 @@ static bool check_capabilities(MigrationCaps ours, MigrationCaps theirs, GError 
     for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
         MigrationCaps bit = UINT64_C(1) << cap;
         if (((ours ^ theirs) & MIGRATION_CAPS_VALIDATED) & bit) {
-            error_setg(errp, "Capability %s is %s, but received capability is %s",
-                       MigrationCapability_str(cap), ours & bit ? "on" : "off",
-                       theirs & bit ? "on" : "off");
+            error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_CAPABILITY,
+                             "Capability %s is %s, but received capability is %s",
+                             MigrationCapability_str(cap), ours & bit ? "on" : "off",
+                             theirs & bit ? "on" : "off");
             return false;
         }
     }
@@ -235,15 +238,17 @@ static bool check_name(Migration *m, StreamReader *r, GError **errp)
     uint32_t len = stream_get_be32(r);
 
     if (len > CONFIG_NAME_MAX) {
-        error_setg(errp, "Machine type received is %u bytes long, at most %d expected", len,
-                   CONFIG_NAME_MAX);
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_MACHINE_TYPE,
+                         "Machine type received is %u bytes long, at most %d expected", len,
+                         CONFIG_NAME_MAX);
         return false;
     }
     if (!stream_get_buffer(r, name, len)) {
         return stream_reader_ok(r, errp);
     }
     if (strncmp(name, local, len)) {
-        error_setg(errp, "Machine type received is '%s' and local is '%s'", name, local);
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_MACHINE_TYPE,
+                         "Machine type received is '%s' and local is '%s'", name, local);
         return false;
     }
     return true;

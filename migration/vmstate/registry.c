@@ -5,6 +5,7 @@
  * version when loading. Main thread builds; save and load run under the BQL.
  */
 #include <json-c/json.h>
+#include "migration/load-error.h"
 #include "migration/stream/format.h"
 #include "migration/vmstate.h"
 #include "util/error.h"
@@ -285,9 +286,10 @@ bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *ids
     RegisteredSection *s = section_find(reg, idstr, instance_id);
 
     if (!s) {
-        error_setg(errp, "Unknown savevm section or instance '%s' %u. Make sure that your current "
-                   "VM setup matches your saved VM setup, including any hotplugged devices",
-                   idstr, instance_id);
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_SECTION_UNKNOWN,
+                         "Unknown savevm section or instance '%s' %u. Make sure that your current "
+                         "VM setup matches your saved VM setup, including any hotplugged devices",
+                         idstr, instance_id);
         return false;
     }
     if (s->received) {
@@ -299,7 +301,8 @@ bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *ids
     if (!vmsd) {
         int newest = s->vmsds[1] ? MAX(s->vmsds[0]->version_id, s->vmsds[1]->version_id)
                                  : s->vmsds[0]->version_id;
-        error_setg(errp, "savevm: unsupported version %u for '%s' v%d", version_id, idstr, newest);
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_SECTION_VERSION,
+                         "savevm: unsupported version %u for '%s' v%d", version_id, idstr, newest);
         return false;
     }
     trace_vmstate_load(idstr, vmsd->name);

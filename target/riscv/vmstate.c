@@ -245,6 +245,19 @@ bool riscv_wire_pre_load(void *opaque, GError **errp)
     return true;
 }
 
+/* Always false: what the guest uses and cannot here, as the start of a sentence. */
+static bool G_GNUC_PRINTF(2, 3) lacks(GError **errp, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    g_autofree char *what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_CPU_LACKS,
+                     "incoming: cpu: %s, which this machine's CPU lacks", what);
+    return false;
+}
+
 static bool check_satp(const CPUModel *m, uint64_t satp, GError **errp)
 {
     unsigned mode = satp >> SATP_MODE_SHIFT;
@@ -253,11 +266,9 @@ static bool check_satp(const CPUModel *m, uint64_t satp, GError **errp)
                                          (mode == SATP_SV57 && m->sv57)))) {
         return true;
     }
-    error_setg(errp,
-               "incoming: cpu: satp mode %u: the guest uses %s, which this machine's CPU lacks",
-               mode, mode == SATP_SV57   ? "Sv57"
-                     : mode == SATP_SV48 ? "Sv48" : "an unknown page-table format");
-    return false;
+    return lacks(errp, "satp mode %u: the guest uses %s", mode,
+                 mode == SATP_SV57 ? "Sv57"
+                 : mode == SATP_SV48 ? "Sv48" : "an unknown page-table format");
 }
 
 /*
@@ -275,16 +286,12 @@ static bool check_hyper(const WireEnv *e, GError **errp)
     };
 
     if (e->virt_enabled || (e->virt & 1)) {
-        error_setg(errp, "incoming: cpu: the guest runs virtualized (extension H), which this "
-                         "machine's CPU lacks");
-        return false;
+        return lacks(errp, "the guest runs virtualized (extension H)");
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(used); i++) {
         if (used[i].value) {
-            error_setg(errp, "incoming: cpu: the guest uses the hypervisor extension H (%s is 0x%"
-                             PRIx64 "), which this machine's CPU lacks",
-                       used[i].name, used[i].value);
-            return false;
+            return lacks(errp, "the guest uses the hypervisor extension H (%s is 0x%" PRIx64 ")",
+                         used[i].name, used[i].value);
         }
     }
     return true;
@@ -307,9 +314,8 @@ static bool check_envcfg(const CPUModel *m, const WireEnv *e, bool d10, GError *
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bits); i++) {
         if (bits[i].used) {
-            error_setg(errp, "incoming: cpu: the guest uses extension %s (%s is set), which this "
-                             "machine's CPU lacks", bits[i].ext, bits[i].bit);
-            return false;
+            return lacks(errp, "the guest uses extension %s (%s is set)", bits[i].ext,
+                         bits[i].bit);
         }
     }
     return true;
@@ -333,9 +339,7 @@ static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, bool d10, GError *
         return false;
     }
     if (extra) {
-        error_setg(errp, "incoming: cpu: the guest was offered extension %c, which this machine's "
-                         "CPU lacks", 'A' + __builtin_ctz(extra));
-        return false;
+        return lacks(errp, "the guest was offered extension %c", 'A' + __builtin_ctz(extra));
     }
     if (e->mhartid != cpu->index) {
         error_setg(errp, "incoming: cpu: mhartid %" PRIu64 ": expected %u", e->mhartid, cpu->index);
