@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The set of -netdev back ends (include/hw/net-backend.h), what they share,
- * hubs, and set_link. The kinds are in tap.c, socket.c and slirp.c.
+ * What network back ends share, and who is in the set of them: the ground
+ * that the kinds (tap.c, socket.c, ...) and netdev.c stand on.
  */
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <string.h>
-#include "config-host.h"
 #include "hw/net/net-priv.h"
 #include "monitor/monitor.h"
-
-typedef struct NetDevice {
-    char *name;
-    NetBackend *net;
-    const NetDeviceOps *ops;
-    void *opaque;
-} NetDevice;
-
-struct NetBackends {
-    Machine *machine;
-    GPtrArray *list;        /* NetBackend* */
-    GPtrArray *devices;     /* NetDevice* */
-    NetAnnouncer *announcer;
-};
 
 /* ---- helpers of the kinds ---- */
 
@@ -113,186 +98,7 @@ void net_backend_free(void *opaque)
     g_free(net);
 }
 
-/* ---- hubs: every port hears what the others say ---- */
-
-typedef struct HubPort {
-    NetBackend net;
-    uint64_t hub;
-    NetBackend *peer;   /* netdev=: what is plugged in instead of a device */
-} HubPort;
-
-static const NetBackendOps hub_ops;
-
-static void hub_port_send(NetBackend *net, const uint8_t *packet, size_t len)
-{
-    HubPort *from = (HubPort *)net;
-
-    for (guint i = 0; i < net->nets->list->len; i++) {
-        NetBackend *other = g_ptr_array_index(net->nets->list, i);
-        HubPort *to = (HubPort *)other;
-
-        if (other == net || other->ops != &hub_ops || to->hub != from->hub) {
-            continue;
-        }
-        if (to->peer) {
-            net_backend_send(to->peer, packet, len);
-        } else if (net_can_receive(other)) {
-            net_receive(other, packet, len);
-        }
-    }
-}
-
-static bool hub_peer_can_receive(void *opaque)
-{
-    return true; /* a full port loses packets, it does not stop the others */
-}
-
-static void hub_peer_receive(void *opaque, const uint8_t *packet, size_t len)
-{
-    hub_port_send(opaque, packet, len);
-}
-
-static const NetFrontend hub_peer_frontend = { hub_peer_can_receive, hub_peer_receive, NULL };
-
-static void hub_nothing(NetBackend *net)
-{
-}
-
-static const NetBackendOps hub_ops = { "hubport", hub_port_send, hub_nothing, hub_nothing };
-
-NetBackend *net_hub_open(NetBackends *nets, const char *id, Opts *opts, GError **errp)
-{
-    const char *peer = opts_get(opts, "netdev");
-    uint64_t hub = 0;
-    HubPort *port;
-
-    if (!opts_get(opts, "hubid")) {
-        error_setg(errp, "Parameter 'hubid' is missing");
-        return NULL;
-    }
-    if (!opts_get_u64(opts, "hubid", &hub, errp)) {
-        return NULL;
-    }
-    if (peer && !net_backend_find(nets, peer)) {
-        error_setg(errp, "netdev '%s' not found", peer);
-        return NULL;
-    }
-    port = (HubPort *)net_backend_alloc(nets, &hub_ops, sizeof(*port), id);
-    port->hub = hub;
-    if (peer) {
-        port->peer = net_backend_find(nets, peer);
-        if (!net_backend_attach(port->peer, &hub_peer_frontend, port, errp)) {
-            net_backend_free(&port->net);
-            return NULL;
-        }
-    }
-    return &port->net;
-}
-
 /* ---- the set ---- */
-
-#ifndef CONFIG_SLIRP
-NetBackend *net_slirp_open(NetBackends *nets, const char *id, Opts *opts, GError **errp)
-{
-    error_setg(errp, "network backend 'user' is not compiled into this binary");
-    return NULL;
-}
-#endif
-
-static const struct {
-    const char *type;
-    NetBackend *(*open)(NetBackends *nets, const char *id, Opts *opts, GError **errp);
-} kinds[] = {
-    { "user", net_slirp_open }, { "tap", net_tap_open }, { "socket", net_socket_open },
-    { "stream", net_stream_open }, { "dgram", net_dgram_open }, { "hubport", net_hub_open },
-};
-
-static bool netdev_add(NetBackends *nets, Opts *opts, GError **errp)
-{
-    const char *type = opts_get(opts, "type"), *id = opts_get(opts, "id");
-    NetBackend *net;
-
-    if (!type) {
-        error_setg(errp, "Parameter 'type' is missing");
-        return false;
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (strcmp(kinds[i].type, type) != 0) {
-            continue;
-        }
-        if (!id) {
-            error_setg(errp, "Parameter 'id' is missing");
-            return false;
-        }
-        if (net_backend_find(nets, id)) {
-            error_setg(errp, "Duplicate ID '%s' for netdev", id);
-            return false;
-        }
-        net = kinds[i].open(nets, id, opts, errp);
-        if (!net) {
-            return false;
-        }
-        g_ptr_array_add(nets->list, net);
-        return opts_check_used(opts, "-netdev", errp);
-    }
-    error_setg(errp, "Parameter 'type' does not accept value '%s'", type);
-    return false;
-}
-
-static void net_device_free(void *opaque)
-{
-    NetDevice *dev = opaque;
-
-    g_free(dev->name);
-    g_free(dev);
-}
-
-static void prefix_netdev(const Opts *opts, GError **errp)
-{
-    GString *text = g_string_new(NULL);
-    const char *key, *value;
-
-    for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
-        if (strcmp(key, "type") == 0) {
-            g_string_prepend(text, value);
-        } else {
-            g_string_append_printf(text, ",%s=%s", key, value);
-        }
-    }
-    error_prepend(errp, "-netdev %s: ", text->str);
-    g_string_free(text, TRUE);
-}
-
-NetBackends *net_backends_new(Machine *machine, GError **errp)
-{
-    NetBackends *nets = g_new0(NetBackends, 1);
-    GPtrArray *netdevs = machine->config->netdevs;
-
-    nets->machine = machine;
-    nets->list = g_ptr_array_new_with_free_func(net_backend_free);
-    nets->devices = g_ptr_array_new_with_free_func(net_device_free);
-    for (guint i = 0; netdevs && i < netdevs->len; i++) {
-        Opts *opts = g_ptr_array_index(netdevs, i);
-
-        if (!netdev_add(nets, opts, errp)) {
-            prefix_netdev(opts, errp);
-            net_backends_free(nets);
-            return NULL;
-        }
-    }
-    nets->announcer = net_announcer_new(nets);
-    return nets;
-}
-
-void net_backends_free(NetBackends *nets)
-{
-    if (nets) {
-        net_announcer_free(nets->announcer);
-        g_ptr_array_unref(nets->devices);
-        g_ptr_array_unref(nets->list);
-        g_free(nets);
-    }
-}
 
 NetBackend *net_backend_find(NetBackends *nets, const char *id)
 {
@@ -410,8 +216,6 @@ bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp)
     return found;
 }
 
-/* ---- announcements ---- */
-
 void net_announce_once(NetBackends *nets, const char *const *cards)
 {
     for (guint i = 0; i < nets->devices->len; i++) {
@@ -421,10 +225,4 @@ void net_announce_once(NetBackends *nets, const char *const *cards)
             dev->ops->announce(dev->opaque);
         }
     }
-}
-
-void net_announce(NetBackends *nets, const char *id, const NetAnnounceTimes *times,
-                  const char *const *cards)
-{
-    net_announcer_start(nets->announcer, id, times, cards);
 }

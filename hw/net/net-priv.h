@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The inside of a NetBackend, shared by net-backend.c and the kinds of back end. Main thread, BQL. */
+/*
+ * The inside of back ends and of their set. net-backend.c is the ground; the
+ * kinds and announce.c stand on it; netdev.c knows the kinds. Main thread, BQL.
+ */
 #ifndef HW_NET_NET_PRIV_H
 #define HW_NET_NET_PRIV_H
 
@@ -29,6 +32,23 @@ struct NetBackend {
     bool link_down;             /* set_link on the back end */
     const NetFrontend *fe;
     void *fe_opaque;
+};
+
+/* A network card. */
+typedef struct NetDevice {
+    char *name;
+    NetBackend *net;
+    const NetDeviceOps *ops;
+    void *opaque;
+} NetDevice;
+
+typedef struct NetAnnouncer NetAnnouncer;
+
+struct NetBackends {
+    Machine *machine;
+    GPtrArray *list;        /* NetBackend* */
+    GPtrArray *devices;     /* NetDevice* */
+    NetAnnouncer *announcer;
 };
 
 /** False while the front end is absent, full, or the link is down (then packets are dropped, not held). */
@@ -63,7 +83,6 @@ NetBackend *net_dgram_new(NetBackends *nets, const char *id, bool old, const Soc
                           int local_fd, const SocketSpec *remote, GError **errp);
 
 /** announce.c: who announces, and when. One for each set of back ends. */
-typedef struct NetAnnouncer NetAnnouncer;
 NetAnnouncer *net_announcer_new(NetBackends *nets);
 void net_announcer_free(NetAnnouncer *announcer);
 /** As net_announce. */
