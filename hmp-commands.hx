@@ -361,6 +361,30 @@ Connects or disconnects a network card or a network back end.
 EDOC
 
     {
+        .name       = "netdev_add",
+        .args_type  = "netdev:S?",
+        .params     = "[type=]type,id=str[,prop=value][,...]",
+        .help       = "add a network back end, like -netdev on the command line",
+        .cmd        = hmp_netdev_add,
+    },
+SDOC
+Makes a network back end, as `-netdev` does; `netdev_add help` lists the types. Network cards cannot
+come later, but a hub's port can.
+EDOC
+
+    {
+        .name       = "netdev_del",
+        .args_type  = "id:s",
+        .params     = "id",
+        .help       = "remove a network back end",
+        .cmd        = hmp_netdev_del,
+        .complete   = hmp_netdev_complete,
+    },
+SDOC
+Removes a network back end. A card that uses it stays, its link down.
+EDOC
+
+    {
         .name       = "object_add",
         .args_type  = "object:S",
         .params     = "[qom-type=]type,id=str[,prop=value][,...]",

@@ -17,7 +17,9 @@ bool socket_chardev_spec(SocketSpec *spec, Opts *opts, GError **errp)
     spec->has_ipv4 = opts_get(opts, "ipv4");
     spec->has_ipv6 = opts_get(opts, "ipv6");
     if (!opts_get_bool(opts, "ipv4", &spec->ipv4, errp) ||
-        !opts_get_bool(opts, "ipv6", &spec->ipv6, errp)) {
+        !opts_get_bool(opts, "ipv6", &spec->ipv6, errp) ||
+        !opts_get_bool(opts, "abstract", &spec->abstract, errp) ||
+        !opts_get_bool(opts, "tight", &spec->tight, errp)) {
         return false;
     }
     if (path) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Commands about network cards and back ends, QMP and HMP: views of hw/net-backend.h. */
+#include <json-c/json.h>
 #include <string.h>
 
 #include "hw/boards.h"
@@ -7,6 +8,7 @@
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-internal.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 
@@ -17,6 +19,67 @@ bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **e
         return false;
     }
     return net_set_link(board_nets(machine->board), name, up, errp);
+}
+
+/* A machine that has a network, or NULL. */
+static NetBackends *nets_of(const struct Machine *machine, GError **errp)
+{
+    if (!machine->board) {
+        error_setg(errp, "machine 'none' has no network: start with -M virt");
+        return NULL;
+    }
+    return board_nets(machine->board);
+}
+
+bool qmp_netdev_add(struct Machine *machine, Netdev *arg, GError **errp)
+{
+    NetBackends *nets = nets_of(machine, errp);
+
+    if (!nets) {
+        return false;
+    }
+    if (net_backend_find(nets, arg->id)) {
+        error_setg(errp, "Duplicate ID '%s'", arg->id);
+        return false;
+    }
+    struct json_object *json = qapi_output(&qapi_type_Netdev, arg);
+    Opts *opts = opts_parse(json_object_to_json_string(json), NULL, errp);
+    bool ok = opts && netdev_add(nets, opts, errp);
+    opts_free(opts);
+    json_object_put(json);
+    return ok;
+}
+
+bool qmp_netdev_del(struct Machine *machine, const char *id, GError **errp)
+{
+    NetBackends *nets = nets_of(machine, errp);
+
+    return nets && netdev_del(nets, id, errp);
+}
+
+void hmp_netdev_add(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    const char *text = hmp_arg_str(args, "netdev");
+    Opts *opts = opts_parse(text ? text : "", "type", &err);
+    NetBackends *nets;
+
+    if (opts && !g_strcmp0(opts_get(opts, "type"), "help")) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        netdev_types_help(text);
+        monitor_puts(mon, text->str);
+    } else if (opts && (nets = nets_of(hmp_machine(mon), &err))) {
+        netdev_add(nets, opts, &err);
+    }
+    opts_free(opts);
+    hmp_handle_error(mon, err);
+}
+
+void hmp_netdev_del(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    qmp_netdev_del(hmp_machine(mon), hmp_arg_str(args, "id"), &err);
+    hmp_handle_error(mon, err);
 }
 
 static bool not_negative(const char *name, int64_t value, GError **errp)
@@ -96,16 +159,17 @@ void hmp_info_network(HMPMonitor *mon, const HMPArgs *args)
         return;
     }
     NetBackend *net;
+    size_t card = 0;
     g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
     for (size_t i = 0; i < board_device_count(board); i++) {
         const BoardDevice *d = board_device(board, i);
         if (strcmp(d->driver, "virtio-net-device")) {
             continue;
         }
-        g_autofree char *mac = device_prop(d, "mac"), *id = device_prop(d, "netdev");
+        g_autofree char *mac = device_prop(d, "mac");
         monitor_printf(mon, "%s: index=0,type=nic,model=%s,macaddr=%s\n", d->id ? d->id : d->driver,
                        d->driver, mac ? mac : "?");
-        net = id ? net_backend_find(board_nets(board), id) : NULL;
+        net = net_device_backend(board_nets(board), card++);
         if (net) {
             print_backend(mon, " \\ ", net);
             g_hash_table_add(used, net);
@@ -145,22 +209,27 @@ void hmp_announce_self(HMPMonitor *mon, const HMPArgs *args)
     qapi_free_MigrationParameters(p);
 }
 
-void hmp_set_link_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+void hmp_netdev_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
 {
-    static const char *const on_off[] = { "off", "on" };
     NetBackend *net;
-    for (size_t i = 0; nb == 2 && i < G_N_ELEMENTS(on_off); i++) {
-        if (g_str_has_prefix(on_off[i], text)) {
-            g_ptr_array_add(out, g_strdup(on_off[i]));
-        }
-    }
     for (size_t i = 0; nb == 1 && machine->board &&
                        (net = net_backends_get(board_nets(machine->board), i)); i++) {
         if (g_str_has_prefix(net_backend_id(net), text)) {
             g_ptr_array_add(out, g_strdup(net_backend_id(net)));
         }
     }
+}
+
+void hmp_set_link_complete(struct Machine *machine, unsigned nb, const char *text, GPtrArray *out)
+{
+    static const char *const on_off[] = { "off", "on" };
+    for (size_t i = 0; nb == 2 && i < G_N_ELEMENTS(on_off); i++) {
+        if (g_str_has_prefix(on_off[i], text)) {
+            g_ptr_array_add(out, g_strdup(on_off[i]));
+        }
+    }
     if (nb == 1) {
+        hmp_netdev_complete(machine, nb, text, out);
         hmp_device_complete(machine, nb, text, out);
     }
 }

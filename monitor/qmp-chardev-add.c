@@ -57,6 +57,9 @@ static bool set_address(Opts *opts, const SocketAddressLegacy *addr, GError **er
         return true;
     case SOCKET_ADDRESS_TYPE_UNIX:
         opts_set(opts, "path", addr->u.q_unix.data->path);
+        set_bool(opts, "abstract", addr->u.q_unix.data->has_abstract,
+                 addr->u.q_unix.data->abstract);
+        set_bool(opts, "tight", addr->u.q_unix.data->has_tight, addr->u.q_unix.data->tight);
         return true;
     case SOCKET_ADDRESS_TYPE_FD:
         opts_set(opts, "fd", addr->u.fd.data->str);

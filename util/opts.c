@@ -276,7 +276,8 @@ bool opts_check_used(const Opts *opts, const char *what, GError **errp)
     for (guint i = 0; i < opts->items->len; i++) {
         const Opt *opt = opts->items->pdata[i];
         if (!opt->used) {
-            error_setg(errp, "%s: Invalid parameter '%s'", what, opt->key);
+            error_setg(errp, "%s%sInvalid parameter '%s'", what ? what : "", what ? ": " : "",
+                       opt->key);
             return false;
         }
     }

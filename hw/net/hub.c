@@ -41,11 +41,21 @@ static void hub_peer_receive(void *opaque, const uint8_t *packet, size_t len)
 
 static const NetFrontend hub_peer_frontend = { hub_peer_can_receive, hub_peer_receive, NULL };
 
-static void hub_nothing(NetBackend *net)
+static void hub_port_ready(NetBackend *net)
 {
 }
 
-static const NetBackendOps hub_ops = { "hubport", hub_port_send, hub_nothing, hub_nothing };
+static void hub_port_close(NetBackend *net)
+{
+    HubPort *port = (HubPort *)net;
+
+    if (port->peer) {
+        net_backend_detach(port->peer);
+        port->peer = NULL;
+    }
+}
+
+static const NetBackendOps hub_ops = { "hubport", hub_port_send, hub_port_ready, hub_port_close };
 
 NetBackend *net_hub_open(NetBackends *nets, const char *id, Opts *opts, GError **errp)
 {
@@ -67,11 +77,11 @@ NetBackend *net_hub_open(NetBackends *nets, const char *id, Opts *opts, GError *
     port = (HubPort *)net_backend_alloc(nets, &hub_ops, sizeof(*port), id);
     port->hub = hub;
     if (peer) {
-        port->peer = net_backend_find(nets, peer);
-        if (!net_backend_attach(port->peer, &hub_peer_frontend, port, errp)) {
+        if (!net_backend_attach(net_backend_find(nets, peer), &hub_peer_frontend, port, errp)) {
             net_backend_free(&port->net);
             return NULL;
         }
+        port->peer = net_backend_find(nets, peer);
     }
     return &port->net;
 }

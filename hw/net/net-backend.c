@@ -29,6 +29,7 @@ NetBackend *net_backend_alloc(NetBackends *nets, const NetBackendOps *ops, size_
     NetBackend *net = g_malloc0(size);
 
     net->ops = ops;
+    net->type = ops->type;
     net->machine = nets->machine;
     net->nets = nets;
     net->id = g_strdup(id);
@@ -88,11 +89,27 @@ void net_unwatch(GSource **source)
     }
 }
 
+static void closed_send(NetBackend *net, const uint8_t *packet, size_t len)
+{
+}
+
+static void closed_nothing(NetBackend *net)
+{
+}
+
+static const NetBackendOps closed_ops = { "closed", closed_send, closed_nothing, closed_nothing };
+
+void net_backend_close(NetBackend *net)
+{
+    net->ops->close(net);
+    net->ops = &closed_ops;
+}
+
 void net_backend_free(void *opaque)
 {
     NetBackend *net = opaque;
 
-    net->ops->free(net);
+    net_backend_close(net);
     g_free(net->id);
     g_free(net->info);
     g_free(net);
@@ -124,7 +141,7 @@ const char *net_backend_id(const NetBackend *net)
 
 const char *net_backend_type(const NetBackend *net)
 {
-    return net->ops->type;
+    return net->type;
 }
 
 const char *net_backend_info(const NetBackend *net)
@@ -144,6 +161,11 @@ bool net_backend_attach(NetBackend *net, const NetFrontend *fe, void *opaque, GE
     return true;
 }
 
+void net_backend_detach(NetBackend *net)
+{
+    net->fe = NULL;
+}
+
 void net_backend_send(NetBackend *net, const uint8_t *packet, size_t len)
 {
     if (!net->link_down) {
@@ -157,6 +179,13 @@ void net_backend_receive_ready(NetBackend *net)
 }
 
 /* ---- links ---- */
+
+NetBackend *net_device_backend(NetBackends *nets, size_t i)
+{
+    const NetDevice *dev = i < nets->devices->len ? g_ptr_array_index(nets->devices, i) : NULL;
+
+    return dev ? dev->net : NULL;
+}
 
 void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
                          const NetDeviceOps *ops, void *opaque)

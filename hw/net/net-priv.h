@@ -20,7 +20,8 @@ typedef struct NetBackendOps {
     void (*send)(NetBackend *net, const uint8_t *packet, size_t len);
     /** The front end can take packets again. */
     void (*receive_ready)(NetBackend *net);
-    void (*free)(NetBackend *net);
+    /** Closes what it holds; the struct stays. */
+    void (*close)(NetBackend *net);
 } NetBackendOps;
 
 /* First member of every back end. */
@@ -28,6 +29,7 @@ struct NetBackend {
     const NetBackendOps *ops;
     Machine *machine;
     NetBackends *nets;
+    const char *type;
     char *id, *info;
     bool link_down;             /* set_link on the back end */
     const NetFrontend *fe;
@@ -47,6 +49,7 @@ typedef struct NetAnnouncer NetAnnouncer;
 struct NetBackends {
     Machine *machine;
     GPtrArray *list;        /* NetBackend* */
+    GPtrArray *gone;        /* NetBackend* that were removed, closed, and still have a front end */
     GPtrArray *devices;     /* NetDevice* */
     NetAnnouncer *announcer;
 };
@@ -91,8 +94,12 @@ void net_announcer_start(NetAnnouncer *announcer, const char *id, const NetAnnou
 /** One round: the cards with these names, NULL for all. Main thread. */
 void net_announce_once(NetBackends *nets, const char *const *cards);
 
-/** Closes and frees a back end that is not in the set yet. */
+/** The front end stays and reaches nothing any more. */
+void net_backend_close(NetBackend *net);
+/** Closes and frees a back end that is not in the set. */
 void net_backend_free(void *net);
+/** Lets the front end go. */
+void net_backend_detach(NetBackend *net);
 Machine *net_backends_machine(const NetBackends *nets);
 /** Takes text. */
 void net_set_info(NetBackend *net, char *text);

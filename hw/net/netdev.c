@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * -netdev: the kinds of back end there are, and the set that the command line
- * asks for. Called by the board.
+ * -netdev: the kinds of back end there are, the set that the command line
+ * asks for, and what comes and goes later. Called by the board and monitors.
  */
 #include <string.h>
 #include "config-host.h"
@@ -15,7 +15,7 @@ NetBackend *net_slirp_open(NetBackends *nets, const char *id, Opts *opts, GError
 }
 #endif
 
-static const struct {
+static const struct Kind {
     const char *type;
     NetBackend *(*open)(NetBackends *nets, const char *id, Opts *opts, GError **errp);
 } kinds[] = {
@@ -23,36 +23,75 @@ static const struct {
     { "stream", net_stream_open }, { "dgram", net_dgram_open }, { "hubport", net_hub_open },
 };
 
-static bool netdev_add(NetBackends *nets, Opts *opts, GError **errp)
+static const struct Kind *kind_find(const char *type)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (strcmp(kinds[i].type, type) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+bool netdev_add(NetBackends *nets, Opts *opts, GError **errp)
 {
     const char *type = opts_get(opts, "type"), *id = opts_get(opts, "id");
+    const struct Kind *kind = type ? kind_find(type) : NULL;
     NetBackend *net;
 
-    if (!type) {
-        error_setg(errp, "Parameter 'type' is missing");
+    if (!type || !id) {
+        error_setg(errp, "Parameter '%s' is missing", id ? "type" : "id");
         return false;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (strcmp(kinds[i].type, type) != 0) {
-            continue;
-        }
-        if (!id) {
-            error_setg(errp, "Parameter 'id' is missing");
-            return false;
-        }
-        if (net_backend_find(nets, id)) {
-            error_setg(errp, "Duplicate ID '%s' for netdev", id);
-            return false;
-        }
-        net = kinds[i].open(nets, id, opts, errp);
-        if (!net) {
-            return false;
-        }
-        g_ptr_array_add(nets->list, net);
-        return opts_check_used(opts, "-netdev", errp);
+    if (!kind) {
+        error_setg(errp, "Parameter 'type' does not accept value '%s'", type);
+        return false;
     }
-    error_setg(errp, "Parameter 'type' does not accept value '%s'", type);
-    return false;
+    if (!id_wellformed(id)) {
+        error_setg(errp, "Parameter 'id' expects an identifier");
+        return false;
+    }
+    if (net_backend_find(nets, id)) {
+        error_setg(errp, "Duplicate ID '%s' for netdev", id);
+        return false;
+    }
+    net = kind->open(nets, id, opts, errp);
+    if (!net) {
+        return false;
+    }
+    if (!opts_check_used(opts, NULL, errp)) {
+        net_backend_free(net);
+        return false;
+    }
+    g_ptr_array_add(nets->list, net);
+    return true;
+}
+
+bool netdev_del(NetBackends *nets, const char *id, GError **errp)
+{
+    NetBackend *net = net_backend_find(nets, id);
+
+    if (!net) {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
+        return false;
+    }
+    net_set_link(nets, id, false, NULL);
+    g_ptr_array_remove(nets->list, net);
+    if (net->fe) {
+        net_backend_close(net);
+        g_ptr_array_add(nets->gone, net);
+    } else {
+        net_backend_free(net);
+    }
+    return true;
+}
+
+void netdev_types_help(GString *out)
+{
+    g_string_append(out, "Available netdev backend types:\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_string_append_printf(out, "%s\n", kinds[i].type);
+    }
 }
 
 static void net_device_free(void *opaque)
@@ -85,7 +124,8 @@ NetBackends *net_backends_new(Machine *machine, GError **errp)
     GPtrArray *netdevs = machine->config->netdevs;
 
     nets->machine = machine;
-    nets->list = g_ptr_array_new_with_free_func(net_backend_free);
+    nets->list = g_ptr_array_new();
+    nets->gone = g_ptr_array_new_with_free_func(net_backend_free);
     nets->devices = g_ptr_array_new_with_free_func(net_device_free);
     for (guint i = 0; netdevs && i < netdevs->len; i++) {
         Opts *opts = g_ptr_array_index(netdevs, i);
@@ -105,7 +145,11 @@ void net_backends_free(NetBackends *nets)
     if (nets) {
         net_announcer_free(nets->announcer);
         g_ptr_array_unref(nets->devices);
+        while (nets->list->len) { /* the last first: a hub's port lets go of what is plugged in */
+            net_backend_free(g_ptr_array_steal_index(nets->list, nets->list->len - 1));
+        }
         g_ptr_array_unref(nets->list);
+        g_ptr_array_unref(nets->gone);
         g_free(nets);
     }
 }

@@ -29,6 +29,7 @@ typedef struct NetSlirp {
     Slirp *slirp;
     GSource *source;
     GArray *polls;              /* SlirpPoll, of the current iteration */
+    uint32_t instance_id;       /* of its section */
     char *hostname, *domainname, *tftp, *bootfile;
 } NetSlirp;
 
@@ -251,7 +252,7 @@ static void slirp_backend_free(NetBackend *net)
     NetSlirp *s = (NetSlirp *)net;
 
     if (s->slirp) {
-        vmstate_unregister(net->machine->vmstate, SLIRP_SECTION, 0);
+        vmstate_unregister(net->machine->vmstate, SLIRP_SECTION, s->instance_id);
         slirp_drop_polls(s);
         g_source_destroy(s->source);
         g_source_unref(s->source);
@@ -353,8 +354,9 @@ static bool slirp_start(NetSlirp *s, Opts *opts, GError **errp)
     s->source = g_source_new(&slirp_source_funcs, sizeof(SlirpSource));
     ((SlirpSource *)s->source)->owner = s;
     g_source_attach(s->source, main_loop_context(machine->loop));
-    vmstate_register_versions(machine->vmstate, SLIRP_SECTION, 0, versions, s, SLIRP_ORDER,
-                              SLIRP_ORDER);
+    s->instance_id = vmstate_free_instance(machine->vmstate, SLIRP_SECTION);
+    vmstate_register_versions(machine->vmstate, SLIRP_SECTION, s->instance_id, versions, s,
+                              SLIRP_ORDER, SLIRP_ORDER);
     net_set_info(&s->net, g_strdup_printf("net=10.0.2.0,restrict=%s",
                                           config.restricted ? "on" : "off"));
     for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "qapi/qapi-types.h"
+#include "util/opts.h"
 
 struct Machine;
 struct Board;
@@ -32,6 +33,15 @@ typedef struct NetFrontend {
 NetBackends *net_backends_new(struct Machine *machine, GError **errp);
 void net_backends_free(NetBackends *nets);
 NetBackends *board_nets(const struct Board *board);
+
+/**
+ * netdev_add and netdev_del. opts is read, not kept. A back end that is
+ * removed is closed at once; its card, if it has one, stays without a link.
+ */
+bool netdev_add(NetBackends *nets, Opts *opts, GError **errp);
+bool netdev_del(NetBackends *nets, const char *id, GError **errp);
+/** Appends the list of "netdev_add help". */
+void netdev_types_help(GString *out);
 
 NetBackend *net_backend_find(NetBackends *nets, const char *id);
 /** Back end i, NULL past the end. */
@@ -61,6 +71,8 @@ typedef struct NetDeviceOps {
     void (*announce)(void *opaque);
 } NetDeviceOps;
 
+/** What card i, in the order they were made, is plugged into, also if it was removed; NULL: nothing. */
+NetBackend *net_device_backend(NetBackends *nets, size_t i);
 /** A card registers itself here (name copied). */
 void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
                          const NetDeviceOps *ops, void *opaque);

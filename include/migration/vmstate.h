@@ -167,6 +167,8 @@ void vmstate_register_versions(VMStateRegistry *reg, const char *idstr, uint32_t
 /** The common case: one description for both, default order. */
 void vmstate_register(VMStateRegistry *reg, const char *idstr, uint32_t instance_id,
                       const VMStateDescription *vmsd, void *opaque);
+/** The next instance_id for a further section of this name, as QEMU 10.0 counts them. */
+uint32_t vmstate_free_instance(const VMStateRegistry *reg, const char *idstr);
 void vmstate_unregister(VMStateRegistry *reg, const char *idstr, uint32_t instance_id);
 
 /**

@@ -34,7 +34,7 @@ bool opts_nth(const Opts *opts, size_t i, const char **key, const char **value);
 bool opts_get_bool(Opts *opts, const char *key, bool *out, GError **errp);
 bool opts_get_u64(Opts *opts, const char *key, uint64_t *out, GError **errp);
 bool opts_get_size(Opts *opts, const char *key, uint64_t *out, GError **errp);
-/** Error "Invalid parameter 'x'" naming what (e.g. "-netdev user") if a key was never asked for. */
+/** Error "Invalid parameter 'x'" behind what (e.g. "-netdev user"; NULL: nothing) if a key was never asked for. */
 bool opts_check_used(const Opts *opts, const char *what, GError **errp);
 
 /** "4k", "64M", "1.5G", "0x1000"; default_unit is the multiplier without suffix. False on junk, negative or overflow. */

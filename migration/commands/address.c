@@ -35,6 +35,10 @@ static bool from_socket(ChannelAddress *a, const SocketAddress *s, GError **errp
         a->to = s->u.inet.has_to ? s->u.inet.to : 0;
         return true;
     case SOCKET_ADDRESS_TYPE_UNIX:
+        if (s->u.q_unix.abstract) {
+            error_setg(errp, "abstract sockets are not available for migration, use a path");
+            return false;
+        }
         a->kind = CHANNEL_UNIX;
         a->path = g_strdup(s->u.q_unix.path);
         return true;

@@ -135,6 +135,19 @@ void vmstate_register(VMStateRegistry *reg, const char *idstr, uint32_t instance
                               VMSTATE_ORDER_DEFAULT);
 }
 
+uint32_t vmstate_free_instance(const VMStateRegistry *reg, const char *idstr)
+{
+    uint32_t next = 0;
+
+    for (guint i = 0; i < reg->sections->len; i++) {
+        const RegisteredSection *s = g_ptr_array_index(reg->sections, i);
+        if (g_str_equal(s->idstr, idstr)) {
+            next = MAX(next, s->instance_id + 1);
+        }
+    }
+    return next;
+}
+
 void vmstate_unregister(VMStateRegistry *reg, const char *idstr, uint32_t instance_id)
 {
     RegisteredSection *s = section_find(reg, idstr, instance_id);
