@@ -25,6 +25,7 @@ void machine_core_init(Machine *m, MachineConfig *config)
     m->loop = main_loop_new();
     m->clock = virtual_clock_new(m->loop);
     m->ram = ram_list_new();
+    m->present = present_map_new(m->ram);
     m->dirty = dirty_log_new(m->ram, write_barrier, m);
     m->as = address_space_new(m->loop, m->dirty);
     m->vmstate = vmstate_registry_new();
@@ -40,6 +41,7 @@ void machine_core_clear(Machine *m)
     vmstate_registry_free(m->vmstate);
     address_space_free(m->as);
     dirty_log_free(m->dirty);
+    present_map_free(m->present);
     ram_list_free(m->ram);
     virtual_clock_free(m->clock);
     main_loop_free(m->loop);

@@ -35,9 +35,17 @@ RAMList *ram_list_new(void)
     return list;
 }
 
-static size_t dirty_bytes(const RAMBlock *block)
+/* One bit per page, in whole words. */
+static size_t bits_bytes(const RAMBlock *block)
 {
     return (ram_block_pages(block) + 63) / 64 * sizeof(uint64_t);
+}
+
+static void bits_free(RAMBlock *block, uint64_t *bits)
+{
+    if (bits) {
+        munmap(bits, bits_bytes(block));
+    }
 }
 
 static void ram_block_free(RAMBlock *block)
@@ -45,9 +53,9 @@ static void ram_block_free(RAMBlock *block)
     if (block->host) {
         munmap(block->host, block->used_length);
     }
-    if (block->dirty) {
-        munmap(block->dirty, dirty_bytes(block));
-    }
+    bits_free(block, block->dirty);
+    bits_free(block, block->missing);
+    bits_free(block, block->asked);
     if (block->fd >= 0) {
         close(block->fd);
     }
@@ -140,17 +148,50 @@ static bool backing_map(RAMBlock *block, GError **errp)
     return true;
 }
 
+/* All clear; costs memory only where bits are set. NULL with errp. */
+static uint64_t *bits_new(RAMBlock *block, const char *what, GError **errp)
+{
+    void *bits = mmap(NULL, bits_bytes(block), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                      -1, 0);
+
+    if (bits == MAP_FAILED) {
+        set_error_with_limit(errp, errno, what, block);
+        return NULL;
+    }
+    return bits;
+}
+
 static bool dirty_alloc(RAMBlock *block, GError **errp)
 {
-    void *dirty = mmap(NULL, dirty_bytes(block), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    block->dirty = bits_new(block, "allocate the dirty log of", errp);
+    return block->dirty != NULL;
+}
 
-    if (dirty == MAP_FAILED) {
-        set_error_with_limit(errp, errno, "allocate the dirty log of", block);
-        return false;
+static bool add_bits(RAMBlock *block, uint64_t **bits, GError **errp)
+{
+    if (!*bits) {
+        __atomic_store_n(bits, bits_new(block, "allocate the present map of", errp),
+                         __ATOMIC_RELEASE);
     }
-    block->dirty = dirty;
-    return true;
+    return *bits != NULL;
+}
+
+bool ram_block_add_present_bits(RAMBlock *block, GError **errp)
+{
+    return add_bits(block, &block->missing, errp) && add_bits(block, &block->asked, errp);
+}
+
+static void clear_bits(RAMBlock *block, uint64_t *bits)
+{
+    if (bits) {
+        madvise(bits, bits_bytes(block), MADV_DONTNEED);    /* private, anonymous: zero from now on */
+    }
+}
+
+void ram_block_clear_present_bits(RAMBlock *block)
+{
+    clear_bits(block, block->missing);
+    clear_bits(block, block->asked);
 }
 
 static bool block_args_valid(RAMList *list, const char *idstr, uint64_t length, GError **errp)

@@ -13,6 +13,7 @@
 #include "softmmu/guest-job.h"
 #include "softmmu/main-loop.h"
 #include "softmmu/memory.h"
+#include "softmmu/present-map.h"
 #include "softmmu/ramblock.h"
 #include "softmmu/yank.h"
 #include "migration/vmstate.h"
@@ -30,6 +31,7 @@ typedef struct Machine {
     MainLoop *loop;
     VirtualClock *clock;
     RAMList *ram;
+    PresentMap *present;            /* which pages of it are here */
     DirtyLog *dirty;
     AddressSpace *as;
     VMStateRegistry *vmstate;       /* dialect lives here */
@@ -45,7 +47,7 @@ typedef struct Machine {
 } Machine;
 
 /**
- * Main loop, clock, RAM list, dirty log, address space, vmstate registry and
+ * Main loop, clock, RAM list, present map, dirty log, address space, vmstate registry and
  * run state of a zeroed Machine. config may be NULL, in tests. Main thread,
  * BQL not held.
  */

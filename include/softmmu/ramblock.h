@@ -29,6 +29,8 @@ typedef struct RAMBlock {
     bool readonly;          /* guest stores are refused (mask ROM, flash) */
     /* the dirty log's (softmmu/dirty-log.h): one bit per target page, atomic words */
     uint64_t *dirty;
+    /* the present map's (softmmu/present-map.h): as dirty; NULL until it is first begun, then for good */
+    uint64_t *missing, *asked;
 } RAMBlock;
 
 typedef struct RAMList RAMList;
@@ -46,6 +48,11 @@ RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const 
 
 /** Takes all of the block's memory from the host now; what is in it stays. Main thread, before anybody runs. */
 bool ram_block_populate(RAMBlock *block, GError **errp);
+
+/** Makes missing and asked of an existing block, all clear. Any thread, one at a time. */
+bool ram_block_add_present_bits(RAMBlock *block, GError **errp);
+/** Clears both and gives their memory back to the host; they may be read meanwhile, not written. */
+void ram_block_clear_present_bits(RAMBlock *block);
 
 /** Number of blocks, and block i in announcement order: largest first, creation order among equals. */
 size_t ram_list_count(const RAMList *list);

@@ -72,6 +72,7 @@ TinyMachine *tiny_machine_new(const char *name, StreamDialect dialect, uint64_t 
     m->loop = main_loop_new();
     m->clock = virtual_clock_new(m->loop);
     m->ram = ram_list_new();
+    m->present = present_map_new(m->ram);
     ram_list_add(m->ram, "ram", ram_pages * TARGET_PAGE_SIZE, NULL, NULL);
     if (rom_pages) {
         ram_list_add(m->ram, "rom", rom_pages * TARGET_PAGE_SIZE, NULL, NULL);
@@ -94,6 +95,7 @@ void tiny_machine_free(TinyMachine *t)
     runstate_free(m->runstate);
     vmstate_registry_free(m->vmstate);
     dirty_log_free(m->dirty);
+    present_map_free(m->present);
     ram_list_free(m->ram);
     virtual_clock_free(m->clock);
     main_loop_free(m->loop);

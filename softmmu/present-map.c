@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The present map: bits, who waits, software placing. The header has the
+ * contract and the memory ordering. Asked by everybody who touches guest RAM,
+ * filled by whoever fetches the pages; knows neither of them.
+ *
+ * The bits are kept the other way round, set for what is missing, so that
+ * memory which was never touched says "here": making them costs nothing, and
+ * so does giving them back while somebody still reads them.
+ */
+#include "softmmu/present-map.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include "softmmu/guest-ram.h"
+#include "util/error.h"
+
+#define WAIT_BUCKETS 64
+/* Locks for placing, by page: of two threads with one page the second finds it here. */
+#define PLACE_LOCKS 16
+
+/* A woken() that is running; on the stack of the thread that calls it. */
+typedef struct Call {
+    const PresentWaiter *w;
+    struct Call *next;
+} Call;
+
+struct PresentMap {
+    RAMList *ram;
+    bool active;            /* atomic */
+    uint64_t missing;       /* atomic: pages */
+    GMutex place_locks[PLACE_LOCKS];    /* each: the content and missing bits of its pages */
+
+    GMutex lock;            /* protects what follows; taken after a place lock, before none */
+    GCond quiet;            /* a call has ended */
+    bool begun, ending;
+    const PresentOps *ops;
+    void *opaque;
+    unsigned op_calls;      /* ops that are running */
+    Call *calls;            /* woken() that are running */
+    PresentWaiter *waiters[WAIT_BUCKETS];
+};
+
+PresentMap *present_map_new(RAMList *ram)
+{
+    PresentMap *map = g_new0(PresentMap, 1);
+
+    map->ram = ram;
+    g_mutex_init(&map->lock);
+    g_cond_init(&map->quiet);
+    for (unsigned i = 0; i < PLACE_LOCKS; i++) {
+        g_mutex_init(&map->place_locks[i]);
+    }
+    return map;
+}
+
+void present_map_free(PresentMap *map)
+{
+    if (!map) {
+        return;
+    }
+    present_map_end(map);
+    for (unsigned i = 0; i < PLACE_LOCKS; i++) {
+        g_mutex_clear(&map->place_locks[i]);
+    }
+    g_cond_clear(&map->quiet);
+    g_mutex_clear(&map->lock);
+    g_free(map);
+}
+
+/* ---- bits ---- */
+
+/* The words of a block's missing or asked bits; NULL: never begun. */
+static uint64_t *words_of(uint64_t *const *bits)
+{
+    return __atomic_load_n(bits, __ATOMIC_ACQUIRE);
+}
+
+static bool bit_of(uint64_t *const *bits, uint64_t page, int order)
+{
+    const uint64_t *words = words_of(bits);
+
+    return words && (__atomic_load_n(&words[page / 64], order) >> (page % 64)) & 1;
+}
+
+static bool is_missing(const RAMBlock *block, uint64_t page)
+{
+    return bit_of(&block->missing, page, __ATOMIC_SEQ_CST);
+}
+
+bool present_map_active(const PresentMap *map)
+{
+    return map && __atomic_load_n(&map->active, __ATOMIC_RELAXED);
+}
+
+bool present_map_here(const PresentMap *map, const RAMBlock *block, uint64_t page)
+{
+    return !present_map_active(map) || !bit_of(&block->missing, page, __ATOMIC_ACQUIRE);
+}
+
+void present_map_copy_bits(const PresentMap *map, size_t index, uint64_t *out)
+{
+    const RAMBlock *block = ram_list_get(map->ram, index);
+    const uint64_t *words = words_of(&block->missing);
+    uint64_t pages = ram_block_pages(block);
+
+    for (uint64_t w = 0; w < (pages + 63) / 64; w++) {
+        uint64_t missing = words ? __atomic_load_n(&words[w], __ATOMIC_ACQUIRE) : 0;
+        uint64_t in_block = pages - w * 64 >= 64 ? ~0ULL : (1ULL << (pages % 64)) - 1;
+        out[w] = ~missing & in_block;
+    }
+}
+
+uint64_t present_map_missing(const PresentMap *map)
+{
+    return __atomic_load_n(&map->missing, __ATOMIC_ACQUIRE);
+}
+
+/* ---- life ---- */
+
+bool present_map_begin(PresentMap *map, GError **errp)
+{
+    g_mutex_lock(&map->lock);
+    bool in_use = map->begun;
+    map->begun = true;
+    g_mutex_unlock(&map->lock);
+    if (in_use) {
+        error_setg(errp, "guest memory is still coming in from an earlier migration");
+        return false;
+    }
+    for (size_t i = 0; i < ram_list_count(map->ram); i++) {
+        if (!ram_block_add_present_bits(ram_list_get(map->ram, i), errp)) {
+            present_map_end(map);
+            return false;
+        }
+    }
+    return true;
+}
+
+void present_map_set_missing(PresentMap *map, size_t index, uint64_t first, uint64_t count)
+{
+    RAMBlock *block = ram_list_get(map->ram, index);
+    uint64_t fresh = 0;
+
+    g_assert(!present_map_active(map));
+    while (count > 0) {
+        unsigned from = first % 64;
+        uint64_t n = MIN(count, 64 - from);
+        uint64_t bits = (n == 64 ? ~0ULL : (1ULL << n) - 1) << from;
+        uint64_t *word = &block->missing[first / 64];
+        uint64_t old = __atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
+        /* who asked while an earlier use ended has not asked for this one */
+        __atomic_fetch_and(&block->asked[first / 64], ~bits, __ATOMIC_RELAXED);
+        fresh += __builtin_popcountll(bits & ~old);
+        first += n;
+        count -= n;
+    }
+    __atomic_fetch_add(&map->missing, fresh, __ATOMIC_RELAXED);
+}
+
+void present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque)
+{
+    g_mutex_lock(&map->lock);
+    g_assert(map->begun);
+    map->ops = ops;
+    map->opaque = opaque;
+    __atomic_store_n(&map->active, true, __ATOMIC_SEQ_CST);
+    g_mutex_unlock(&map->lock);
+}
+
+/* Nobody places meanwhile: a page that is placed late would be taken off the count twice. */
+static void clear_bits(PresentMap *map)
+{
+    for (unsigned i = 0; i < PLACE_LOCKS; i++) {
+        g_mutex_lock(&map->place_locks[i]);
+    }
+    for (size_t i = 0; i < ram_list_count(map->ram); i++) {
+        ram_block_clear_present_bits(ram_list_get(map->ram, i));
+    }
+    __atomic_store_n(&map->missing, 0, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < PLACE_LOCKS; i++) {
+        g_mutex_unlock(&map->place_locks[i]);
+    }
+}
+
+static void wake_one(PresentMap *map, PresentWaiter *w);
+
+/* Nobody new waits: the map is off. lock held; let go meanwhile. */
+static void wake_all(PresentMap *map)
+{
+    for (unsigned i = 0; i < WAIT_BUCKETS; i++) {
+        while (map->waiters[i]) {
+            PresentWaiter *w = map->waiters[i];
+            map->waiters[i] = w->next;
+            wake_one(map, w);
+        }
+    }
+}
+
+void present_map_end(PresentMap *map)
+{
+    g_mutex_lock(&map->lock);
+    while (map->ending) {   /* somebody else does it */
+        g_cond_wait(&map->quiet, &map->lock);
+    }
+    if (!map->begun) {
+        g_mutex_unlock(&map->lock);
+        return;
+    }
+    map->ending = true;
+    __atomic_store_n(&map->active, false, __ATOMIC_SEQ_CST);
+    wake_all(map);
+    while (map->op_calls) {
+        g_cond_wait(&map->quiet, &map->lock);
+    }
+    map->ops = NULL;
+    g_mutex_unlock(&map->lock);
+    clear_bits(map);
+    g_mutex_lock(&map->lock);
+    map->begun = map->ending = false;
+    g_cond_broadcast(&map->quiet);
+    g_mutex_unlock(&map->lock);
+}
+
+/* ---- asking ---- */
+
+static size_t block_index(const PresentMap *map, const RAMBlock *block)
+{
+    size_t i = 0;
+
+    while (ram_list_get(map->ram, i) != block) {
+        g_assert(i < ram_list_count(map->ram));
+        i++;
+    }
+    return i;
+}
+
+/* The ops, for a call that is over with op_end; NULL: off. lock held. */
+static const PresentOps *op_begin(PresentMap *map)
+{
+    const PresentOps *ops = present_map_active(map) ? map->ops : NULL;
+
+    if (ops) {
+        map->op_calls++;
+    }
+    return ops;
+}
+
+static void op_end(PresentMap *map)
+{
+    map->op_calls--;
+    g_cond_broadcast(&map->quiet);
+}
+
+static void ask(PresentMap *map, const RAMBlock *block, uint64_t page, int user)
+{
+    uint64_t *word = words_of(&block->asked) + page / 64, bit = 1ULL << (page % 64);
+
+    if ((__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit) ||
+        (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit)) {
+        return;
+    }
+    g_mutex_lock(&map->lock);
+    const PresentOps *ops = op_begin(map);
+    g_mutex_unlock(&map->lock);
+    if (!ops) {
+        return;
+    }
+    ops->wanted(map->opaque, block_index(map, block), page, user);
+    g_mutex_lock(&map->lock);
+    op_end(map);
+    g_mutex_unlock(&map->lock);
+}
+
+bool present_map_need(PresentMap *map, const RAMBlock *block, uint64_t offset, uint64_t len, int user,
+                      uint64_t *missing)
+{
+    bool all = true;
+
+    if (!present_map_active(map) || len == 0) {
+        return true;
+    }
+    uint64_t last = (offset + len - 1) >> TARGET_PAGE_BITS;
+    for (uint64_t page = offset >> TARGET_PAGE_BITS; page <= last; page++) {
+        if (present_map_here(map, block, page)) {
+            continue;
+        }
+        if (all && missing) {
+            *missing = page;
+        }
+        all = false;
+        ask(map, block, page, user);
+    }
+    return all;
+}
+
+void present_map_each_asked(PresentMap *map,
+                            void (*fn)(void *opaque, size_t block, uint64_t page), void *opaque)
+{
+    for (size_t i = 0; i < ram_list_count(map->ram); i++) {
+        const RAMBlock *block = ram_list_get(map->ram, i);
+        const uint64_t *missing = words_of(&block->missing), *asked = words_of(&block->asked);
+        uint64_t words = asked && missing ? (ram_block_pages(block) + 63) / 64 : 0;
+
+        for (uint64_t w = 0; w < words; w++) {
+            uint64_t bits = __atomic_load_n(&asked[w], __ATOMIC_ACQUIRE) &
+                            __atomic_load_n(&missing[w], __ATOMIC_ACQUIRE);
+            for (; bits; bits &= bits - 1) {
+                fn(opaque, i, w * 64 + __builtin_ctzll(bits));
+            }
+        }
+    }
+}
+
+/* ---- waiting ---- */
+
+static PresentWaiter **bucket_of(PresentMap *map, size_t block, uint64_t page)
+{
+    return &map->waiters[(page + 7 * block) % WAIT_BUCKETS];
+}
+
+bool present_map_wait(PresentMap *map, PresentWaiter *w, const RAMBlock *block, uint64_t page)
+{
+    if (present_map_here(map, block, page)) {
+        return false;
+    }
+    ask(map, block, page, w->user);
+    g_mutex_lock(&map->lock);
+    bool waits = present_map_active(map) && is_missing(block, page);
+    if (waits) {
+        w->block = block_index(map, block);
+        w->page = page;
+        w->since_us = g_get_monotonic_time();
+        PresentWaiter **bucket = bucket_of(map, w->block, page);
+        w->next = *bucket;
+        *bucket = w;
+    }
+    g_mutex_unlock(&map->lock);
+    return waits;
+}
+
+/* lock held. */
+static bool is_called(const PresentMap *map, const PresentWaiter *w)
+{
+    for (const Call *call = map->calls; call; call = call->next) {
+        if (call->w == w) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void present_map_forget(PresentMap *map, PresentWaiter *w)
+{
+    if (!map) {
+        return;
+    }
+    g_mutex_lock(&map->lock);
+    /* it may have been started anew while an older woken() is still on its way out: both */
+    for (unsigned i = 0; i < WAIT_BUCKETS; i++) {
+        for (PresentWaiter **link = &map->waiters[i]; *link; link = &(*link)->next) {
+            if (*link == w) {
+                *link = w->next;
+                break;
+            }
+        }
+    }
+    while (is_called(map, w)) {
+        g_cond_wait(&map->quiet, &map->lock);
+    }
+    g_mutex_unlock(&map->lock);
+}
+
+static void call_begin(PresentMap *map, Call *call)
+{
+    call->next = map->calls;
+    map->calls = call;
+}
+
+static void call_end(PresentMap *map, Call *call)
+{
+    Call **link = &map->calls;
+
+    while (*link != call) {
+        link = &(*link)->next;
+    }
+    *link = call->next;
+    g_cond_broadcast(&map->quiet);
+}
+
+/* One waiter that is out of its bucket. lock held; let go meanwhile. After woken() *w is not ours. */
+static void wake_one(PresentMap *map, PresentWaiter *w)
+{
+    PresentWaiter was = *w;
+    Call call = { .w = w };
+    const PresentOps *ops = map->ops;
+
+    map->op_calls++;
+    call_begin(map, &call);
+    g_mutex_unlock(&map->lock);
+    if (ops && ops->waited) {
+        ops->waited(map->opaque, was.block, was.page, was.user, g_get_monotonic_time() - was.since_us);
+    }
+    was.woken(was.opaque);
+    g_mutex_lock(&map->lock);
+    call_end(map, &call);
+    op_end(map);
+}
+
+/* A waiter for the page, out of its bucket; NULL: none. lock held. */
+static PresentWaiter *take_waiter(PresentMap *map, size_t block, uint64_t page)
+{
+    for (PresentWaiter **link = bucket_of(map, block, page); *link; link = &(*link)->next) {
+        PresentWaiter *w = *link;
+
+        if (w->block == block && w->page == page) {
+            *link = w->next;
+            return w;
+        }
+    }
+    return NULL;
+}
+
+static void wake(PresentMap *map, size_t block, uint64_t page)
+{
+    PresentWaiter *w;
+
+    g_mutex_lock(&map->lock);
+    while ((w = take_waiter(map, block, page))) {   /* the lock is let go in between */
+        wake_one(map, w);
+    }
+    g_mutex_unlock(&map->lock);
+}
+
+/* ---- placing ---- */
+
+bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void *content)
+{
+    RAMBlock *block = ram_list_get(map->ram, index);
+    GMutex *lock = &map->place_locks[page % PLACE_LOCKS];
+    uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
+    uint64_t bit = 1ULL << (page % 64);
+
+    g_mutex_lock(lock);
+    bool placed = is_missing(block, page);
+    if (placed) {
+        if (content) {
+            guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+        } else {
+            guest_ram_shared_begin();
+            memset(host, 0, TARGET_PAGE_SIZE);
+            guest_ram_shared_end();
+        }
+        __atomic_fetch_and(&block->missing[page / 64], ~bit, __ATOMIC_SEQ_CST);
+        __atomic_fetch_sub(&map->missing, 1, __ATOMIC_ACQ_REL);
+    }
+    g_mutex_unlock(lock);
+    if (placed && bit_of(&block->asked, page, __ATOMIC_SEQ_CST)) {
+        wake(map, index, page);
+    }
+    return placed;
+}

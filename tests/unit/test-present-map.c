@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * softmmu/present-map: bits and counts, each page asked for once, who waits is
+ * woken with the content in place, of two that place a page one wins, the end
+ * wakes all; and everything at once from several threads.
+ */
+#include <string.h>
+#include "softmmu/guest-ram.h"
+#include "softmmu/present-map.h"
+#include "util/error.h"
+
+#define PAGES_A 200
+#define PAGES_B 70
+
+typedef struct Fixture {
+    RAMList *ram;
+    PresentMap *map;
+    RAMBlock *a, *b;
+    GMutex lock;
+    GCond cond;
+    /* protected by lock */
+    int wanted[2][PAGES_A];     /* how often each page was asked for */
+    int last_user;
+    int waited, woken;
+} Fixture;
+
+static void on_wanted(void *opaque, size_t block, uint64_t page, int user)
+{
+    Fixture *f = opaque;
+
+    g_mutex_lock(&f->lock);
+    f->wanted[block][page]++;
+    f->last_user = user;
+    g_cond_broadcast(&f->cond);
+    g_mutex_unlock(&f->lock);
+}
+
+static void on_waited(void *opaque, size_t block, uint64_t page, int user, int64_t us)
+{
+    Fixture *f = opaque;
+
+    g_assert_cmpint(us, >=, 0);
+    g_mutex_lock(&f->lock);
+    f->waited++;
+    g_mutex_unlock(&f->lock);
+}
+
+static const PresentOps ops = { .wanted = on_wanted, .waited = on_waited };
+
+static void on_woken(void *opaque)
+{
+    Fixture *f = opaque;
+
+    g_mutex_lock(&f->lock);
+    f->woken++;
+    g_cond_broadcast(&f->cond);
+    g_mutex_unlock(&f->lock);
+}
+
+static void fixture_init(Fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    g_mutex_init(&f->lock);
+    g_cond_init(&f->cond);
+    f->ram = ram_list_new();
+    f->a = ram_list_add(f->ram, "a", PAGES_A * TARGET_PAGE_SIZE, NULL, NULL);
+    f->b = ram_list_add(f->ram, "b", PAGES_B * TARGET_PAGE_SIZE, NULL, NULL);
+    f->map = present_map_new(f->ram);
+}
+
+static void fixture_clear(Fixture *f)
+{
+    present_map_free(f->map);
+    ram_list_free(f->ram);
+    g_mutex_clear(&f->lock);
+    g_cond_clear(&f->cond);
+}
+
+static void begin(Fixture *f)
+{
+    GError *err = NULL;
+
+    g_assert_true(present_map_begin(f->map, &err));
+    g_assert_no_error(err);
+}
+
+static void test_off(void)
+{
+    Fixture f;
+    GError *err = NULL;
+    uint64_t bits[(PAGES_A + 63) / 64];
+
+    fixture_init(&f);
+    g_assert_false(present_map_active(f.map));
+    g_assert_false(present_map_active(NULL));
+    g_assert_true(present_map_here(f.map, f.a, 3));
+    g_assert_true(present_map_need(f.map, f.a, 0, PAGES_A * TARGET_PAGE_SIZE, 0, NULL));
+    present_map_copy_bits(f.map, 0, bits);
+    g_assert_cmphex(bits[0], ==, ~0ULL);
+    g_assert_cmphex(bits[3], ==, 0xff);
+    present_map_end(f.map);     /* never begun: nothing */
+    begin(&f);
+    g_assert_false(present_map_begin(f.map, &err));
+    g_assert_nonnull(err);
+    g_clear_error(&err);
+    present_map_set_missing(f.map, 0, 3, 1);
+    g_assert_true(present_map_here(f.map, f.a, 3));     /* not armed */
+    g_assert_false(present_map_active(f.map));
+    fixture_clear(&f);
+}
+
+static void test_bits(void)
+{
+    Fixture f;
+    uint64_t bits[(PAGES_A + 63) / 64], missing = 0;
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 0, 62, 130);     /* over three words */
+    present_map_set_missing(f.map, 0, 60, 4);       /* two of them again */
+    present_map_set_missing(f.map, 1, PAGES_B - 1, 1);
+    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_active(f.map));
+    g_assert_cmpuint(present_map_missing(f.map), ==, 130 + 2 + 1);
+    present_map_copy_bits(f.map, 0, bits);
+    for (uint64_t i = 0; i < PAGES_A; i++) {
+        bool here = i < 60 || i >= 192;
+        g_assert_cmpint(present_map_here(f.map, f.a, i), ==, here);
+        g_assert_cmpint(bits[i / 64] >> (i % 64) & 1, ==, here);
+    }
+    g_assert_cmphex(bits[3], ==, 0xff);             /* nothing behind the last page */
+
+    /* asked for once, each of a range, the first one told; looking does not ask */
+    g_assert_true(present_map_need(f.map, f.a, 0, 60 * TARGET_PAGE_SIZE, 1, &missing));
+    g_assert_false(present_map_need(f.map, f.a, 60 * TARGET_PAGE_SIZE - 1, 2, 1, &missing));
+    g_assert_cmpuint(missing, ==, 60);
+    g_assert_false(present_map_need(f.map, f.a, 59 * TARGET_PAGE_SIZE, 3 * TARGET_PAGE_SIZE,
+                                    PRESENT_USER_MONITOR, NULL));
+    g_assert_cmpint(f.last_user, ==, PRESENT_USER_MONITOR);
+    g_assert_cmpint(f.wanted[0][59], ==, 0);
+    g_assert_cmpint(f.wanted[0][60], ==, 1);
+    g_assert_cmpint(f.wanted[0][61], ==, 1);
+    g_assert_cmpint(f.wanted[0][62], ==, 0);
+    present_map_end(f.map);
+    g_assert_true(present_map_here(f.map, f.a, 60));
+    g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+
+    /* a second use knows nothing of the first one's questions */
+    begin(&f);
+    present_map_set_missing(f.map, 0, 60, 1);
+    present_map_arm(f.map, &ops, &f);
+    g_assert_false(present_map_need(f.map, f.a, 60 * TARGET_PAGE_SIZE, 1, 0, NULL));
+    g_assert_cmpint(f.wanted[0][60], ==, 2);
+    fixture_clear(&f);
+}
+
+static void test_place(void)
+{
+    Fixture f;
+    g_autofree uint8_t *page = g_malloc(TARGET_PAGE_SIZE);
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 1, 0, 2);
+    present_map_arm(f.map, &ops, &f);
+    memset(f.b->host, 0x77, 3 * TARGET_PAGE_SIZE);
+    memset(page, 0x11, TARGET_PAGE_SIZE);
+    g_assert_true(present_map_place(f.map, 1, 0, page));
+    g_assert_cmpint(f.b->host[0], ==, 0x11);
+    g_assert_cmpint(f.b->host[TARGET_PAGE_SIZE - 1], ==, 0x11);
+    g_assert_true(present_map_place(f.map, 1, 1, NULL));
+    g_assert_cmpint(f.b->host[TARGET_PAGE_SIZE], ==, 0);
+    g_assert_cmpint(f.b->host[2 * TARGET_PAGE_SIZE - 1], ==, 0);
+    g_assert_cmpint(f.b->host[2 * TARGET_PAGE_SIZE], ==, 0x77);
+
+    /* what the guest has written since stays */
+    f.b->host[0] = 0x22;
+    g_assert_false(present_map_place(f.map, 1, 0, page));
+    g_assert_false(present_map_place(f.map, 1, 2, page));
+    g_assert_cmpint(f.b->host[0], ==, 0x22);
+    g_assert_cmpint(f.b->host[2 * TARGET_PAGE_SIZE], ==, 0x77);
+    g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+    fixture_clear(&f);
+}
+
+static PresentWaiter waiter(Fixture *f, int user)
+{
+    return (PresentWaiter){ .woken = on_woken, .opaque = f, .user = user };
+}
+
+static void test_wait(void)
+{
+    Fixture f;
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 0, 0, PAGES_A);
+    present_map_arm(f.map, &ops, &f);
+    PresentWaiter w[] = { waiter(&f, 0), waiter(&f, 1), waiter(&f, PRESENT_USER_DEVICE) };
+
+    g_assert_true(present_map_wait(f.map, &w[0], f.a, 5));
+    g_assert_true(present_map_wait(f.map, &w[1], f.a, 5));
+    g_assert_true(present_map_wait(f.map, &w[2], f.a, 5 + 64));     /* the same bucket */
+    g_assert_cmpint(f.wanted[0][5], ==, 1);
+    g_assert_true(present_map_place(f.map, 0, 6, NULL));
+    g_assert_cmpint(f.woken, ==, 0);
+    g_assert_true(present_map_place(f.map, 0, 5, NULL));
+    g_assert_cmpint(f.woken, ==, 2);
+    g_assert_cmpint(f.waited, ==, 2);
+    g_assert_false(present_map_wait(f.map, &w[0], f.a, 5));         /* is here */
+    present_map_forget(f.map, &w[0]);                               /* not waiting: nothing */
+
+    /* forgotten: not woken, but still asked for */
+    present_map_forget(f.map, &w[2]);
+    g_assert_true(present_map_place(f.map, 0, 5 + 64, NULL));
+    g_assert_cmpint(f.woken, ==, 2);
+
+    g_assert_true(present_map_wait(f.map, &w[0], f.a, 7));
+    g_assert_true(present_map_wait(f.map, &w[1], f.a, 8));
+    present_map_end(f.map);
+    g_assert_cmpint(f.woken, ==, 4);
+    g_assert_false(present_map_wait(f.map, &w[0], f.a, 9));
+    fixture_clear(&f);
+}
+
+static void note_asked(void *opaque, size_t block, uint64_t page)
+{
+    g_string_append_printf(opaque, "%zu:%d ", block, (int)page);
+}
+
+static void test_each_asked(void)
+{
+    Fixture f;
+    g_autoptr(GString) seen = g_string_new(NULL);
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 0, 0, PAGES_A);
+    present_map_set_missing(f.map, 1, 0, PAGES_B);
+    present_map_arm(f.map, &ops, &f);
+    present_map_need(f.map, f.a, 70 * TARGET_PAGE_SIZE, 2 * TARGET_PAGE_SIZE, 0, NULL);
+    present_map_need(f.map, f.b, 69 * TARGET_PAGE_SIZE, 1, 0, NULL);
+    present_map_place(f.map, 0, 71, NULL);
+    present_map_each_asked(f.map, note_asked, seen);
+    g_assert_cmpstr(seen->str, ==, "0:70 1:69 ");
+    fixture_clear(&f);
+}
+
+/* ---- many threads ---- */
+
+#define STRESS_PAGES PAGES_A
+#define STRESS_ROUNDS 20
+
+typedef struct Stress {
+    Fixture *f;
+    unsigned seed;
+    int placed;         /* out */
+    GMutex lock;
+    GCond cond;
+    bool woken;
+} Stress;
+
+static uint8_t pattern(uint64_t page)
+{
+    return 1 + page % 250;
+}
+
+static gpointer place_all(gpointer opaque)
+{
+    Stress *s = opaque;
+    uint8_t page[TARGET_PAGE_SIZE];
+
+    for (uint64_t i = 0; i < STRESS_PAGES; i++) {
+        uint64_t n = (i * 37 + s->seed * 61) % STRESS_PAGES;    /* 37 and 200 have no common factor */
+        memset(page, pattern(n), sizeof(page));
+        s->placed += present_map_place(s->f->map, 0, n, page);
+    }
+    return NULL;
+}
+
+static void stress_woken(void *opaque)
+{
+    Stress *s = opaque;
+
+    g_mutex_lock(&s->lock);
+    s->woken = true;
+    g_cond_signal(&s->cond);
+    g_mutex_unlock(&s->lock);
+}
+
+/* Reads every page as soon as it is here, as a vCPU would; now and then changes its mind. */
+static gpointer read_all(gpointer opaque)
+{
+    Stress *s = opaque;
+    PresentWaiter w = { .woken = stress_woken, .opaque = s };
+    RAMBlock *block = s->f->a;
+
+    for (uint64_t i = 0; i < STRESS_PAGES; i++) {
+        uint64_t n = (i * 7 + s->seed) % STRESS_PAGES;
+        g_mutex_lock(&s->lock);
+        s->woken = false;
+        g_mutex_unlock(&s->lock);
+        if (present_map_wait(s->f->map, &w, block, n)) {
+            if (i % 5 == 0) {
+                present_map_forget(s->f->map, &w);
+                continue;
+            }
+            g_mutex_lock(&s->lock);
+            while (!s->woken) {
+                g_cond_wait(&s->cond, &s->lock);
+            }
+            g_mutex_unlock(&s->lock);
+        }
+        g_assert_true(present_map_here(s->f->map, block, n));
+        const uint8_t *host = block->host + n * TARGET_PAGE_SIZE;
+        g_assert_cmpint(guest_ram_load(host), ==, pattern(n));
+        g_assert_cmpint(guest_ram_load(host + TARGET_PAGE_SIZE - 1), ==, pattern(n));
+    }
+    present_map_forget(s->f->map, &w);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    Fixture f;
+
+    fixture_init(&f);
+    for (int round = 0; round < STRESS_ROUNDS; round++) {
+        Stress s[5];
+        GThread *threads[5];
+
+        memset(f.wanted, 0, sizeof(f.wanted));
+        begin(&f);
+        present_map_set_missing(f.map, 0, 0, STRESS_PAGES);
+        present_map_arm(f.map, &ops, &f);
+        for (unsigned i = 0; i < 5; i++) {
+            s[i] = (Stress){ .f = &f, .seed = i + (unsigned)round };
+            g_mutex_init(&s[i].lock);
+            g_cond_init(&s[i].cond);
+            threads[i] = g_thread_new("stress", i < 2 ? place_all : read_all, &s[i]);
+        }
+        for (unsigned i = 0; i < 5; i++) {
+            g_thread_join(threads[i]);
+            g_mutex_clear(&s[i].lock);
+            g_cond_clear(&s[i].cond);
+        }
+        g_assert_cmpint(s[0].placed + s[1].placed, ==, STRESS_PAGES);
+        g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+        for (unsigned i = 0; i < STRESS_PAGES; i++) {
+            g_assert_cmpint(f.wanted[0][i], <=, 1);
+        }
+        present_map_end(f.map);
+    }
+    fixture_clear(&f);
+}
+
+/* The end comes while pages are placed and waited for. */
+static void test_end_meanwhile(void)
+{
+    Fixture f;
+
+    fixture_init(&f);
+    for (int round = 0; round < STRESS_ROUNDS; round++) {
+        Stress place = { .f = &f, .seed = (unsigned)round };
+        PresentWaiter w = waiter(&f, 0);
+
+        begin(&f);
+        present_map_set_missing(f.map, 0, 0, STRESS_PAGES);
+        present_map_set_missing(f.map, 1, 0, 1);
+        present_map_arm(f.map, &ops, &f);
+        f.woken = 0;
+        g_assert_true(present_map_wait(f.map, &w, f.b, 0));     /* nobody places this one */
+        GThread *placer = g_thread_new("place", place_all, &place);
+        if (round % 2) {
+            g_thread_yield();
+        }
+        present_map_end(f.map);
+        g_assert_cmpint(f.woken, ==, 1);
+        g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+        g_thread_join(placer);
+        g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+    }
+    fixture_clear(&f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/present-map/off", test_off);
+    g_test_add_func("/present-map/bits", test_bits);
+    g_test_add_func("/present-map/place", test_place);
+    g_test_add_func("/present-map/wait", test_wait);
+    g_test_add_func("/present-map/each-asked", test_each_asked);
+    g_test_add_func("/present-map/threads", test_threads);
+    g_test_add_func("/present-map/end-meanwhile", test_end_meanwhile);
+    return g_test_run();
+}
