@@ -7,7 +7,7 @@
 #define MIGRATION_PRIVATE_H
 
 #include "migration/channel.h"
-#include "migration/settings/options.h"
+#include "migration/settings/settings.h"
 #include "migration/state/state.h"
 #include "migration/state/switchover.h"
 #include "migration/migration.h"
@@ -62,8 +62,8 @@ struct Migration {
 /* ---- vmstate/sections.c ---- */
 
 void migration_register_sections(Migration *m);
-/** Before a save: the run state that globalstate tells. BQL. */
-void migration_sections_prepare_save(Migration *m, RunState before);
+/** Before a save: the run state that globalstate tells, if it is sent. BQL. */
+void migration_sections_prepare_save(Migration *m, RunState before, bool send);
 /** Before a load: nothing received yet. BQL. */
 void migration_sections_prepare_load(Migration *m);
 /** The run state that was received; running if the stream had none. */
@@ -75,6 +75,7 @@ RunState migration_sections_received(const Migration *m);
 typedef struct OutgoingView {
     MigrationStatus status;
     MigrationCaps caps;
+    MigrationParameters params;     /* as they hold for it; strings are the migration's */
     int64_t total_ms, setup_ms, downtime_ms, expected_downtime_ms;
     bool has_ram;
     RamStats ram;
@@ -91,10 +92,11 @@ typedef struct OutgoingView {
 } OutgoingView;
 
 /**
- * Starts a migration to addr (taken). Main thread, BQL; the state is set up
+ * Starts a migration to addr, by settings (both taken). Main thread, BQL; the state is set up
  * already. False if it could not begin: it has failed then, with errp.
  */
-bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp);
+bool outgoing_start(Migration *m, ChannelAddress *addr, MigrationSettings *settings,
+                    GError **errp);
 /** Cancels if it runs. Main thread, BQL. */
 void outgoing_cancel(Outgoing *o);
 /** Ends its connections, also those to come, as if the network had: it fails. Any thread. */
@@ -146,11 +148,11 @@ void incoming_free(Incoming *in);
 /* ---- stream/configuration.c (migration-stream 1.5) ---- */
 
 /** Header and configuration block. */
-void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps);
+void migration_put_header(Migration *m, StreamWriter *w, const MigrationSettings *s);
 /** What the description says of it (10.0 only): new JSON. */
-struct json_object *migration_describe_configuration(Migration *m, MigrationCaps caps);
+struct json_object *migration_describe_configuration(Migration *m, const MigrationSettings *s);
 /** Reads and checks both; texts of 1.5. */
-bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp);
+bool migration_get_header(Migration *m, StreamReader *r, const MigrationSettings *s, GError **errp);
 
 /* ---- migration.c ---- */
 

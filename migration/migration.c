@@ -64,7 +64,7 @@ void migration_free(Migration *m)
     vmstate_unregister(m->machine->vmstate, "timer", 0);
     migration_state_clear(&m->out_state);
     migration_state_clear(&m->in_state);
-    migration_options_free(m->options);
+    migration_options_unref(m->options);
     g_free(m);
 }
 
@@ -137,9 +137,9 @@ static bool check_may_start(Migration *m, GError **errp)
 }
 
 /* What can be known without opening it; fd: is looked at when it is open. */
-static bool check_transport(Migration *m, const ChannelAddress *addr, GError **errp)
+static bool check_transport(const MigrationSettings *s, const ChannelAddress *addr, GError **errp)
 {
-    RamLayout layout = migration_caps_layout(migration_options_caps(m->options));
+    RamLayout layout = migration_settings_layout(s);
 
     if (layout != RAM_LAYOUT_STREAM && addr->kind != CHANNEL_FILE && addr->kind != CHANNEL_FD) {
         error_setg(errp, "Migration requires seekable transport (e.g. file)");
@@ -148,29 +148,39 @@ static bool check_transport(Migration *m, const ChannelAddress *addr, GError **e
     return true;
 }
 
-bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
+/* Takes both. The guest's job is begun. */
+static bool start_outgoing(Migration *m, ChannelAddress *addr, MigrationSettings *settings,
+                           GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
-    await_cancelled(m);
-    if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
-        !check_transport(m, addr, errp) ||
-        !guest_job_begin(&m->machine->job, &migration_job, errp)) {
-        channel_address_free(addr);
-        return false;
-    }
     outgoing_free(g_steal_pointer(&m->outgoing));
     if (!migration_state_move(&m->out_state, MIGRATION_EVENT_START, errp)) {
         guest_job_end(&m->machine->job, &migration_job);
         channel_address_free(addr);
+        migration_settings_unref(settings);
         return false;
     }
     m->outgoing_number++;
-    if (!outgoing_start(m, addr, &err)) {
+    if (!outgoing_start(m, addr, settings, &err)) {
         g_propagate_error(errp, g_steal_pointer(&err));
         return false;
     }
     return true;
+}
+
+bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
+{
+    await_cancelled(m);
+    MigrationSettings *settings = migration_settings_take(m->options);
+    if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
+        !check_transport(settings, addr, errp) ||
+        !guest_job_begin(&m->machine->job, &migration_job, errp)) {
+        channel_address_free(addr);
+        migration_settings_unref(settings);
+        return false;
+    }
+    return start_outgoing(m, addr, settings, errp);
 }
 
 bool migration_start(Migration *m, const char *uri, GError **errp)

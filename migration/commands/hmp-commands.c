@@ -58,10 +58,9 @@ static void foreground_end(Foreground *f, const OutgoingView *v)
 /* A verdict that is new stands on a line of its own, with what would help. */
 static void tell_verdict(Foreground *f, const OutgoingView *v)
 {
-    MigrationParameters p = migration_options_params(f->m->options);
     PolicyOutlook o;
 
-    if (!outgoing_outlook(v, &p, &o) || policy_verdict(&o) == f->verdict) {
+    if (!outgoing_outlook(v, &o) || policy_verdict(&o) == f->verdict) {
         return;
     }
     f->verdict = policy_verdict(&o);
@@ -308,12 +307,11 @@ static void print_received(HMPMonitor *mon, const XMigrationReceived *r)
 static void print_outlook(HMPMonitor *mon)
 {
     Migration *m = migration_of(mon);
-    MigrationParameters p = migration_options_params(m->options);
     OutgoingView v;
 
     if (m->outgoing) {
         outgoing_view(m->outgoing, &v);
-        g_autofree char *text = migration_outlook_text(&v, &p);
+        g_autofree char *text = migration_outlook_text(&v);
         monitor_puts(mon, text);
         outgoing_view_clear(&v);
     }

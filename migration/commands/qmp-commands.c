@@ -204,9 +204,8 @@ MigrationInfo *qmp_query_migrate(struct Machine *machine, GError **errp)
     if (!m->outgoing) {
         return incoming_info(m);
     }
-    MigrationParameters p = migration_options_params(m->options);
     outgoing_view(m->outgoing, &v);
-    MigrationInfo *info = migration_info_new(&v, &p);
+    MigrationInfo *info = migration_info_new(&v);
     outgoing_view_clear(&v);
     return info;
 }

@@ -62,7 +62,7 @@ static void fill_times(MigrationInfo *info, const OutgoingView *v)
     }
 }
 
-MigrationInfo *migration_info_new(const OutgoingView *v, const MigrationParameters *p)
+MigrationInfo *migration_info_new(const OutgoingView *v)
 {
     MigrationInfo *info = g_new0(MigrationInfo, 1);
 
@@ -71,12 +71,12 @@ MigrationInfo *migration_info_new(const OutgoingView *v, const MigrationParamete
     if (v->status == MIGRATION_STATUS_FAILED) {
         info->error_desc = g_strdup(v->error);
     }
-    info->x_outlook = outgoing_outlook_info(v, p);
+    info->x_outlook = outgoing_outlook_info(v);
     if (migration_status_has_ram(v->status) || (is_undone(v->status) && v->has_ram)) {
         fill_times(info, v);
         info->ram = v->has_ram ? ram_stats(v) : NULL;
         if (v->caps & MIGRATION_CAP(XBZRLE)) {
-            info->xbzrle_cache = cache_stats(v, p->xbzrle_cache_size);
+            info->xbzrle_cache = cache_stats(v, v->params.xbzrle_cache_size);
         }
         info->has_cpu_throttle_percentage = v->throttle_percent > 0;
         info->cpu_throttle_percentage = v->throttle_percent;
@@ -190,11 +190,11 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
     return g_string_free(out, FALSE);
 }
 
-char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p)
+char *migration_outlook_text(const OutgoingView *v)
 {
     PolicyOutlook o;
 
-    if (!outgoing_outlook(v, p, &o)) {
+    if (!outgoing_outlook(v, &o)) {
         return g_strdup("");
     }
     g_autofree char *outlook = policy_outlook(&o);

@@ -10,16 +10,15 @@
 #include "migration/migration-private.h"
 #include "migration/policy/policy.h"
 
-/** Caller frees with qapi_free_MigrationInfo. p: the parameters now. */
-MigrationInfo *migration_info_new(const OutgoingView *v, const MigrationParameters *p);
+/** Caller frees with qapi_free_MigrationInfo. */
+MigrationInfo *migration_info_new(const OutgoingView *v);
 /** "info migrate" after its "globals:". skipped: the 7.2 line. Caller frees. */
 char *migration_info_text(const MigrationInfo *info, bool skipped_line);
 /**
  * What "info migrate" has more than QEMU's while a migration is active: why it
- * goes on, and whether it will end. Empty otherwise. p: the parameters. Caller
- * frees.
+ * goes on, and whether it will end. Empty otherwise. Caller frees.
  */
-char *migration_outlook_text(const OutgoingView *v, const MigrationParameters *p);
+char *migration_outlook_text(const OutgoingView *v);
 /**
  * "pass 3: 411.0 MiB left, 31.9 MiB/s, dirtied 40.1: will not finish [^C cancels]": fits a line of
  * 80. Only rates that have been measured are in it. Caller frees.

@@ -36,7 +36,7 @@ struct Incoming {
     int64_t came_us, loaded_us; /* monotonic; 0: not yet */
 
     /* incoming thread only */
-    MigrationCaps caps;         /* as they stood when the peer came */
+    MigrationSettings *settings; /* as they stood when the peer came; NULL before */
     Channel *channel;           /* the main one of channels; NULL before and after */
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel; NULL as that is */
@@ -56,7 +56,7 @@ static void note_step(Incoming *in, SwitchoverStep step)
 /* When the guest runs, bridges learn that its addresses are here now. Any thread, BQL. */
 static void announce_guest(Incoming *in)
 {
-    MigrationParameters p = migration_options_params(in->m->options);
+    MigrationParameters p = migration_settings_params(in->settings);
     NetAnnounceTimes times = {
         .rounds = p.announce_rounds,
         .initial_ms = p.announce_initial,
@@ -200,7 +200,7 @@ static bool begin(Incoming *in, GError **errp)
 {
     bql_lock(in->machine->loop);
     bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_BEGIN, errp);
-    in->caps = migration_options_caps(in->m->options);
+    in->settings = migration_settings_take(in->m->options);
     if (ok) {
         yank_add(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, NULL, cut_channels, in);
     }
@@ -228,7 +228,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
 {
     StreamReader *r = stream_reader_new(in->channel);
 
-    incoming_load_init(&in->load, in->m, in->caps, r, in->channel);
+    incoming_load_init(&in->load, in->m, in->settings, r, in->channel);
     in->load.answers = in->answers;
     g_mutex_lock(&in->lock);
     in->loader = in->load.ram;
@@ -394,6 +394,7 @@ void incoming_free(Incoming *in)
         bql_lock(in->machine->loop);
     }
     g_clear_error(&in->error);
+    migration_settings_unref(in->settings);
     channel_set_free(in->channels);
     g_mutex_clear(&in->lock);
     g_free(in);

@@ -34,7 +34,7 @@ static void load_name(IncomingLoad *l, const char *what)
 
 static bool check_footer(IncomingLoad *l, uint32_t id, const char *idstr, GError **errp)
 {
-    if (!migration_options_props(l->m->options)->send_section_footer) {
+    if (!migration_settings_props(l->settings)->send_section_footer) {
         return true;
     }
     if (stream_get_u8(l->r) != SECTION_FOOTER) {
@@ -188,7 +188,7 @@ static bool open_return_path(IncomingLoad *l, GError **errp)
     }
     l->return_path = true;
     /* No device here has a state of its own that would have to be there first. */
-    return !(l->caps & MIGRATION_CAP(SWITCHOVER_ACK)) ||
+    return !(migration_settings_caps(l->settings) & MIGRATION_CAP(SWITCHOVER_ACK)) ||
            return_path_send_switchover_ack(l->answers, errp);
 }
 
@@ -326,7 +326,7 @@ static bool use_description(IncomingLoad *l, const char *text, GError **errp)
  */
 static bool load_description(IncomingLoad *l, GError **errp)
 {
-    if (migration_options_props(l->m->options)->suppress_vmdesc) {
+    if (migration_settings_props(l->settings)->suppress_vmdesc) {
         return true;
     }
     uint8_t type = stream_get_u8(l->r);
@@ -343,22 +343,23 @@ static bool load_description(IncomingLoad *l, GError **errp)
     return !text || use_description(l, text, errp);
 }
 
-static RamLoader *make_loader(Migration *m, MigrationCaps caps)
+static RamLoader *make_loader(Migration *m, const MigrationSettings *s)
 {
     RamLoadOptions opt = {
         .zero_fill = migration_dialect(m) == DIALECT_QEMU_7_2 ? RAM_ZERO_FILL_ANY
                                                               : RAM_ZERO_FILL_STRICT,
-        .ignore_shared = caps & MIGRATION_CAP(X_IGNORE_SHARED),
-        .layout = migration_caps_layout(caps),
+        .ignore_shared = migration_settings_caps(s) & MIGRATION_CAP(X_IGNORE_SHARED),
+        .layout = migration_settings_layout(s),
     };
     return ram_loader_new(m->machine->ram, m->machine->dirty, &opt);
 }
 
-void incoming_load_init(IncomingLoad *l, Migration *m, MigrationCaps caps, StreamReader *r,
-                        Channel *channel)
+void incoming_load_init(IncomingLoad *l, Migration *m, MigrationSettings *settings,
+                        StreamReader *r, Channel *channel)
 {
-    *l = (IncomingLoad){ .m = m, .caps = caps, .r = r, .channel = channel };
-    l->ram = make_loader(m, caps);
+    *l = (IncomingLoad){ .m = m, .settings = migration_settings_ref(settings), .r = r,
+                         .channel = channel };
+    l->ram = make_loader(m, settings);
     l->sections = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     load_name(l, "header");
     stream_reader_set_wait_hook(r, lock_bql_hook, l);
@@ -368,11 +369,12 @@ void incoming_load_clear(IncomingLoad *l)
 {
     ram_loader_free(l->ram);
     g_clear_pointer(&l->sections, g_hash_table_unref);
+    g_clear_pointer(&l->settings, migration_settings_unref);
 }
 
 static bool check_layout(IncomingLoad *l, GError **errp)
 {
-    if (migration_caps_layout(l->caps) != RAM_LAYOUT_STREAM && l->channel &&
+    if (migration_settings_layout(l->settings) != RAM_LAYOUT_STREAM && l->channel &&
         !channel_is_seekable(l->channel)) {
         error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
                    channel_name(l->channel));
@@ -387,7 +389,7 @@ bool incoming_load_stream(IncomingLoad *l, GError **errp)
     migration_sections_prepare_load(l->m);
     bql_unlock(l->m->machine->loop);
     trace_loadvm_state_setup();
-    bool ok = check_layout(l, errp) && migration_get_header(l->m, l->r, l->caps, errp) &&
+    bool ok = check_layout(l, errp) && migration_get_header(l->m, l->r, l->settings, errp) &&
               load_elements(l, errp) && load_description(l, errp);
     trace_qemu_loadvm_state_post_main(ok ? 0 : -1);
     if (ok) {

@@ -8,7 +8,7 @@
 #define MIGRATION_DESTINATION_LOAD_H
 
 #include "migration/channel.h"
-#include "migration/settings/options.h"
+#include "migration/settings/settings.h"
 #include "migration/stream/return-path.h"
 #include "migration/ram.h"
 #include "migration/stream.h"
@@ -16,7 +16,7 @@
 /** State of one load; the loading thread's. */
 typedef struct IncomingLoad {
     struct Migration *m;
-    MigrationCaps caps;
+    MigrationSettings *settings;
     StreamReader *r;
     Channel *channel;           /* NULL when reading from memory */
     ReturnPathWriter *answers;  /* over the same; the caller's, set after init; NULL as channel */
@@ -30,8 +30,8 @@ typedef struct IncomingLoad {
     uint32_t ram_id;            /* of the section "ram": which QEMU numbers so? 0: not seen */
 } IncomingLoad;
 
-void incoming_load_init(IncomingLoad *l, struct Migration *m, MigrationCaps caps, StreamReader *r,
-                        Channel *channel);
+void incoming_load_init(IncomingLoad *l, struct Migration *m, MigrationSettings *settings,
+                        StreamReader *r, Channel *channel);
 /** Frees what init made; r and channel are the caller's. */
 void incoming_load_clear(IncomingLoad *l);
 /** Header to description. Not under the BQL, which it takes. Error: what, offset, cause. */

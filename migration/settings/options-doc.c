@@ -71,16 +71,17 @@ static char *default_text(const MigrationParameterInfo *info)
 
 static void parameters(GString *md)
 {
-    g_string_append(md, "\n| Parameter | Unit | Default | Values | Available |\n"
-                        "|---|---|---|---|---|\n");
+    g_string_append(md, "\n| Parameter | Unit | Default | Values | Acts | Available |\n"
+                        "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < migration_parameter_count; i++) {
         const MigrationParameterInfo *info = &migration_parameter_table[i];
         const char *unit = info->doc_unit ? info->doc_unit : info->unit ? info->unit + 1 : "";
         g_autofree char *range = range_text(info);
         g_autofree char *def = default_text(info);
 
-        g_string_append_printf(md, "| `%s` | %s | %s | %s | %s%s |\n", info->name, unit, def,
-                               range, info->missing ? "no: " : "yes",
+        g_string_append_printf(md, "| `%s` | %s | %s | %s | %s | %s%s |\n", info->name, unit, def,
+                               range, info->live ? "at once" : "from the next migration on",
+                               info->missing ? "no: " : "yes",
                                info->missing ? info->missing : "");
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rows of the option tables; private to migration/settings and its test. */
+/* The rows of the option tables, and how they are read; private to migration/settings and its test. */
 #ifndef MIGRATION_SETTINGS_OPTIONS_TABLE_H
 #define MIGRATION_SETTINGS_OPTIONS_TABLE_H
 
@@ -39,9 +39,29 @@ typedef struct MigrationParameterInfo {
     const char *(*str)(int value);
     int (*parse)(const char *text, GError **errp);
     const char *missing;            /* why Ferry does not have it; NULL if it has */
+    bool live;                      /* a running migration follows it; else it has what stood at its start.
+                                       Not for a PARAM_STR */
 } MigrationParameterInfo;
 
 extern const MigrationParameterInfo migration_parameter_table[];
 extern const size_t migration_parameter_count;
+
+/* ---- params.c: one parameter of *p, by its row ---- */
+
+/** NULL if there is none of that name. */
+const MigrationParameterInfo *migration_param_find(const char *name);
+/** Whether p sets it at all. */
+bool migration_param_present(const MigrationParameters *p, const MigrationParameterInfo *info);
+/** Any type but PARAM_STR, for which get returns 0 and set does nothing. */
+uint64_t migration_param_get(const MigrationParameters *p, const MigrationParameterInfo *info);
+void migration_param_set(MigrationParameters *p, const MigrationParameterInfo *info,
+                         uint64_t value);
+/** PARAM_STR; the copy is p's. */
+const char *migration_param_str(const MigrationParameters *p, const MigrationParameterInfo *info);
+void migration_param_set_str(MigrationParameters *p, const MigrationParameterInfo *info,
+                             const char *value);
+/** All of them, with strings of its own, over what *to holds; and their end. */
+void migration_params_copy(MigrationParameters *to, const MigrationParameters *from);
+void migration_params_clear(MigrationParameters *p);
 
 #endif

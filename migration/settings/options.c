@@ -119,75 +119,6 @@ MigrationCapabilityStatusList *migration_options_query_capabilities(MigrationOpt
 
 /* ---- parameters ---- */
 
-#define MEMBER(p, offset, type) (*(type *)((char *)(p) + (offset)))
-#define CMEMBER(p, offset, type) (*(const type *)((const char *)(p) + (offset)))
-
-static uint64_t param_get(const MigrationParameters *p, const MigrationParameterInfo *info)
-{
-    switch (info->type) {
-    case PARAM_BOOL:
-        return CMEMBER(p, info->offset, bool);
-    case PARAM_U8:
-        return CMEMBER(p, info->offset, uint8_t);
-    case PARAM_U32:
-        return CMEMBER(p, info->offset, uint32_t);
-    case PARAM_U64:
-    case PARAM_SIZE:
-        return CMEMBER(p, info->offset, uint64_t);
-    case PARAM_ENUM:
-        return CMEMBER(p, info->offset, int);
-    case PARAM_STR:
-        break;
-    }
-    return 0;
-}
-
-static void param_set(MigrationParameters *p, const MigrationParameterInfo *info, uint64_t value)
-{
-    switch (info->type) {
-    case PARAM_BOOL:
-        MEMBER(p, info->offset, bool) = value;
-        break;
-    case PARAM_U8:
-        MEMBER(p, info->offset, uint8_t) = value;
-        break;
-    case PARAM_U32:
-        MEMBER(p, info->offset, uint32_t) = value;
-        break;
-    case PARAM_U64:
-    case PARAM_SIZE:
-        MEMBER(p, info->offset, uint64_t) = value;
-        break;
-    case PARAM_ENUM:
-        MEMBER(p, info->offset, int) = value;
-        break;
-    case PARAM_STR:
-        return;
-    }
-    MEMBER(p, info->has_offset, bool) = true;
-}
-
-static const char *param_str(const MigrationParameters *p, const MigrationParameterInfo *info)
-{
-    return CMEMBER(p, info->offset, char *);
-}
-
-static bool param_present(const MigrationParameters *p, const MigrationParameterInfo *info)
-{
-    return info->type == PARAM_STR ? param_str(p, info) != NULL
-                                   : CMEMBER(p, info->has_offset, bool);
-}
-
-static const MigrationParameterInfo *param_find(const char *name)
-{
-    for (size_t i = 0; i < migration_parameter_count; i++) {
-        if (!strcmp(migration_parameter_table[i].name, name)) {
-            return &migration_parameter_table[i];
-        }
-    }
-    return NULL;
-}
-
 /* QEMU's range errors spell names with underscores. */
 static void param_expects(const MigrationParameterInfo *info, GError **errp)
 {
@@ -202,9 +133,9 @@ static bool param_check(const MigrationParameters *p, const MigrationParameterIn
     bool changed;
 
     if (info->type == PARAM_STR) {
-        changed = *param_str(p, info) != 0;
+        changed = *migration_param_str(p, info) != 0;
     } else {
-        uint64_t value = param_get(p, info);
+        uint64_t value = migration_param_get(p, info);
         if (value < info->min || value > info->max) {
             param_expects(info, errp);
             return false;
@@ -248,15 +179,19 @@ static bool params_merge(MigrationParameters *cur, const MigrationParameters *p,
 {
     for (size_t i = 0; i < migration_parameter_count; i++) {
         const MigrationParameterInfo *info = &migration_parameter_table[i];
-        if (param_present(p, info)) {
+        if (migration_param_present(p, info)) {
             if (!param_check(p, info, errp)) {
                 return false;
             }
-            param_set(cur, info, param_get(p, info));
+            if (info->type == PARAM_STR) {
+                migration_param_set_str(cur, info, migration_param_str(p, info));
+            } else {
+                migration_param_set(cur, info, migration_param_get(p, info));
+            }
         }
     }
     if (cur->max_cpu_throttle < cur->cpu_throttle_initial) {
-        param_expects(param_find("max-cpu-throttle"), errp);
+        param_expects(migration_param_find("max-cpu-throttle"), errp);
         return false;
     }
     return !p->has_xbzrle_cache_size || check_cache_size(p->xbzrle_cache_size, errp);
@@ -265,11 +200,16 @@ static bool params_merge(MigrationParameters *cur, const MigrationParameters *p,
 bool migration_options_set_parameters(MigrationOptions *o, const MigrationParameters *p,
                                       GError **errp)
 {
+    MigrationParameters next;
+
     g_mutex_lock(&o->lock);
-    MigrationParameters next = o->params;
+    migration_params_copy(&next, &o->params);
     bool ok = params_merge(&next, p, errp);
     if (ok) {
+        migration_params_clear(&o->params);
         o->params = next;
+    } else {
+        migration_params_clear(&next);
     }
     g_mutex_unlock(&o->lock);
     return ok;
@@ -290,8 +230,10 @@ MigrationParameters *migration_options_query_parameters(MigrationOptions *o)
 
     for (size_t i = 0; i < migration_parameter_count; i++) {
         const MigrationParameterInfo *info = &migration_parameter_table[i];
-        if (!info->missing) {
-            param_set(out, info, param_get(&now, info));
+        if (!info->missing && info->type == PARAM_STR) {
+            migration_param_set_str(out, info, migration_param_str(&now, info));
+        } else if (!info->missing) {
+            migration_param_set(out, info, migration_param_get(&now, info));
         }
     }
     return out;
@@ -368,7 +310,7 @@ static bool param_from_text(MigrationParameters *p, const MigrationParameterInfo
 
     switch (info->type) {
     case PARAM_STR:
-        MEMBER(p, info->offset, const char *) = text;
+        migration_param_set_str(p, info, text);
         return true;
     case PARAM_BOOL:
         if (!bool_from_text(text, &on)) {
@@ -389,21 +331,24 @@ static bool param_from_text(MigrationParameters *p, const MigrationParameterInfo
             return false;
         }
     }
-    param_set(p, info, value);
+    migration_param_set(p, info, value);
     return true;
 }
 
 bool migration_options_set_parameter_text(MigrationOptions *o, const char *name,
                                           const char *value, GError **errp)
 {
-    const MigrationParameterInfo *info = param_find(name);
+    const MigrationParameterInfo *info = migration_param_find(name);
     MigrationParameters p = { 0 };
 
     if (!info) {
         error_setg(errp, "invalid parameter value: %s", name);
         return false;
     }
-    return param_from_text(&p, info, value, errp) && migration_options_set_parameters(o, &p, errp);
+    bool ok = param_from_text(&p, info, value, errp) &&
+              migration_options_set_parameters(o, &p, errp);
+    migration_params_clear(&p);
+    return ok;
 }
 
 static const struct {
@@ -426,7 +371,8 @@ static bool set_prop(MigrationOptions *o, const char *name, const char *value, b
     *found = true;
     for (size_t i = 0; i < G_N_ELEMENTS(prop_table); i++) {
         if (!strcmp(prop_table[i].name, name)) {
-            if (!bool_from_text(value, &MEMBER(&o->props, prop_table[i].offset, bool))) {
+            bool *prop = (bool *)((char *)&o->props + prop_table[i].offset);
+            if (!bool_from_text(value, prop)) {
                 error_setg(errp, "Parameter '%s' expects 'on' or 'off'", name);
                 return false;
             }
@@ -450,7 +396,7 @@ bool migration_options_set_global(MigrationOptions *o, const char *name, const c
                                   GError **errp)
 {
     const char *plain = g_str_has_prefix(name, "x-") ? name + 2 : name;
-    const char *param = param_find(name) ? name : param_find(plain) ? plain : NULL;
+    const char *param = migration_param_find(name) ? name : migration_param_find(plain) ? plain : NULL;
     bool found, on;
     bool ok = set_prop(o, name, value, &found, errp);
 
@@ -502,12 +448,14 @@ char *migration_options_parameters_text(MigrationOptions *o)
 
     for (size_t i = 0; i < migration_parameter_count; i++) {
         const MigrationParameterInfo *info = &migration_parameter_table[i];
-        uint64_t value = param_get(&now, info);
+        uint64_t value = migration_param_get(&now, info);
         if (info->missing) {
             continue;
         }
         g_string_append_printf(text, "%s: ", info->name);
-        if (info->type == PARAM_BOOL || info->type == PARAM_ENUM) {
+        if (info->type == PARAM_STR) {
+            g_string_append_printf(text, "'%s'", migration_param_str(&now, info));
+        } else if (info->type == PARAM_BOOL || info->type == PARAM_ENUM) {
             g_string_append(text, info->type == PARAM_BOOL ? on_off(value) : info->str(value));
         } else {
             g_string_append_printf(text, "%" PRIu64 "%s", value, info->unit ? info->unit : "");
@@ -564,9 +512,30 @@ const MigrationProps *migration_options_props(const MigrationOptions *o)
     return &o->props;
 }
 
+MigrationCaps migration_options_copy(MigrationOptions *o, MigrationParameters *p)
+{
+    g_mutex_lock(&o->lock);
+    MigrationCaps caps = o->caps;
+    migration_params_copy(p, &o->params);
+    g_mutex_unlock(&o->lock);
+    return caps;
+}
+
+void migration_options_follow(MigrationOptions *o, MigrationParameters *p)
+{
+    g_mutex_lock(&o->lock);
+    for (size_t i = 0; i < migration_parameter_count; i++) {
+        const MigrationParameterInfo *info = &migration_parameter_table[i];
+        if (info->live) {
+            migration_param_set(p, info, migration_param_get(&o->params, info));
+        }
+    }
+    g_mutex_unlock(&o->lock);
+}
+
 MigrationOptions *migration_options_new(StreamDialect dialect)
 {
-    MigrationOptions *o = g_new0(MigrationOptions, 1);
+    MigrationOptions *o = g_atomic_rc_box_new0(MigrationOptions);
 
     g_mutex_init(&o->lock);
     o->dialect = dialect;
@@ -577,7 +546,12 @@ MigrationOptions *migration_options_new(StreamDialect dialect)
         .clear_bitmap_shift = 18,
     };
     for (size_t i = 0; i < migration_parameter_count; i++) {
-        param_set(&o->params, &migration_parameter_table[i], migration_parameter_table[i].def);
+        const MigrationParameterInfo *info = &migration_parameter_table[i];
+        if (info->type == PARAM_STR) {
+            migration_param_set_str(&o->params, info, "");
+        } else {
+            migration_param_set(&o->params, info, info->def);
+        }
     }
     if (dialect == DIALECT_QEMU_7_2) {
         o->params.zero_page_detection = ZERO_PAGE_DETECTION_LEGACY;
@@ -585,10 +559,22 @@ MigrationOptions *migration_options_new(StreamDialect dialect)
     return o;
 }
 
-void migration_options_free(MigrationOptions *o)
+static void options_clear(void *opaque)
+{
+    MigrationOptions *o = opaque;
+
+    migration_params_clear(&o->params);
+    g_mutex_clear(&o->lock);
+}
+
+MigrationOptions *migration_options_ref(MigrationOptions *o)
+{
+    return g_atomic_rc_box_acquire(o);
+}
+
+void migration_options_unref(MigrationOptions *o)
 {
     if (o) {
-        g_mutex_clear(&o->lock);
-        g_free(o);
+        g_atomic_rc_box_release_full(o, options_clear);
     }
 }

@@ -40,12 +40,21 @@ typedef struct MigrationProps {
 
 /** Everything at its default; the dialect decides the default of send-switchover-start. */
 MigrationOptions *migration_options_new(StreamDialect dialect);
-void migration_options_free(MigrationOptions *o);
+/** Any thread. Counted, as a migration's settings (settings.h) may outlive the machine's. */
+MigrationOptions *migration_options_ref(MigrationOptions *o);
+void migration_options_unref(MigrationOptions *o);
 
-/** Any thread: the capabilities that are on; a copy of all parameters (its strings: main thread only). */
+/**
+ * What is set now, for the monitors: what runs has MigrationSettings instead. Any thread: the
+ * capabilities that are on; a copy of all parameters (its strings: main thread only).
+ */
 MigrationCaps migration_options_caps(MigrationOptions *o);
 MigrationParameters migration_options_params(MigrationOptions *o);
 const MigrationProps *migration_options_props(const MigrationOptions *o);
+
+/** For settings.c. All at one moment; *p has strings of its own. Then: the live ones of *p as they are now. */
+MigrationCaps migration_options_copy(MigrationOptions *o, MigrationParameters *p);
+void migration_options_follow(MigrationOptions *o, MigrationParameters *p);
 
 /** True if Ferry has it: listed by the queries, may be switched on or changed. */
 bool migration_capability_available(MigrationCapability cap);

@@ -33,21 +33,22 @@ static void cut_channels(void *opaque)
     outgoing_yank(opaque);
 }
 
-bool outgoing_start(Migration *m, ChannelAddress *addr, GError **errp)
+bool outgoing_start(Migration *m, ChannelAddress *addr, MigrationSettings *settings,
+                    GError **errp)
 {
     Outgoing *o = g_new0(Outgoing, 1);
 
     o->m = m;
     o->machine = m->machine;
     o->addr = addr;
-    o->caps = migration_options_caps(m->options);
+    o->settings = settings;
     o->dialect = migration_dialect(m);
     o->ram_id = o->dialect == DIALECT_QEMU_7_2 ? SECTION_ID_RAM_7_2 : SECTION_ID_RAM_10_0;
     o->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     o->channels = channel_set_new();
     o->start_us = g_get_monotonic_time();
     o->guest_ran = runstate_is_running(m->machine->runstate);
-    o->expected_downtime_ms = migration_options_params(m->options).downtime_limit;
+    o->expected_downtime_ms = migration_settings_params(settings).downtime_limit;
     g_mutex_init(&o->lock);
     g_cond_init(&o->wake);
     m->outgoing = o;
@@ -167,7 +168,11 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
 {
     int64_t now = g_get_monotonic_time();
 
-    *v = (OutgoingView){ .status = migration_state_get(&o->m->out_state), .caps = o->caps };
+    *v = (OutgoingView){
+        .status = migration_state_get(&o->m->out_state),
+        .caps = migration_settings_caps(o->settings),
+        .params = migration_settings_params(o->settings),
+    };
     g_mutex_lock(&o->lock);
     int64_t end = o->end_us ? o->end_us : now;
     v->total_ms = (end - o->start_us) / 1000;
@@ -228,6 +233,7 @@ void outgoing_free(Outgoing *o)
         close(o->cancel_fd);
     }
     channel_address_free(o->addr);
+    migration_settings_unref(o->settings);
     g_clear_error(&o->error);
     g_free(o->reason);
     g_mutex_clear(&o->lock);

@@ -126,7 +126,7 @@ static bool publish_saver(Outgoing *o, RamSaver *saver, uint64_t bytes, GError *
     g_mutex_lock(&o->lock);
     o->saver = saver;
     o->has_ram = true;
-    now = migration_options_params(o->m->options).xbzrle_cache_size;
+    now = migration_settings_params(o->settings).xbzrle_cache_size;
     ok = now == bytes || ram_saver_set_cache_size(saver, now, errp);
     g_mutex_unlock(&o->lock);
     return ok;
@@ -134,13 +134,13 @@ static bool publish_saver(Outgoing *o, RamSaver *saver, uint64_t bytes, GError *
 
 static bool make_saver(Outgoing *o, GError **errp)
 {
-    MigrationParameters p = migration_options_params(o->m->options);
+    MigrationParameters p = migration_settings_params(o->settings);
     RamSaveOptions opt = {
         .xbzrle = outgoing_has_cap(o, MIGRATION_CAP(XBZRLE)),
         .xbzrle_cache_bytes = p.xbzrle_cache_size,
-        .bulk_rule = migration_options_props(o->m->options)->xbzrle_bulk_rule,
+        .bulk_rule = migration_settings_props(o->settings)->xbzrle_bulk_rule,
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
-        .layout = migration_caps_layout(o->caps),
+        .layout = migration_settings_layout(o->settings),
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 
@@ -163,7 +163,7 @@ static void open_return_path(Outgoing *o)
 static bool outgoing_setup(Outgoing *o, GError **errp)
 {
     trace_savevm_state_header();
-    migration_put_header(o->m, o->w, o->caps);
+    migration_put_header(o->m, o->w, o->settings);
     if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
         open_return_path(o);
     }
@@ -230,17 +230,18 @@ static bool wait_for_continue(Outgoing *o, GError **errp)
  */
 static bool take_device_state(Outgoing *o, GError **errp)
 {
-    const MigrationProps *props = migration_options_props(o->m->options);
+    const MigrationProps *props = migration_settings_props(o->settings);
     StreamWriter *mem = stream_writer_new_memory();
     struct json_object *devices = json_object_new_array();
     struct json_object *ferry;
     bool ok;
 
-    migration_sections_prepare_save(o->m, vm_seal(o->machine->runstate));
+    migration_sections_prepare_save(o->m, vm_seal(o->machine->runstate),
+                                    props->store_global_state);
     o->description = json_object_new_object();
     if (o->dialect == DIALECT_QEMU_10_0 && props->send_configuration) {
         json_object_object_add(o->description, "configuration",
-                               migration_describe_configuration(o->m, o->caps));
+                               migration_describe_configuration(o->m, o->settings));
     }
     json_object_object_add(o->description, "page_size", json_object_new_int(TARGET_PAGE_SIZE));
     json_object_object_add(o->description, "devices", devices);
@@ -281,7 +282,7 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
 {
     bool ok;
 
-    if (migration_options_props(o->m->options)->send_switchover_start) {
+    if (migration_settings_props(o->settings)->send_switchover_start) {
         outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
     }
     ram_save_last_sync(o->saver);
@@ -307,7 +308,7 @@ static void put_description(Outgoing *o)
 /* 0: for ever. */
 static int64_t verdict_timeout_us(Outgoing *o)
 {
-    uint64_t ms = migration_options_params(o->m->options).x_verdict_timeout;
+    uint64_t ms = migration_settings_params(o->settings).x_verdict_timeout;
 
     return ms ? (int64_t)ms * 1000 : G_MAXINT64 / 2;
 }
@@ -406,7 +407,7 @@ static bool send_end(Outgoing *o, GError **errp)
         }
     }
     stream_put_u8(o->w, SECTION_EOF);
-    if (!migration_options_props(o->m->options)->suppress_vmdesc) {
+    if (!migration_settings_props(o->settings)->suppress_vmdesc) {
         put_description(o);
     }
     if (stream_flush(o->w, errp)) {

@@ -30,7 +30,7 @@ struct Outgoing {
     Migration *m;
     Machine *machine;
     ChannelAddress *addr;
-    MigrationCaps caps;
+    MigrationSettings *settings;
     StreamDialect dialect;
     uint32_t ram_id;
     GThread *thread;
@@ -112,7 +112,7 @@ bool outgoing_put_footer(Outgoing *o, GError **errp);
 
 static inline bool outgoing_has_cap(const Outgoing *o, MigrationCaps caps)
 {
-    return o->caps & caps;
+    return migration_settings_caps(o->settings) & caps;
 }
 
 #endif

@@ -20,8 +20,10 @@ static double dirty_wire_rate(const OutgoingView *v)
     return v->ram.periods == 0 ? -1 : v->ram.dirty_pages_rate * MIN(cost, TARGET_PAGE_SIZE);
 }
 
-bool outgoing_outlook(const OutgoingView *v, const MigrationParameters *p, PolicyOutlook *o)
+bool outgoing_outlook(const OutgoingView *v, PolicyOutlook *o)
 {
+    const MigrationParameters *p = &v->params;
+
     *o = (PolicyOutlook){
         .pass = v->ram.dirty_sync_count, .pending_wire_bytes = outgoing_pass_wire_bytes(v),
         .sync_wire_bytes = v->ram.sync_pending_bytes, .dirty_rate = dirty_wire_rate(v),
@@ -49,7 +51,7 @@ static strList *remedy_list(const PolicyOutlook *o)
     return list;
 }
 
-XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v, const MigrationParameters *p)
+XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v)
 {
     static const XMigrationVerdict names[] = {
         [POLICY_NOT_KNOWN] = X_MIGRATION_VERDICT_NOT_KNOWN,
@@ -59,7 +61,7 @@ XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v, const MigrationP
     };
     PolicyOutlook o;
 
-    if (!outgoing_outlook(v, p, &o)) {
+    if (!outgoing_outlook(v, &o)) {
         return NULL;
     }
     XMigrationOutlook *info = g_new0(XMigrationOutlook, 1);

@@ -28,7 +28,7 @@ void outgoing_set_throttle(Outgoing *o, int percent)
 /* auto-converge: judges whole periods of at least a second. */
 static void consider_throttle(Outgoing *o, int64_t now)
 {
-    MigrationParameters p = migration_options_params(o->m->options);
+    MigrationParameters p = migration_settings_params(o->settings);
     ThrottleParams tp = {
         .trigger_threshold = p.throttle_trigger_threshold, .initial = p.cpu_throttle_initial,
         .increment = p.cpu_throttle_increment, .max = p.max_cpu_throttle,
@@ -71,7 +71,7 @@ static void sync_dirty(Outgoing *o)
 
 static PolicyInput policy_input(Outgoing *o)
 {
-    MigrationParameters p = migration_options_params(o->m->options);
+    MigrationParameters p = migration_settings_params(o->settings);
     uint64_t dirty_bytes;
     uint64_t wire_bytes = ram_save_pending(o->saver, &dirty_bytes);
 
@@ -113,14 +113,13 @@ static void note_decision(Outgoing *o, const PolicyInput *in, PolicyAction actio
 /* Monitors hear of a verdict when it is a new one. */
 static void announce_verdict(Outgoing *o)
 {
-    MigrationParameters p = migration_options_params(o->m->options);
     PolicyOutlook outlook;
     OutgoingView v;
 
     outgoing_view(o, &v);
-    if (outgoing_outlook(&v, &p, &outlook) && policy_verdict(&outlook) != o->verdict) {
+    if (outgoing_outlook(&v, &outlook) && policy_verdict(&outlook) != o->verdict) {
         o->verdict = policy_verdict(&outlook);
-        XMigrationOutlook *info = outgoing_outlook_info(&v, &p);
+        XMigrationOutlook *info = outgoing_outlook_info(&v);
         migration_emit_outlook(o->m, info);
         qapi_free_XMigrationOutlook(info);
     }
@@ -245,7 +244,7 @@ static bool send_part(Outgoing *o, GError **errp)
 /* A window of 100 ms has passed: what it tells about the rate. */
 static void learn_rate(Outgoing *o, const RateWindow *window)
 {
-    MigrationParameters p = migration_options_params(o->m->options);
+    MigrationParameters p = migration_settings_params(o->settings);
     RamStats ram;
 
     ram_saver_get_stats(o->saver, &ram);
@@ -261,7 +260,7 @@ static void learn_rate(Outgoing *o, const RateWindow *window)
 /* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
 static void keep_rate(Outgoing *o)
 {
-    uint64_t limit = migration_options_params(o->m->options).max_bandwidth;
+    uint64_t limit = migration_settings_params(o->settings).max_bandwidth;
     uint64_t sent = outgoing_bytes_sent(o);
     int64_t now = g_get_monotonic_time();
     int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
@@ -291,7 +290,7 @@ bool outgoing_passes(Outgoing *o, GError **errp)
     o->last_sync_us = g_get_monotonic_time();   /* setup has just done one */
     rate_start(&o->rate, o->last_sync_us, outgoing_bytes_sent(o));
     while (!time_to_switch_over(o)) {
-        o->part_limit = migration_options_params(o->m->options).max_bandwidth;
+        o->part_limit = migration_settings_params(o->settings).max_bandwidth;
         if (!outgoing_check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
             return false;
         }

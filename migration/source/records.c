@@ -43,7 +43,7 @@ bool outgoing_check_cancelled(Outgoing *o, GError **errp)
 
 bool outgoing_is_mapped(const Outgoing *o)
 {
-    return migration_caps_layout(o->caps) != RAM_LAYOUT_STREAM;
+    return migration_settings_layout(o->settings) != RAM_LAYOUT_STREAM;
 }
 
 uint64_t outgoing_bytes_sent(Outgoing *o)
@@ -96,7 +96,7 @@ void outgoing_put_section(Outgoing *o, uint8_t type)
 
 bool outgoing_put_footer(Outgoing *o, GError **errp)
 {
-    if (migration_options_props(o->m->options)->send_section_footer) {
+    if (migration_settings_props(o->settings)->send_section_footer) {
         stream_put_u8(o->w, SECTION_FOOTER);
         stream_put_be32(o->w, o->ram_id);
     }

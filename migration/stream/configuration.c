@@ -43,13 +43,14 @@ static void put_capabilities(StreamWriter *w, MigrationCaps caps)
     }
 }
 
-void migration_put_header(Migration *m, StreamWriter *w, MigrationCaps caps)
+void migration_put_header(Migration *m, StreamWriter *w, const MigrationSettings *s)
 {
+    MigrationCaps caps = migration_settings_caps(s);
     const MachineConfig *config = m->machine->config;
 
     stream_put_be32(w, STREAM_MAGIC);
     stream_put_be32(w, STREAM_VERSION);
-    if (!migration_options_props(m->options)->send_configuration) {
+    if (!migration_settings_props(s)->send_configuration) {
         return;
     }
     stream_put_u8(w, SECTION_CONFIGURATION);
@@ -112,8 +113,9 @@ static struct json_object *describe_capabilities(MigrationCaps caps)
     return o;
 }
 
-struct json_object *migration_describe_configuration(Migration *m, MigrationCaps caps)
+struct json_object *migration_describe_configuration(Migration *m, const MigrationSettings *s)
 {
+    MigrationCaps caps = migration_settings_caps(s);
     const MachineConfig *config = m->machine->config;
     struct json_object *fields, *o = describe_vmsd(CONFIG_VMSD_NAME, &fields);
     struct json_object *subsections = json_object_new_array();
@@ -320,7 +322,7 @@ static char *find_stream_in_file(Channel *c)
               : NULL;
 }
 
-bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GError **errp)
+bool migration_get_header(Migration *m, StreamReader *r, const MigrationSettings *s, GError **errp)
 {
     uint32_t magic = stream_get_be32(r);
 
@@ -346,6 +348,6 @@ bool migration_get_header(Migration *m, StreamReader *r, MigrationCaps caps, GEr
                    STREAM_VERSION);
         return false;
     }
-    return !migration_options_props(m->options)->send_configuration ||
-           get_configuration(m, r, caps, errp);
+    return !migration_settings_props(s)->send_configuration ||
+           get_configuration(m, r, migration_settings_caps(s), errp);
 }

@@ -151,9 +151,9 @@ void migration_register_sections(Migration *m)
                               2 * VMSTATE_ORDER_DEFAULT, 2 * VMSTATE_ORDER_DEFAULT);
 }
 
-void migration_sections_prepare_save(Migration *m, RunState before)
+void migration_sections_prepare_save(Migration *m, RunState before, bool send)
 {
-    m->global_state.send = migration_options_props(m->options)->store_global_state;
+    m->global_state.send = send;
     m->global_state.run_state = before;
 }
 

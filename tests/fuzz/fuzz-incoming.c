@@ -29,10 +29,12 @@ static void load(TinyMachine *t, StreamReader *r, MigrationCaps caps, Channel *c
     g_autoptr(GError) err = NULL;
     IncomingLoad l;
 
-    incoming_load_init(&l, t->machine.migration, caps, r, c);
+    MigrationSettings *settings = tiny_settings(t, caps);
+    incoming_load_init(&l, t->machine.migration, settings, r, c);
     bool ok = incoming_load_stream(&l, &err);
     g_assert_true(ok == !err);  /* a refusal says why */
     incoming_load_clear(&l);
+    migration_settings_unref(settings);
     stream_reader_free(r);
 }
 

@@ -123,6 +123,25 @@ void tiny_write(TinyMachine *t, const char *block, uint64_t offset, const void *
     dirty_log_mark(t->machine.dirty, b, offset, len);
 }
 
+MigrationSettings *tiny_settings(TinyMachine *t, MigrationCaps caps)
+{
+    MigrationOptions *o = t->machine.migration->options;
+    MigrationCapabilityStatusList list[MIGRATION_CAPABILITY__MAX];
+    MigrationCapabilityStatus status[MIGRATION_CAPABILITY__MAX];
+
+    for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
+        status[cap] = (MigrationCapabilityStatus){ .capability = cap, .state = (caps >> cap) & 1 };
+        list[cap] = (MigrationCapabilityStatusList){
+            .next = cap + 1 < MIGRATION_CAPABILITY__MAX ? &list[cap + 1] : NULL,
+            .value = &status[cap],
+        };
+    }
+    if (!migration_options_set_capabilities(o, list, NULL)) {
+        g_error("capabilities that do not go together");
+    }
+    return migration_settings_take(o);
+}
+
 char *tiny_events(TinyMachine *t)
 {
     g_mutex_lock(&t->lock);

@@ -27,6 +27,8 @@ void tiny_lock(TinyMachine *t);
 void tiny_unlock(TinyMachine *t);
 /** Writes as a device would: content, then the dirty mark. */
 void tiny_write(TinyMachine *t, const char *block, uint64_t offset, const void *buf, size_t len);
+/** What a migration with these capabilities, and no other, goes by. Caller unrefs. */
+MigrationSettings *tiny_settings(TinyMachine *t, MigrationCaps caps);
 /** All events so far; caller frees. */
 char *tiny_events(TinyMachine *t);
 

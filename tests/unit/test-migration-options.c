@@ -64,7 +64,7 @@ static void test_capabilities(void)
               "Capability 'postcopy-ram' is not available: postcopy is not implemented yet");
     /* One call may switch one off and the other on, in any order. */
     g_assert_true(set_caps(o, "+mapped-ram -xbzrle", NULL));
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 /* Whatever a client knows from QEMU can be set to off; every name that is not listed is refused when on. */
@@ -100,7 +100,7 @@ static void test_off_always(void)
                               MIGRATION_CAP(ZERO_COPY_SEND) | MIGRATION_CAP(COMPRESS) |
                               MIGRATION_CAP(RDMA_PIN_ALL) | MIGRATION_CAP(DIRTY_BITMAPS)), ==, 0);
     qapi_free_MigrationCapabilityStatusList(list);
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 /* Each is accepted by QEMU; here they would do nothing, so they are not there. */
@@ -116,7 +116,7 @@ static void test_no_effect(void)
               "only, which is not implemented yet");
     caps_fail(o, "+late-block-activate", "Capability 'late-block-activate' is not available: disks "
               "are not locked, so there is nothing to activate late");
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 /* A cache larger than the host is refused when it is asked for, with the limit. */
@@ -131,7 +131,7 @@ static void test_absurd_cache(void)
     g_assert_nonnull(strstr(err->message, ": 4398046511104 MiB were asked for"));
     g_assert_cmpuint(migration_options_params(o).xbzrle_cache_size, ==, 64 << 20);
     g_assert_false(migration_options_set_global(o, "xbzrle-cache-size", "1E", NULL));
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 static void test_parameter_texts(void)
@@ -183,7 +183,7 @@ static void test_parameter_texts(void)
     g_assert_cmpuint(migration_options_params(o).xbzrle_cache_size, ==, 5000);
     g_assert_true(migration_options_set_parameter_text(o, "tls-creds", "", NULL));
     g_assert_true(migration_options_set_parameter_text(o, "multifd-channels", "2", NULL));
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 static void test_parameters_atomic(void)
@@ -202,7 +202,7 @@ static void test_parameters_atomic(void)
     g_assert_false(migration_options_set_parameters(o, &q, &err));
     g_assert_cmpuint(migration_options_params(o).max_bandwidth, ==, 128 << 20);
     g_assert_cmpuint(migration_options_params(o).cpu_throttle_initial, ==, 60);
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 /* The table agrees with the schema's types: every member once, with the width that the schema says. */
@@ -247,7 +247,7 @@ static void test_query_lists_what_can_be_set(void)
     g_assert_true(migration_options_set_parameters(o, p, &err));
     g_assert_no_error(err);
     qapi_free_MigrationParameters(p);
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 static void test_globals(void)
@@ -265,7 +265,7 @@ static void test_globals(void)
     g_assert_false(migration_options_set_global(o, "bogus", "1", &err));
     g_assert_cmpstr(err->message, ==, "can't apply global migration.bogus=1: "
                     "Property 'migration.bogus' not found");
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 static void test_hmp_text(void)
@@ -287,7 +287,7 @@ static void test_hmp_text(void)
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"
                     "send-configuration: on\nsend-section-footer: on\n"
                     "decompress-error-check: on\nclear-bitmap-shift: 18\n");
-    migration_options_free(o);
+    migration_options_unref(o);
 }
 
 /* Whoever adds a name to the schema is told what else it needs. */

@@ -21,8 +21,8 @@ static void test_completed(void)
 {
     OutgoingView v = view(MIGRATION_STATUS_COMPLETED);
     v.caps = MIGRATION_CAP(XBZRLE);
-    MigrationParameters p = { .xbzrle_cache_size = 67108864 };
-    MigrationInfo *info = migration_info_new(&v, &p);
+    v.params.xbzrle_cache_size = 67108864;
+    MigrationInfo *info = migration_info_new(&v);
     g_autofree char *text = migration_info_text(info, true);
 
     /* As 7.2 printed it, but for the numbers that it had as 0. */
@@ -45,8 +45,7 @@ static void test_members_by_state(void)
         OutgoingView v = view(status);
         v.error = (char *)"no way";
         v.throttle_percent = 30;
-        MigrationParameters p = { .xbzrle_cache_size = 1 };
-        MigrationInfo *info = migration_info_new(&v, &p);
+        MigrationInfo *info = migration_info_new(&v);
         bool undone = status == MIGRATION_STATUS_CANCELLED || status == MIGRATION_STATUS_FAILED;
         bool ram = migration_status_has_ram(status) || undone;
 
@@ -67,8 +66,7 @@ static void test_failed_text(void)
     OutgoingView v = view(MIGRATION_STATUS_FAILED);
     v.error = (char *)"Failed to connect to '127.0.0.1:1': Connection refused";
     v.has_ram = false;
-    MigrationParameters p = { .xbzrle_cache_size = 1 };
-    MigrationInfo *info = migration_info_new(&v, &p);
+    MigrationInfo *info = migration_info_new(&v);
     g_autofree char *text = migration_info_text(info, true);
 
     g_assert_cmpstr(text, ==, "Migration status: failed (Failed to connect to '127.0.0.1:1': "
@@ -78,8 +76,9 @@ static void test_failed_text(void)
 
 static void test_outlook(void)
 {
-    MigrationParameters p = { .downtime_limit = 300, .max_bandwidth = 32 << 20 };
     OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
+    v.params.downtime_limit = 300;
+    v.params.max_bandwidth = 32 << 20;
     v.reason = (char *)"why";
     v.mbps = 268.4;
     v.ram.periods = 1;
@@ -87,12 +86,12 @@ static void test_outlook(void)
     v.pending_wire_bytes = 10000 * 2048;    /* deltas: half a page each */
     v.ram.sync_pending_bytes = 20 << 20;
     v.ram.dirty_pages_rate = 20000;
-    g_autofree char *text = migration_outlook_text(&v, &p);
+    g_autofree char *text = migration_outlook_text(&v);
 
     g_assert_cmpstr(text, ==, "decision: why\nconvergence: will not finish: dirty rate 39.1 MiB/s "
                     "> bandwidth 32.0 MiB/s; raise max-bandwidth or downtime-limit to 782 ms, or "
                     "start again with xbzrle or auto-converge\n");
-    MigrationInfo *info = migration_info_new(&v, &p);
+    MigrationInfo *info = migration_info_new(&v);
     g_assert_cmpint(info->x_outlook->verdict, ==, X_MIGRATION_VERDICT_WILL_NOT_FINISH);
     g_assert_cmpstr(info->x_outlook->decision, ==, "why");
     g_assert_cmpstr(info->x_outlook->remedies->value, ==,
@@ -103,7 +102,7 @@ static void test_outlook(void)
     g_assert_false(info->x_outlook->has_seconds_left);
     qapi_free_MigrationInfo(info);
     v.status = MIGRATION_STATUS_COMPLETED;
-    g_autofree char *none = migration_outlook_text(&v, &p);
+    g_autofree char *none = migration_outlook_text(&v);
     g_assert_cmpstr(none, ==, "");
 }
 

@@ -130,12 +130,14 @@ static void test_loads_crosswise(void)
             g_autoptr(GError) err = NULL;
             IncomingLoad l;
 
-            incoming_load_init(&l, t->machine.migration, 0, r, NULL);
+            MigrationSettings *settings = tiny_settings(t, 0);
+            incoming_load_init(&l, t->machine.migration, settings, r, NULL);
             g_assert_true(incoming_load_stream(&l, &err));
             g_assert_no_error(err);
             g_assert_cmpint(migration_sections_received(t->machine.migration), ==,
                             RUN_STATE_PRELAUNCH);
             incoming_load_clear(&l);
+            migration_settings_unref(settings);
             stream_reader_free(r);
             g_byte_array_unref(bytes);
             tiny_machine_free(t);
@@ -152,11 +154,13 @@ static char *load_result(GByteArray *bytes, MigrationCaps caps)
     GError *err = NULL;
     IncomingLoad l;
 
-    incoming_load_init(&l, t->machine.migration, caps, r, NULL);
+    MigrationSettings *settings = tiny_settings(t, caps);
+    incoming_load_init(&l, t->machine.migration, settings, r, NULL);
     bool ok = incoming_load_stream(&l, &err);
     char *text = g_strdup(ok ? "loads" : err->message);
     g_clear_error(&err);
     incoming_load_clear(&l);
+    migration_settings_unref(settings);
     stream_reader_free(r);
     tiny_machine_free(t);
     g_byte_array_unref(bytes);

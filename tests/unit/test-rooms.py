@@ -125,6 +125,17 @@ def check_machine(root):
     return bad
 
 
+# Whoever runs goes by a MigrationSettings; the options are for those who ask and answer on the main thread.
+OPTIONS = re.compile(r'\bmigration_options_(?:caps|params|props|copy|follow)\(')
+OPTION_READERS = {'settings/', 'commands/', 'surroundings.c'}
+
+
+def check_settings(root):
+    return ['%s: reads the options; what runs goes by its MigrationSettings' % path
+            for path, text in sources(root)
+            if OPTIONS.search(text) and room_of(path) not in OPTION_READERS]
+
+
 def check_itself(_root):
     """Would it notice?"""
     page = ('### Arrows\n\n| Room | May include | Up |\n|---|---|---|\n| `a/` | `b/` | |\n| `b/` | | |\n\n'
@@ -135,6 +146,7 @@ def check_itself(_root):
     breaks = [('migration/b/b.c', '#include "migration/a/a.h"\n', check_arrows),
               ('migration/b/b.c', '#include "softmmu/x.h"\n', check_machine),
               ('migration/a/a.c', '#include "softmmu/y.h"\n', check_machine),
+              ('migration/b/b.c', '    if (migration_options_caps(o)) {\n', check_settings),
               (PAGE, page.replace('| `b/` | | |', '| `b/` | `a/` | |'), check_order)]
     with tempfile.TemporaryDirectory() as root:
         def write(name, text):
@@ -144,7 +156,7 @@ def check_itself(_root):
         for name, text in files.items():
             write(name, text)
         write('migration/a/a.h', '')
-        bad = [w for f in (check_arrows, check_order, check_machine) for w in f(root)]
+        bad = [w for f in (check_arrows, check_order, check_machine, check_settings) for w in f(root)]
         for name, text, function in breaks:
             write(name, text)
             if not function(root):
@@ -155,6 +167,7 @@ def check_itself(_root):
 
 CASES = (('the arrows are those of the page', check_arrows), ('they lead downward', check_order),
          ('the headers of the machine are those of the page', check_machine),
+         ('what runs reads its settings and not the options', check_settings),
          ('the test can fail', check_itself))
 
 
