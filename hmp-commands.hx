@@ -523,6 +523,19 @@ Adds a character device; *args* are those of `-chardev`. A server needs `wait=of
 EDOC
 
     {
+        .name       = "chardev-change",
+        .args_type  = "id:s,args:s",
+        .params     = "id args",
+        .help       = "change chardev",
+        .cmd        = hmp_chardev_change,
+        .complete   = hmp_complete_chardev,
+    },
+SDOC
+Puts another back end in the place of one, for a serial port or when nobody uses it; `args` are those
+of `chardev-add` without an id.
+EDOC
+
+    {
         .name       = "chardev-remove",
         .args_type  = "id:s",
         .params     = "id",

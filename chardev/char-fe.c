@@ -111,6 +111,34 @@ static void one_detach(Chardev *chr, void *opaque)
     }
 }
 
+/*
+ * The front end is told of the new one first, so that it writes there. What it
+ * knows of the far end stays true: it hears CLOSED, nothing, or OPENED later.
+ */
+void chardev_hand_over(Chardev *old, Chardev *chr)
+{
+    const ChardevFrontend *fe = old->fe;
+    void *opaque = old->fe_opaque;
+    bool knew = old->opened_sent;
+
+    if (!fe) {
+        return;
+    }
+    fe->change(opaque, chr);
+    chr->fe = fe;
+    chr->fe_opaque = opaque;
+    chr->guest_closed = old->guest_closed;
+    chr->fe_blocked = old->fe_blocked;
+    chr->opened_sent = knew && chr->connected;
+    one_detach(old, opaque);
+    if (knew && !chr->connected) {
+        fe->event(opaque, CHARDEV_CLOSED);
+    }
+    opened_post(chr);
+    chardev_output_ready(chr); /* the new one has room for who waits */
+    chr->ops->update_input(chr);
+}
+
 GMainContext *chardev_context(const Chardev *chr)
 {
     return chr->context ? chr->context : main_loop_context(chr->owner->machine->loop);

@@ -66,6 +66,8 @@ extern const ChardevOps chardev_null_ops, chardev_vc_ops, chardev_ringbuf_ops, c
 
 /* For char.c: */
 Chardev *chardev_create(Chardevs *chardevs, const char *id, const ChardevOps *ops);
+/* Who is in front of old, if anybody, is in front of chr from now on. Its ops have change. */
+void chardev_hand_over(Chardev *old, Chardev *chr);
 /* Last words as far as they go, then closes and forgets. Whoever was in front has gone. */
 void chardev_free(Chardev *chr);
 

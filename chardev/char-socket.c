@@ -34,6 +34,8 @@ typedef struct Socket {
     bool server, telnet, nodelay;
     unsigned reconnect_s;
     char *unlink_path;          /* a path we bound */
+    dev_t unlink_dev;           /* what is there must still be ours: another may have bound it since */
+    ino_t unlink_ino;
     char *local;                /* text of the listening or peer address, without prefix */
     bool is_unix;
 
@@ -265,7 +267,7 @@ static bool listen_on(Socket *s, const SocketAddr *addr, int *err)
     if (s->is_unix) {
         struct stat st;
         const char *path = ((const struct sockaddr_un *)&addr->storage)->sun_path;
-        if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        if (!s->spec.abstract && stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
             unlink(path); /* left over from a process that is gone */
         }
     } else {
@@ -327,6 +329,28 @@ static bool own_addresses(Socket *s, SocketAddrs *addrs, GError **errp)
     return true;
 }
 
+/* The file of the socket that was just bound is ours to remove. */
+static void own_path(Socket *s)
+{
+    struct stat st;
+
+    if (!s->spec.abstract && stat(s->local, &st) == 0) {
+        s->unlink_path = g_strdup(s->local);
+        s->unlink_dev = st.st_dev;
+        s->unlink_ino = st.st_ino;
+    }
+}
+
+static void remove_path(Socket *s)
+{
+    struct stat st;
+
+    if (s->unlink_path && stat(s->unlink_path, &st) == 0 && st.st_dev == s->unlink_dev &&
+        st.st_ino == s->unlink_ino) {
+        unlink(s->unlink_path);
+    }
+}
+
 static bool server_open(Socket *s, GError **errp)
 {
     SocketAddrs addrs;
@@ -338,7 +362,7 @@ static bool server_open(Socket *s, GError **errp)
     for (unsigned i = 0; i < addrs.count; i++) {
         if (listen_on(s, &addrs.list[i], &err)) {
             if (s->is_unix) {
-                s->unlink_path = g_strdup(s->local);
+                own_path(s);
             } else {
                 g_free(s->local);
                 s->local = address_of(s->listen_fd, own_name, NULL);
@@ -533,11 +557,9 @@ static void socket_close(Chardev *chr)
     drop(&s->accept_source);
     drop(&s->reconnect_timer);
     connection_close(s);
+    remove_path(s); /* while the socket holds its number */
     if (s->listen_fd >= 0) {
         close(s->listen_fd);
-    }
-    if (s->unlink_path) {
-        unlink(s->unlink_path);
     }
     g_free(s->unlink_path);
     socket_spec_clear(&s->spec);
@@ -597,8 +619,11 @@ static char *socket_filename(const Chardev *chr)
         peer = address_of(s->fd, s->server ? peer_name : own_name, NULL);
     }
     g_mutex_unlock(&s->chr->lock);
-    return g_strdup_printf("%s%s:%s%s%s%s", connected ? "" : "disconnected:", scheme, s->local,
-                           s->server ? ",server=on" : "", peer ? " <-> " : "", peer ? peer : "");
+    const char *abstract = !s->spec.abstract ? "" : s->spec.tight ? ",abstract=on,tight=on"
+                                                                   : ",abstract=on";
+    return g_strdup_printf("%s%s:%s%s%s%s%s", connected ? "" : "disconnected:", scheme, s->local,
+                           abstract, s->server ? ",server=on" : "", peer ? " <-> " : "",
+                           peer ? peer : "");
 }
 
 const ChardevOps chardev_socket_ops = {

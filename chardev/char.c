@@ -94,7 +94,7 @@ static bool log_open(Chardev *chr, Opts *opts, GError **errp)
     return true;
 }
 
-/* Opens a back end under the id; options nobody asked for are an error. */
+/* Opens a back end that is not in the list yet; options nobody asked for are an error. */
 static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOps *ops, bool hot,
                              Opts *opts, GError **errp)
 {
@@ -111,7 +111,17 @@ static Chardev *backend_open(Chardevs *chardevs, const char *id, const ChardevOp
         chardev_free(chr);
         return NULL;
     }
-    g_ptr_array_add(chardevs->list, chr);
+    return chr;
+}
+
+static Chardev *backend_add(Chardevs *chardevs, const char *id, const ChardevOps *ops, bool hot,
+                            Opts *opts, GError **errp)
+{
+    Chardev *chr = backend_open(chardevs, id, ops, hot, opts, errp);
+
+    if (chr) {
+        g_ptr_array_add(chardevs->list, chr);
+    }
     return chr;
 }
 
@@ -119,7 +129,7 @@ static Chardev *mux_create(Chardevs *chardevs, const char *id, const ChardevOps 
                            Opts *opts, GError **errp)
 {
     g_autofree char *base_id = g_strdup_printf("%s-base", id);
-    Chardev *base = backend_open(chardevs, base_id, ops, hot, opts, errp);
+    Chardev *base = backend_add(chardevs, base_id, ops, hot, opts, errp);
 
     if (!base) {
         return NULL;
@@ -165,7 +175,7 @@ static Chardev *new_from_opts(Chardevs *chardevs, Opts *opts, bool hot, GError *
         return NULL;
     }
     return mux ? mux_create(chardevs, id, ops, hot, opts, errp)
-               : backend_open(chardevs, id, ops, hot, opts, errp);
+               : backend_add(chardevs, id, ops, hot, opts, errp);
 }
 
 Chardev *chardev_new(Chardevs *chardevs, Opts *opts, GError **errp)
@@ -191,9 +201,38 @@ Chardev *chardev_add(Chardevs *chardevs, const char *id, Opts *opts, GError **er
         error_setg(errp, "'%s' is not a valid char driver name", opts_get(opts, "backend"));
         return NULL;
     }
-    Chardev *chr = backend_open(chardevs, id, ops, true, opts, &err);
+    Chardev *chr = backend_add(chardevs, id, ops, true, opts, &err);
     if (!chr) {
         error_setg(errp, "Failed to add chardev '%s': %s", id, err->message);
+    }
+    return chr;
+}
+
+Chardev *chardev_change(Chardevs *chardevs, const char *id, Opts *opts, GError **errp)
+{
+    const ChardevOps *ops = backend_find(opts_get(opts, "backend"));
+    Chardev *old = chardev_find(chardevs, id);
+
+    if (!old || !ops) {
+        error_setg(errp, !old ? "Chardev '%s' does not exist"
+                              : "'%s' is not a valid char driver name",
+                   !old ? id : opts_get(opts, "backend"));
+        return NULL;
+    }
+    if (old->base || opts_get(opts, "mux")) {
+        error_setg(errp, "Mux device hotswap not supported yet");
+        return NULL;
+    }
+    if (old->fe && !old->fe->change) {
+        error_setg(errp, "Chardev user does not support chardev hotswap");
+        return NULL;
+    }
+    Chardev *chr = backend_open(chardevs, id, ops, true, opts, errp);
+    if (chr) {
+        g_ptr_array_remove(chardevs->list, old);
+        g_ptr_array_add(chardevs->list, chr);
+        chardev_hand_over(old, chr);
+        chardev_free(old);
     }
     return chr;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * chardev-add and what belongs to it, QMP and HMP. The members of a
+ * chardev-add, chardev-change and what belongs to them, QMP and HMP. The members of a
  * ChardevBackend become options of -chardev: char.c reads only those.
  */
 #include <inttypes.h>
@@ -156,22 +156,42 @@ static char *pty_path(Chardev *chr)
     return g_str_has_prefix(name, "pty:") ? g_strdup(name + strlen("pty:")) : NULL;
 }
 
+/* NULL: there is none. */
+static ChardevReturn *answer(Chardev *chr)
+{
+    ChardevReturn *result = NULL;
+
+    if (chr) {
+        result = g_new0(ChardevReturn, 1);
+        result->pty = pty_path(chr);
+    }
+    return result;
+}
+
 ChardevReturn *qmp_chardev_add(struct Machine *machine, const char *id, ChardevBackend *backend,
                                GError **errp)
 {
     Opts *opts = opts_new();
-    ChardevReturn *result = NULL;
     Chardev *chr = NULL;
 
     if (set_backend(opts, backend, errp)) {
         chr = chardev_add(machine->chardevs, id, opts, errp);
     }
-    if (chr) {
-        result = g_new0(ChardevReturn, 1);
-        result->pty = pty_path(chr);
+    opts_free(opts);
+    return answer(chr);
+}
+
+ChardevReturn *qmp_chardev_change(struct Machine *machine, const char *id, ChardevBackend *backend,
+                                  GError **errp)
+{
+    Opts *opts = opts_new();
+    Chardev *chr = NULL;
+
+    if (set_backend(opts, backend, errp)) {
+        chr = chardev_change(machine->chardevs, id, opts, errp);
     }
     opts_free(opts);
-    return result;
+    return answer(chr);
 }
 
 bool qmp_chardev_remove(struct Machine *machine, const char *id, GError **errp)
@@ -184,19 +204,41 @@ bool qmp_chardev_send_break(struct Machine *machine, const char *id, GError **er
     return chardev_send_break(machine->chardevs, id, errp);
 }
 
-void hmp_chardev_add(HMPMonitor *mon, const HMPArgs *args)
+static void hmp_say_pty(HMPMonitor *mon, Chardev *chr)
 {
-    GError *err = NULL;
-    Opts *opts = opts_parse(hmp_arg_str(args, "args"), "backend", &err);
-    Chardev *chr = opts ? chardev_hot_new(hmp_machine(mon)->chardevs, opts, &err) : NULL;
     g_autofree char *pty = chr ? pty_path(chr) : NULL;
 
     if (pty) {
         monitor_printf(mon, "char device redirected to %s (label %s)\n", pty, chardev_id(chr));
     }
+}
+
+void hmp_chardev_add(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    Opts *opts = opts_parse(hmp_arg_str(args, "args"), "backend", &err);
+
     if (opts) {
+        hmp_say_pty(mon, chardev_hot_new(hmp_machine(mon)->chardevs, opts, &err));
         opts_free(opts);
     }
+    hmp_handle_error(mon, err);
+}
+
+void hmp_chardev_change(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    Opts *opts = opts_parse(hmp_arg_str(args, "args"), "backend", &err);
+
+    if (opts && opts_get(opts, "id")) {
+        error_setg(&err, "Unexpected 'id' parameter");
+    } else if (opts && !opts_get(opts, "backend")) {
+        error_setg(&err, "chardev: no backend specified");
+    } else if (opts) {
+        hmp_say_pty(mon, chardev_change(hmp_machine(mon)->chardevs, hmp_arg_str(args, "id"), opts,
+                                        &err));
+    }
+    opts_free(opts);
     hmp_handle_error(mon, err);
 }
 

@@ -390,7 +390,14 @@ static void serial_event(void *opaque, ChardevEvent event)
     }
 }
 
-static const ChardevFrontend serial_frontend = { serial_can_receive, serial_receive, serial_event };
+static void serial_change(void *opaque, Chardev *chr)
+{
+    ((Serial *)opaque)->chr = chr;
+}
+
+static const ChardevFrontend serial_frontend = {
+    serial_can_receive, serial_receive, serial_event, serial_change,
+};
 
 /* Modem lines never change here; the timer exists so that a stream that polls them can be taken. */
 static void serial_poll(void *opaque)

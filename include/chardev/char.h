@@ -33,6 +33,8 @@ typedef struct ChardevFrontend {
     size_t (*can_read)(void *opaque);
     void (*read)(void *opaque, const uint8_t *buf, size_t len);
     void (*event)(void *opaque, ChardevEvent event);
+    /** chr stands in the place of the chardev it was attached to. NULL: chardev_change is refused. */
+    void (*change)(void *opaque, Chardev *chr);
 } ChardevFrontend;
 
 Chardevs *chardevs_new(struct Machine *machine);
@@ -48,6 +50,12 @@ Chardev *chardev_hot_new(Chardevs *chardevs, Opts *opts, GError **errp);
  * The same for QMP, with its messages: id may be any text, options as of -chardev without "id".
  */
 Chardev *chardev_add(Chardevs *chardevs, const char *id, Opts *opts, GError **errp);
+/**
+ * Opens another back end under the same id, as chardev_hot_new, and hands the front end over to it;
+ * the old one is closed, or kept if the new one cannot be opened: NULL with errp. Neither is a mux.
+ * Main thread, BQL.
+ */
+Chardev *chardev_change(Chardevs *chardevs, const char *id, Opts *opts, GError **errp);
 /** Legacy texts of -serial/-monitor/-qmp: "stdio", "mon:stdio", "unix:P,server=on,wait=off", "tcp:...", "file:P", "null", "pty", "fd:N", "chardev:ID". label is the id given to it. */
 Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *text, GError **errp);
 Chardev *chardev_find(Chardevs *chardevs, const char *id);

@@ -147,7 +147,87 @@ def two_private_networks(bench):
     check_equal([part[:4].hex() for part in found[1:]], ['00000000', '00000002'], 'instances')
 
 
+# ---- a chardev that changes ----
+
+def change(vm, name, kind, **data):
+    return vm.command('chardev-change', id=name, backend={'type': kind, 'data': data})
+
+
+def unix_server(path):
+    return {'server': True, 'wait': False, 'addr': {'type': 'unix', 'data': {'path': path}}}
+
+
+def labels(vm):
+    return [(c['label'], c['filename']) for c in vm.command('query-chardev')]
+
+
+S = 'serial0'   # of -serial stdio
+
+
+def serial_vm(bench, *extra):
+    vm = VM(bench, 'vm', EMULATOR, qtest=True,
+            extra=['-M', 'virt', '-bios', 'none', '-m', '16M', *extra])
+    change(vm, S, 'ringbuf', size=64)
+    return vm
+
+
+def put(qtest, text):
+    for c in text:
+        qtest.command('writeb 0x10000000 0x%x' % ord(c))
+
+
+def serial_goes_elsewhere(bench):
+    """What the guest writes goes to the new back end, what is typed there comes to the guest."""
+    vm = serial_vm(bench)
+    qtest, path = vm.connect_qtest(), bench.path('serial')
+    put(qtest, 'ab')
+    check_equal(vm.command('ringbuf-read', device=S, size=64), 'ab', 'before')
+    for _ in range(2):      # the second time in the place of a socket of the same name
+        check_equal(change(vm, S, 'socket', **unix_server(path)), {}, 'chardev-change')
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(60)
+            peer.connect(path)
+            peer.send(b'x')
+            wait_until(lambda: int(qtest.command('readb 0x10000005')[-1], 16) == 0x61, 60,
+                       'a byte in the port')
+            check_equal(int(qtest.command('readb 0x10000000')[-1], 16), ord('x'), 'byte')
+            put(qtest, 'c')
+            check_equal(peer.recv(10), b'c', 'from the guest')
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(60)
+        peer.connect(path)
+        change(vm, S, 'ringbuf', size=64)
+        check_equal(peer.recv(1), b'', 'end of the connection')
+    check(not os.path.exists(path), 'the socket file was left')
+    put(qtest, 'd')
+    check_equal(vm.command('ringbuf-read', device=S, size=64), 'd', 'after')
+    check(change(vm, S, 'pty').get('pty', '').startswith('/dev/'), 'no path of the pty')
+
+
+def changes_are_refused(bench):
+    """With QEMU's words; the old one stays, and the one that changed is listed last."""
+    vm = serial_vm(bench, '-chardev', 'null,id=free', '-chardev', 'null,id=m,mux=on',
+                   '-device', 'virtio-serial-device', '-chardev', 'null,id=port',
+                   '-device', 'virtserialport,chardev=port')
+    before = sorted(labels(vm))
+    for words, name, kind, data in (
+            ("Chardev 'zz' does not exist", 'zz', 'null', {}),
+            ('Mux device hotswap not supported yet', 'm', 'null', {}),
+            ('Chardev user does not support chardev hotswap', 'm-base', 'null', {}),
+            ('Chardev user does not support chardev hotswap', 'port', 'null', {}),
+            ("Could not open '/nonexistent/x': No such file or directory", S, 'file',
+             {'out': '/nonexistent/x'}),
+            ('size of ringbuf chardev must be power of two', S, 'ringbuf', {'size': 63})):
+        refused(vm, words, 'chardev-change', id=name, backend={'type': kind, 'data': data})
+    check_equal(hmp(vm, 'chardev-change serial0 null,id=x'), "Error: Unexpected 'id' parameter\r\n", 'id')
+    check_equal(sorted(labels(vm)), before, 'chardevs')
+    check_equal(hmp(vm, 'chardev-change free ringbuf'), '', 'chardev-change')
+    check_equal(labels(vm)[-1], ('free', 'ringbuf'), 'the last')
+
+
 CASES = [
+    Case('serial port goes elsewhere', serial_goes_elsewhere),
+    Case('changes that are refused', changes_are_refused),
     Case('netdevs that are refused', netdevs_are_refused),
     Case('netdev carries packets', netdev_carries_packets),
     Case('netdev of a card', netdev_of_a_card),
