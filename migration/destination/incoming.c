@@ -1,47 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The destination's story: listen, accept, load (destination/load.c), the word
- * to the source, the guest's start. Begun by migration.c on the main thread,
- * told by one incoming thread. A failure ends the process, if it is to end,
+ * The destination's story: accept, load (destination/load.c), the word to the
+ * source, the guest's start. Told by one incoming thread, which
+ * destination/handles.c starts. A failure ends the process, if it is to end,
  * through the main loop.
  */
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hw/net-backend.h"
-#include "migration/channel-set.h"
-#include "migration/stream/return-path.h"
-#include "migration/destination/load.h"
-#include "migration/migration-private.h"
+#include "migration/destination/incoming.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 
-struct Incoming {
-    /* set once */
-    Migration *m;
-    Machine *machine;
-    bool exit_on_error;
-    GThread *thread;
-    ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
+/* ---- phases ---- */
 
-    GMutex lock;
-    /* protected by lock */
-    ChannelListener *listener;  /* NULL once the peer is there */
-    bool ended;                 /* incoming_free wants the thread to end */
-    GError *error;
-    int tid;
-    SwitchoverTimes times;
-    RamLoader *loader;          /* of load, while it loads */
-    RamLoadStats received;      /* when there is no loader any more */
-    int64_t came_us, loaded_us; /* monotonic; 0: not yet */
+/* The invariants of incoming.h. Incoming thread. */
+static void check(const Incoming *in)
+{
+    bool connected = in->phase == INCOMING_LOADING || in->phase == INCOMING_ANSWERED;
 
-    /* incoming thread only */
-    MigrationSettings *settings; /* as they stood when the peer came; NULL before */
-    Channel *channel;           /* the main one of channels; NULL before and after */
-    IncomingLoad load;
-    ReturnPathWriter *answers;  /* over channel; NULL as that is */
-    bool told;                  /* a verdict was sent */
-};
+    g_assert(!connected == !in->channel);
+    g_assert(!connected == !in->answers);
+    g_assert(!connected == !in->load.ram);
+    g_assert(in->phase == INCOMING_LISTENING || !in->listener);
+}
+
+static void set_phase(Incoming *in, IncomingPhase phase)
+{
+    g_assert(phase > in->phase);
+    g_mutex_lock(&in->lock);
+    in->phase = phase;
+    g_mutex_unlock(&in->lock);
+    check(in);
+}
 
 /* ---- the end ---- */
 
@@ -98,7 +90,8 @@ static bool settle_guest(Incoming *in, bool go_on, GError **errp)
     if (received != RUN_STATE_RUNNING) {
         return received == RUN_STATE_INMIGRATE || runstate_set(rs, received, errp);
     }
-    return in->m->incoming_autostart && go_on ? vm_start(rs, errp) : runstate_set(rs, RUN_STATE_PAUSED, errp);
+    return in->m->incoming_autostart && go_on ? vm_start(rs, errp)
+                                              : runstate_set(rs, RUN_STATE_PAUSED, errp);
 }
 
 /*
@@ -118,11 +111,12 @@ static bool tell_source(Incoming *in, bool *alone, GError **errp)
     }
     if (!channel_peer_gone(in->channel)) {
         *alone = !return_path_send_shut(in->answers, NULL, NULL);
+        set_phase(in, INCOMING_ANSWERED);
         return true;
     }
     *alone = !return_path_send_shut(in->answers, gone, NULL) || !channel_peer_listens(in->channel);
     if (!*alone) {
-        in->told = true;
+        set_phase(in, INCOMING_ANSWERED);
         error_setg(errp, "telling the source: %s", gone);
     }
     return *alone;
@@ -132,6 +126,7 @@ static bool finish(Incoming *in, GError **errp)
 {
     bool alone;
 
+    g_assert(in->phase == INCOMING_LOADING);
     if (!tell_source(in, &alone, errp)) {
         return false;
     }
@@ -153,11 +148,21 @@ static bool finish(Incoming *in, GError **errp)
     return ok;
 }
 
-static void let_go_of_channel(Incoming *in)
+/* Frees what was handed on from step to step, and closes the channels. */
+static void let_go(Incoming *in)
 {
+    g_mutex_lock(&in->lock);
+    if (in->load.ram) {
+        ram_loader_get_stats(in->load.ram, &in->received);
+    }
+    in->phase = INCOMING_DONE;      /* nobody looks at the loader from here on */
+    g_mutex_unlock(&in->lock);
+    incoming_load_clear(&in->load);
+    stream_reader_free(g_steal_pointer(&in->reader));
     return_path_writer_free(g_steal_pointer(&in->answers));
     in->channel = NULL;
     channel_set_close_all(in->channels, NULL);
+    check(in);
 }
 
 static void quit_failed(void *opaque)
@@ -168,13 +173,13 @@ static void quit_failed(void *opaque)
 /* Takes err. */
 static void fail(Incoming *in, GError *err)
 {
-    if (!in->told && in->channel && channel_has_return_path(in->channel)) {
+    if (in->phase < INCOMING_ANSWERED && in->channel && channel_has_return_path(in->channel)) {
         return_path_send_shut(in->answers, err->message, NULL);
     }
-    let_go_of_channel(in);
+    let_go(in);
     g_mutex_lock(&in->lock);
     in->error = err;
-    bool silent = in->ended;
+    bool silent = in->quit;
     g_mutex_unlock(&in->lock);
     migration_state_move(&in->m->in_state, MIGRATION_EVENT_FAIL, NULL);
     if (!silent) {
@@ -210,6 +215,7 @@ static bool begin(Incoming *in, GError **errp)
 
 static bool accept_peer(Incoming *in, GError **errp)
 {
+    g_assert(in->phase == INCOMING_LISTENING);
     Channel *c = channel_listener_accept(in->listener, errp);
 
     g_mutex_lock(&in->lock);
@@ -224,26 +230,26 @@ static bool accept_peer(Incoming *in, GError **errp)
     return in->channel && begin(in, errp);
 }
 
-static bool load_from_channel(Incoming *in, GError **errp)
+static void begin_loading(Incoming *in)
 {
-    StreamReader *r = stream_reader_new(in->channel);
-
-    incoming_load_init(&in->load, in->m, in->settings, r, in->channel);
+    in->reader = stream_reader_new(in->channel);
+    incoming_load_init(&in->load, in->m, in->settings, in->channel);
     in->load.answers = in->answers;
     g_mutex_lock(&in->lock);
-    in->loader = in->load.ram;
     in->came_us = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
-    bool ok = incoming_load_stream(&in->load, errp);
+    set_phase(in, INCOMING_LOADING);
+}
+
+static bool load_from_channel(Incoming *in, GError **errp)
+{
+    begin_loading(in);
+    bool ok = incoming_load_stream(&in->load, in->reader, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);
-    ram_loader_get_stats(in->loader, &in->received);
-    in->loader = NULL;
     in->loaded_us = g_get_monotonic_time();
     in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
     g_mutex_unlock(&in->lock);
-    incoming_load_clear(&in->load);
-    stream_reader_free(r);
     trace_loadvm_state_cleanup();
     return ok;
 }
@@ -255,7 +261,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
  * Waits on the listener and on the channel, both of which incoming_free
  * ends. Ends with state completed or failed.
  */
-static gpointer incoming_thread(gpointer opaque)
+gpointer incoming_thread(gpointer opaque)
 {
     Incoming *in = opaque;
     GError *err = NULL;
@@ -267,7 +273,7 @@ static gpointer incoming_thread(gpointer opaque)
     yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {
-        let_go_of_channel(in);
+        let_go(in);
     } else {
         fail(in, err);
     }
@@ -275,127 +281,4 @@ static gpointer incoming_thread(gpointer opaque)
     in->tid = 0;
     g_mutex_unlock(&in->lock);
     return NULL;
-}
-
-/* ---- for the main thread ---- */
-
-bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
-{
-    FdResolver fds = migration_fd_resolver(m);
-    ChannelListener *listener = channel_address_take_fd(addr, &fds, false, errp)
-                                    ? channel_listen(addr, errp) : NULL;
-
-    if (!listener) {
-        return false;
-    }
-    if (m->incoming) {
-        incoming_free(g_steal_pointer(&m->incoming));
-        machine_start_over(m->machine->runstate);
-    }
-    Incoming *in = g_new0(Incoming, 1);
-    in->m = m;
-    in->machine = m->machine;
-    in->exit_on_error = exit_on_error;
-    in->listener = listener;
-    in->channels = channel_set_new();
-    g_mutex_init(&in->lock);
-    m->incoming = in;
-    migration_state_move(&m->in_state, MIGRATION_EVENT_START, NULL);
-    in->thread = thread_start("incoming", incoming_thread, in, errp);
-    if (!in->thread) {
-        migration_state_move(&m->in_state, MIGRATION_EVENT_FAIL, NULL);
-        m->incoming = NULL;
-        channel_listener_free(in->listener);
-        channel_set_free(in->channels);
-        g_mutex_clear(&in->lock);
-        g_free(in);
-        return false;
-    }
-    return true;
-}
-
-GPtrArray *incoming_addresses(Incoming *in)
-{
-    g_mutex_lock(&in->lock);
-    GPtrArray *list = in->listener ? channel_listener_addresses(in->listener)
-                                   : g_ptr_array_new_with_free_func(NULL);
-    g_mutex_unlock(&in->lock);
-    return list;
-}
-
-bool incoming_exits_on_error(const Incoming *in)
-{
-    return in->exit_on_error;
-}
-
-char *incoming_error(Incoming *in)
-{
-    g_mutex_lock(&in->lock);
-    char *text = in->error ? g_strdup(in->error->message) : NULL;
-    g_mutex_unlock(&in->lock);
-    return text;
-}
-
-int incoming_thread_id(Incoming *in)
-{
-    g_mutex_lock(&in->lock);
-    int tid = in->tid;
-    g_mutex_unlock(&in->lock);
-    return tid;
-}
-
-bool incoming_received(Incoming *in, IncomingReceived *r)
-{
-    g_mutex_lock(&in->lock);
-    bool came = in->came_us != 0;
-    int64_t end = in->loaded_us ? in->loaded_us : g_get_monotonic_time();
-    *r = (IncomingReceived){ .ram = in->received, .us = came ? end - in->came_us : 0 };
-    if (in->loader) {
-        ram_loader_get_stats(in->loader, &r->ram);
-    }
-    g_mutex_unlock(&in->lock);
-    return came;
-}
-
-void incoming_times(Incoming *in, SwitchoverTimes *t)
-{
-    g_mutex_lock(&in->lock);
-    for (SwitchoverStep step = SWITCHOVER_SOURCE__END; step < SWITCHOVER__MAX; step++) {
-        t->us[step] = in->times.us[step];
-    }
-    g_mutex_unlock(&in->lock);
-}
-
-void incoming_yank(Incoming *in)
-{
-    g_mutex_lock(&in->lock);
-    if (in->listener) {
-        channel_listener_shutdown(in->listener);
-    }
-    g_mutex_unlock(&in->lock);
-    channel_set_shutdown_all(in->channels);
-}
-
-void incoming_free(Incoming *in)
-{
-    if (!in) {
-        return;
-    }
-    g_mutex_lock(&in->lock);
-    in->ended = true;
-    g_mutex_unlock(&in->lock);
-    incoming_yank(in);
-    bool locked = bql_locked(in->machine->loop);
-    if (locked) {
-        bql_unlock(in->machine->loop);
-    }
-    g_thread_join(in->thread);
-    if (locked) {
-        bql_lock(in->machine->loop);
-    }
-    g_clear_error(&in->error);
-    migration_settings_unref(in->settings);
-    channel_set_free(in->channels);
-    g_mutex_clear(&in->lock);
-    g_free(in);
 }

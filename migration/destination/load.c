@@ -32,20 +32,21 @@ static void load_name(IncomingLoad *l, const char *what)
     g_strlcpy(l->doing, what, sizeof(l->doing));
 }
 
-static bool check_footer(IncomingLoad *l, uint32_t id, const char *idstr, GError **errp)
+static bool check_footer(IncomingLoad *l, StreamReader *r, uint32_t id, const char *idstr,
+                         GError **errp)
 {
     if (!migration_settings_props(l->settings)->send_section_footer) {
         return true;
     }
-    if (stream_get_u8(l->r) != SECTION_FOOTER) {
-        if (stream_reader_ok(l->r, errp)) {
+    if (stream_get_u8(r) != SECTION_FOOTER) {
+        if (stream_reader_ok(r, errp)) {
             error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_FOOTER, "Missing section footer for %s",
                              idstr);
         }
         return false;
     }
-    uint32_t got = stream_get_be32(l->r);
-    if (!stream_reader_ok(l->r, errp)) {
+    uint32_t got = stream_get_be32(r);
+    if (!stream_reader_ok(r, errp)) {
         return false;
     }
     if (got != id) {
@@ -71,7 +72,7 @@ static void lock_bql_hook(void *opaque, bool waiting)
 }
 
 /* Device state is loaded under the BQL; while the peer lets us wait for bytes, the main loop has it. */
-static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
+static bool load_device(IncomingLoad *l, StreamReader *r, const SectionBinding *b, GError **errp)
 {
     if (!l->first_device_us) {
         l->first_device_us = g_get_monotonic_time();
@@ -80,7 +81,7 @@ static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
     int64_t start = g_get_monotonic_time();
     bql_lock(l->m->machine->loop);
     l->bql_wanted = true;
-    bool ok = vmstate_load_section(l->m->machine->vmstate, l->r, b->idstr, b->instance_id,
+    bool ok = vmstate_load_section(l->m->machine->vmstate, r, b->idstr, b->instance_id,
                                    b->version_id, errp);
     l->bql_wanted = false;
     bql_unlock(l->m->machine->loop);
@@ -89,7 +90,8 @@ static bool load_device(IncomingLoad *l, const SectionBinding *b, GError **errp)
     return ok;
 }
 
-static bool load_payload(IncomingLoad *l, uint32_t id, const SectionBinding *b, GError **errp)
+static bool load_payload(IncomingLoad *l, StreamReader *r, uint32_t id, const SectionBinding *b,
+                         GError **errp)
 {
     bool ram = b->instance_id == 0 && g_str_equal(b->idstr, RAM_SECTION_IDSTR);
 
@@ -97,24 +99,24 @@ static bool load_payload(IncomingLoad *l, uint32_t id, const SectionBinding *b, 
     l->ram_id = ram ? id : l->ram_id;
     g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
                b->version_id);
-    uint64_t start = stream_reader_offset(l->r);
-    bool ok = (ram ? ram_load_payload(l->ram, l->r, b->version_id, errp) : load_device(l, b, errp)) &&
-              check_footer(l, id, b->idstr, errp);
-    trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(l->r) - start,
+    uint64_t start = stream_reader_offset(r);
+    bool ok = (ram ? ram_load_payload(l->ram, r, b->version_id, errp)
+                   : load_device(l, r, b, errp)) && check_footer(l, r, id, b->idstr, errp);
+    trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(r) - start,
                                         ok ? 0 : -1);
     return ok;
 }
 
 /* START and FULL: the header binds the id. */
-static bool load_start(IncomingLoad *l, GError **errp)
+static bool load_start(IncomingLoad *l, StreamReader *r, GError **errp)
 {
     SectionBinding *b = g_new0(SectionBinding, 1);
-    uint32_t id = stream_get_be32(l->r);
+    uint32_t id = stream_get_be32(r);
 
-    stream_get_cstr(l->r, b->idstr);
-    b->instance_id = stream_get_be32(l->r);
-    b->version_id = stream_get_be32(l->r);
-    if (!stream_reader_ok(l->r, errp)) {
+    stream_get_cstr(r, b->idstr);
+    b->instance_id = stream_get_be32(r);
+    b->version_id = stream_get_be32(r);
+    if (!stream_reader_ok(r, errp)) {
         g_free(b);
         return false;
     }
@@ -125,15 +127,15 @@ static bool load_start(IncomingLoad *l, GError **errp)
     }
     trace_qemu_loadvm_state_section_startfull(id, b->idstr, b->instance_id, b->version_id);
     g_hash_table_replace(l->sections, GUINT_TO_POINTER(id), b);
-    return load_payload(l, id, b, errp);
+    return load_payload(l, r, id, b, errp);
 }
 
 /* PART and END: the id was bound before. */
-static bool load_part(IncomingLoad *l, GError **errp)
+static bool load_part(IncomingLoad *l, StreamReader *r, GError **errp)
 {
-    uint32_t id = stream_get_be32(l->r);
+    uint32_t id = stream_get_be32(r);
 
-    if (!stream_reader_ok(l->r, errp)) {
+    if (!stream_reader_ok(r, errp)) {
         return false;
     }
     const SectionBinding *b = g_hash_table_lookup(l->sections, GUINT_TO_POINTER(id));
@@ -142,7 +144,7 @@ static bool load_part(IncomingLoad *l, GError **errp)
         return false;
     }
     trace_qemu_loadvm_state_section_partend(id);
-    return load_payload(l, id, b, errp);
+    return load_payload(l, r, id, b, errp);
 }
 
 /* ---- commands ---- */
@@ -165,11 +167,11 @@ static const struct {
     [MIG_CMD_SWITCHOVER_START] = { "CMD_SWITCHOVER_START", 0, NULL },
 };
 
-static bool load_ping(IncomingLoad *l, GError **errp)
+static bool load_ping(IncomingLoad *l, StreamReader *r, GError **errp)
 {
-    uint32_t value = stream_get_be32(l->r);
+    uint32_t value = stream_get_be32(r);
 
-    if (!stream_reader_ok(l->r, errp)) {
+    if (!stream_reader_ok(r, errp)) {
         return false;
     }
     if (!l->return_path) {
@@ -192,12 +194,12 @@ static bool open_return_path(IncomingLoad *l, GError **errp)
            return_path_send_switchover_ack(l->answers, errp);
 }
 
-static bool load_command(IncomingLoad *l, GError **errp)
+static bool load_command(IncomingLoad *l, StreamReader *r, GError **errp)
 {
-    uint16_t cmd = stream_get_be16(l->r);
-    uint16_t len = stream_get_be16(l->r);
+    uint16_t cmd = stream_get_be16(r);
+    uint16_t len = stream_get_be16(r);
 
-    if (!stream_reader_ok(l->r, errp)) {
+    if (!stream_reader_ok(r, errp)) {
         return false;
     }
     if (cmd >= MIG_CMD_MAX || !commands[cmd].name) {
@@ -219,7 +221,7 @@ static bool load_command(IncomingLoad *l, GError **errp)
     case MIG_CMD_OPEN_RETURN_PATH:
         return l->return_path || open_return_path(l, errp); /* a second one is ignored */
     case MIG_CMD_PING:
-        return load_ping(l, errp);
+        return load_ping(l, r, errp);
     default:
         return true; /* SWITCHOVER_START: the source has stopped, nothing to do */
     }
@@ -227,13 +229,13 @@ static bool load_command(IncomingLoad *l, GError **errp)
 
 /* ---- the stream as a whole ---- */
 
-static bool load_elements(IncomingLoad *l, GError **errp)
+static bool load_elements(IncomingLoad *l, StreamReader *r, GError **errp)
 {
     for (;;) {
-        uint8_t type = stream_get_u8(l->r);
+        uint8_t type = stream_get_u8(r);
         bool ok;
 
-        if (!stream_reader_ok(l->r, errp)) {
+        if (!stream_reader_ok(r, errp)) {
             load_name(l, "section type");
             return false;
         }
@@ -244,16 +246,16 @@ static bool load_elements(IncomingLoad *l, GError **errp)
         case SECTION_START:
         case SECTION_FULL:
             load_name(l, "section header");
-            ok = load_start(l, errp);
+            ok = load_start(l, r, errp);
             break;
         case SECTION_PART:
         case SECTION_END:
             load_name(l, "section header");
-            ok = load_part(l, errp);
+            ok = load_part(l, r, errp);
             break;
         case SECTION_COMMAND:
             load_name(l, "command");
-            ok = load_command(l, errp);
+            ok = load_command(l, r, errp);
             break;
         default:
             load_name(l, "section type");
@@ -324,22 +326,22 @@ static bool use_description(IncomingLoad *l, const char *text, GError **errp)
  * The description is informal: absent, cut or garbled, the machine is loaded
  * all the same (migration-stream 1.6). Whole, it tells which devices were sent.
  */
-static bool load_description(IncomingLoad *l, GError **errp)
+static bool load_description(IncomingLoad *l, StreamReader *r, GError **errp)
 {
     if (migration_settings_props(l->settings)->suppress_vmdesc) {
         return true;
     }
-    uint8_t type = stream_get_u8(l->r);
-    if (!stream_reader_ok(l->r, NULL) || type != SECTION_VMDESCRIPTION) {
+    uint8_t type = stream_get_u8(r);
+    if (!stream_reader_ok(r, NULL) || type != SECTION_VMDESCRIPTION) {
         machine_report(l->m->machine, "Expected vmdescription section, but got %d", type);
         return true;
     }
-    uint32_t len = stream_get_be32(l->r);
+    uint32_t len = stream_get_be32(r);
     if (len > VMDESCRIPTION_MAX) {
-        stream_skip(l->r, len);
+        stream_skip(r, len);
         return true;
     }
-    g_autofree char *text = get_text(l->r, len);
+    g_autofree char *text = get_text(r, len);
     return !text || use_description(l, text, errp);
 }
 
@@ -355,19 +357,18 @@ static RamLoader *make_loader(Migration *m, const MigrationSettings *s)
 }
 
 void incoming_load_init(IncomingLoad *l, Migration *m, MigrationSettings *settings,
-                        StreamReader *r, Channel *channel)
+                        Channel *channel)
 {
-    *l = (IncomingLoad){ .m = m, .settings = migration_settings_ref(settings), .r = r,
+    *l = (IncomingLoad){ .m = m, .settings = migration_settings_ref(settings),
                          .channel = channel };
     l->ram = make_loader(m, settings);
     l->sections = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     load_name(l, "header");
-    stream_reader_set_wait_hook(r, lock_bql_hook, l);
 }
 
 void incoming_load_clear(IncomingLoad *l)
 {
-    ram_loader_free(l->ram);
+    ram_loader_free(g_steal_pointer(&l->ram));
     g_clear_pointer(&l->sections, g_hash_table_unref);
     g_clear_pointer(&l->settings, migration_settings_unref);
 }
@@ -383,19 +384,20 @@ static bool check_layout(IncomingLoad *l, GError **errp)
     return true;
 }
 
-bool incoming_load_stream(IncomingLoad *l, GError **errp)
+bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
 {
+    stream_reader_set_wait_hook(r, lock_bql_hook, l);
     bql_lock(l->m->machine->loop);
     migration_sections_prepare_load(l->m);
     bql_unlock(l->m->machine->loop);
     trace_loadvm_state_setup();
-    bool ok = check_layout(l, errp) && migration_get_header(l->m, l->r, l->settings, errp) &&
-              load_elements(l, errp) && load_description(l, errp);
+    bool ok = check_layout(l, errp) && migration_get_header(l->m, r, l->settings, errp) &&
+              load_elements(l, r, errp) && load_description(l, r, errp);
     trace_qemu_loadvm_state_post_main(ok ? 0 : -1);
     if (ok) {
         return true;
     }
     incoming_explain(errp, l->doing, l->reading, vmstate_received_dialect(l->m->machine->vmstate),
-                     l->ram_id, stream_reader_offset(l->r));
+                     l->ram_id, stream_reader_offset(r));
     return false;
 }

@@ -13,11 +13,10 @@
 #include "migration/ram.h"
 #include "migration/stream.h"
 
-/** State of one load; the loading thread's. */
+/** State of one load; the loading thread's. Where it reads is an argument: packages are nested. */
 typedef struct IncomingLoad {
     struct Migration *m;
     MigrationSettings *settings;
-    StreamReader *r;
     Channel *channel;           /* NULL when reading from memory */
     ReturnPathWriter *answers;  /* over the same; the caller's, set after init; NULL as channel */
     bool return_path;           /* the source has opened it: it reads the answers */
@@ -31,10 +30,10 @@ typedef struct IncomingLoad {
 } IncomingLoad;
 
 void incoming_load_init(IncomingLoad *l, struct Migration *m, MigrationSettings *settings,
-                        StreamReader *r, Channel *channel);
-/** Frees what init made; r and channel are the caller's. */
+                        Channel *channel);
+/** Frees what init made; channel is the caller's. Nothing to do for one that is all zero. */
 void incoming_load_clear(IncomingLoad *l);
-/** Header to description. Not under the BQL, which it takes. Error: what, offset, cause. */
-bool incoming_load_stream(IncomingLoad *l, GError **errp);
+/** Header to description from r, the caller's. Not under the BQL, which it takes. Error: what, offset, cause. */
+bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp);
 
 #endif

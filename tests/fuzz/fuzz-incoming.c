@@ -30,8 +30,8 @@ static void load(TinyMachine *t, StreamReader *r, MigrationCaps caps, Channel *c
     IncomingLoad l;
 
     MigrationSettings *settings = tiny_settings(t, caps);
-    incoming_load_init(&l, t->machine.migration, settings, r, c);
-    bool ok = incoming_load_stream(&l, &err);
+    incoming_load_init(&l, t->machine.migration, settings, c);
+    bool ok = incoming_load_stream(&l, r, &err);
     g_assert_true(ok == !err);  /* a refusal says why */
     incoming_load_clear(&l);
     migration_settings_unref(settings);

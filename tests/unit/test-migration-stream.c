@@ -131,8 +131,8 @@ static void test_loads_crosswise(void)
             IncomingLoad l;
 
             MigrationSettings *settings = tiny_settings(t, 0);
-            incoming_load_init(&l, t->machine.migration, settings, r, NULL);
-            g_assert_true(incoming_load_stream(&l, &err));
+            incoming_load_init(&l, t->machine.migration, settings, NULL);
+            g_assert_true(incoming_load_stream(&l, r, &err));
             g_assert_no_error(err);
             g_assert_cmpint(migration_sections_received(t->machine.migration), ==,
                             RUN_STATE_PRELAUNCH);
@@ -155,8 +155,8 @@ static char *load_result(GByteArray *bytes, MigrationCaps caps)
     IncomingLoad l;
 
     MigrationSettings *settings = tiny_settings(t, caps);
-    incoming_load_init(&l, t->machine.migration, settings, r, NULL);
-    bool ok = incoming_load_stream(&l, &err);
+    incoming_load_init(&l, t->machine.migration, settings, NULL);
+    bool ok = incoming_load_stream(&l, r, &err);
     char *text = g_strdup(ok ? "loads" : err->message);
     g_clear_error(&err);
     incoming_load_clear(&l);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The object of one incoming migration, which its story (incoming.c) and its handles (handles.c) share. */
+#ifndef MIGRATION_DESTINATION_INCOMING_H
+#define MIGRATION_DESTINATION_INCOMING_H
+
+#include "migration/channel-set.h"
+#include "migration/destination/load.h"
+#include "migration/migration-private.h"
+#include "migration/stream/return-path.h"
+
+/*
+ * How far it is; only ever forward. What holds in each (incoming_check):
+ *
+ *   (1) listening: there is a listener, or accepting has failed; nothing was read or allocated.
+ *   (2) loading:   the peer is there: channel, reader, answers, loader. No vCPU has run.
+ *   (3) answered:  as loading, and the source has our verdict: nothing more is said to it.
+ *   (4) done:      none of these is left; the state is completed or failed.
+ */
+typedef enum IncomingPhase {
+    INCOMING_LISTENING, INCOMING_LOADING, INCOMING_ANSWERED, INCOMING_DONE,
+} IncomingPhase;
+
+struct Incoming {
+    /* set once */
+    Migration *m;
+    Machine *machine;
+    bool exit_on_error;
+    GThread *thread;
+    ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
+
+    GMutex lock;
+    /* protected by lock */
+    IncomingPhase phase;        /* written by the incoming thread, which reads it without */
+    ChannelListener *listener;  /* NULL once the peer is there */
+    bool quit;                  /* incoming_free wants the thread to end */
+    GError *error;
+    int tid;
+    SwitchoverTimes times;
+    RamLoadStats received;      /* when there is no loader any more */
+    int64_t came_us, loaded_us; /* monotonic; 0: not yet */
+
+    /* incoming thread only; load.ram may be looked at under the lock before phase done */
+    MigrationSettings *settings; /* as they stood when the peer came; NULL before */
+    Channel *channel;           /* the main one of channels: the set's */
+    StreamReader *reader;       /* over channel */
+    IncomingLoad load;
+    ReturnPathWriter *answers;  /* over channel */
+};
+
+/** The loop of the incoming thread. */
+gpointer incoming_thread(gpointer opaque);
+
+#endif
