@@ -103,6 +103,22 @@ void outgoing_cancel(Outgoing *o);
 void outgoing_yank(Outgoing *o);
 /** migrate-continue. False if it is not in state. Main thread, BQL. */
 bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp);
+/** migrate-start-postcopy: it switches as soon as it can; nothing if it has. Main thread, BQL. */
+void outgoing_start_postcopy(Outgoing *o);
+/** migrate-pause in a postcopy state: ends its connections, so that it pauses. Any thread. */
+void outgoing_pause(Outgoing *o);
+/** The process ends: a postcopy that waits for anything gives up. Main thread, BQL. */
+void outgoing_abandon(Outgoing *o);
+/**
+ * migrate with resume: a paused postcopy goes on over addr (taken). The state is postcopy-paused.
+ * False if it cannot begin: it is paused still. Main thread, BQL.
+ */
+bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp);
+/**
+ * Why the guest must not run here: it runs, or may run, at the destination, and what has not
+ * followed it; caller frees. Main thread.
+ */
+char *outgoing_lost_text(Outgoing *o);
 /** xbzrle-cache-size changed. Main thread. */
 bool outgoing_set_cache_size(Outgoing *o, uint64_t bytes, GError **errp);
 /** A parameter changed that the thread may be sleeping on. */
@@ -140,6 +156,13 @@ typedef struct IncomingReceived {
 } IncomingReceived;
 /** False if no peer has come yet. Any thread. */
 bool incoming_received(Incoming *in, IncomingReceived *r);
+/**
+ * migrate-recover: a paused postcopy listens on uri for its source. The state is
+ * postcopy-paused. False if it cannot listen: nothing has changed. Main thread, BQL.
+ */
+bool incoming_recover(Incoming *in, const char *uri, GError **errp);
+/** migrate-pause in postcopy-active: ends its connections, so that it pauses. Any thread. */
+void incoming_pause(Incoming *in);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
@@ -159,7 +182,14 @@ bool migration_get_header(Migration *m, StreamReader *r, const MigrationSettings
 /** Starts an outgoing migration as "migrate" does: all checks. Takes addr. Main thread, BQL. */
 bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp);
 bool migration_start(Migration *m, const char *uri, GError **errp);
-void migration_cancel(Migration *m);
+/** False only in postcopy, which has no way back. */
+bool migration_cancel(Migration *m, GError **errp);
+/** "migrate" with resume. Takes addr. Main thread, BQL. */
+bool migration_resume_address(Migration *m, ChannelAddress *addr, GError **errp);
+/** migrate-start-postcopy (caps: those set now), migrate-pause, migrate-recover, as QEMU answers them. */
+bool migration_start_postcopy(Migration *m, MigrationCaps caps, GError **errp);
+bool migration_pause(Migration *m, GError **errp);
+bool migration_recover(Migration *m, const char *uri, GError **errp);
 /** migrate-incoming. Takes addr. */
 bool migration_incoming_address(Migration *m, ChannelAddress *addr, bool exit_on_error,
                                 GError **errp);

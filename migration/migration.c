@@ -52,12 +52,20 @@ Migration *migration_new(struct Machine *machine)
     return m;
 }
 
+/* A cancel where that is possible; a postcopy cannot be, its thread is told to give up. */
+static void end_outgoing(Migration *m)
+{
+    if (m->outgoing && !migration_cancel(m, NULL)) {
+        outgoing_abandon(m->outgoing);
+    }
+}
+
 void migration_free(Migration *m)
 {
     if (!m) {
         return;
     }
-    migration_cancel(m);
+    end_outgoing(m);
     outgoing_free(m->outgoing);
     incoming_free(m->incoming);
     vmstate_unregister(m->machine->vmstate, "globalstate", 0);
@@ -205,11 +213,94 @@ void migration_switchover_times(Migration *m, SwitchoverTimes *t)
     }
 }
 
-void migration_cancel(Migration *m)
+bool migration_cancel(Migration *m, GError **errp)
 {
     if (m->outgoing) {
         outgoing_cancel(m->outgoing);
     }
+    if (migration_status_is_postcopy(migration_state_get(&m->out_state))) {
+        error_setg(errp, "Postcopy migration in progress, cannot cancel.");
+        return false;
+    }
+    return true;
+}
+
+/* ---- postcopy ---- */
+
+bool migration_start_postcopy(Migration *m, MigrationCaps caps, GError **errp)
+{
+    if (!(caps & MIGRATION_CAP(POSTCOPY_RAM))) {
+        error_setg(errp, "Enable postcopy with migrate_set_capability before the start of "
+                   "migration");
+        return false;
+    }
+    if (!m->outgoing) {
+        error_setg(errp, "Postcopy must be started after migration has been started");
+        return false;
+    }
+    outgoing_start_postcopy(m->outgoing);
+    return true;
+}
+
+static bool is_pausable(const MigrationState *s)
+{
+    MigrationStatus now = migration_state_get(s);
+
+    return migration_status_is_postcopy(now) && now != MIGRATION_STATUS_POSTCOPY_PAUSED;
+}
+
+bool migration_pause(Migration *m, GError **errp)
+{
+    if (m->outgoing && is_pausable(&m->out_state)) {
+        outgoing_pause(m->outgoing);
+        return true;
+    }
+    if (m->incoming && is_pausable(&m->in_state)) {
+        incoming_pause(m->incoming);
+        return true;
+    }
+    error_setg(errp, migration_dialect(m) == DIALECT_QEMU_7_2
+               ? "migrate-pause is currently only supported during postcopy-active state"
+               : "migrate-pause is currently only supported during postcopy-active or "
+                 "postcopy-recover state");
+    return false;
+}
+
+bool migration_recover(Migration *m, const char *uri, GError **errp)
+{
+    if (!m->incoming ||
+        migration_state_get(&m->in_state) != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        error_setg(errp, "Migrate recover can only be run when postcopy is paused.");
+        return false;
+    }
+    return incoming_recover(m->incoming, uri, errp);
+}
+
+static bool check_may_resume(Migration *m, const ChannelAddress *addr, GError **errp)
+{
+    if (!m->outgoing ||
+        migration_state_get(&m->out_state) != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        error_setg(errp, "Cannot resume if there is no paused migration");
+        return false;
+    }
+    return check_allowed(m, addr, errp);
+}
+
+bool migration_resume_address(Migration *m, ChannelAddress *addr, GError **errp)
+{
+    if (!check_may_resume(m, addr, errp)) {
+        channel_address_free(addr);
+        return false;
+    }
+    return outgoing_resume(m->outgoing, addr, errp);
+}
+
+char *migration_running_there(const Migration *m)
+{
+    MigrationStatus now = migration_state_get((MigrationState *)&m->out_state);
+
+    return m->outgoing && migration_status_is_postcopy(now) ? outgoing_lost_text(m->outgoing)
+                                                            : NULL;
 }
 
 static bool incoming_is_active(const Migration *m)
@@ -234,7 +325,7 @@ void migration_yank(Migration *m)
 
 void migration_shutdown(Migration *m)
 {
-    migration_cancel(m);
+    end_outgoing(m);
     if (migration_is_active(m)) {
         outgoing_yank(m->outgoing);     /* nobody will be there to hear an answer */
     }

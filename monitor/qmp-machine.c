@@ -52,7 +52,9 @@ bool qmp_cont(struct Machine *machine, GError **errp)
         return true;
     }
     if (state == RUN_STATE_FINISH_MIGRATE) {
-        error_setg(errp, "Migration is not finalized yet");
+        g_autofree char *there = migration_running_there(machine->migration);
+        error_setg(errp, "Migration is not finalized yet%s%s", there ? ": " : "",
+                   there ? there : "");
         return false;
     }
     if (state == RUN_STATE_INMIGRATE) {

@@ -43,6 +43,11 @@ bool migration_is_active(const Migration *m);
  * caller frees.
  */
 char *migration_moved_to(const Migration *m);
+/**
+ * Why a guest that is in postcopy must not go on here: it runs, or may run, at the destination. NULL
+ * if it is not in postcopy; caller frees. Main thread, BQL.
+ */
+char *migration_running_there(const Migration *m);
 /** True if migration_yank has something to end: an outgoing or incoming migration under way. Main thread. */
 bool migration_may_yank(const Migration *m);
 /**

@@ -91,7 +91,7 @@ static gboolean foreground_tick(gpointer opaque)
         return G_SOURCE_REMOVE;
     }
     if (hmp_interrupted(f->mon)) {
-        migration_cancel(f->m);
+        migration_cancel(f->m, NULL);
     }
     outgoing_view(f->m->outgoing, &v);
     bool running = migration_status_is_running(v.status);
@@ -152,7 +152,10 @@ void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
 
 void hmp_migrate_cancel(HMPMonitor *mon, const HMPArgs *args)
 {
-    qmp_migrate_cancel(hmp_machine(mon), NULL);
+    GError *err = NULL;
+
+    qmp_migrate_cancel(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
 }
 
 void hmp_migrate_continue(HMPMonitor *mon, const HMPArgs *args)

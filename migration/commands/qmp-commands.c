@@ -20,23 +20,21 @@ bool qmp_migrate(struct Machine *machine, const char *uri, MigrationChannelList 
 {
     ChannelAddress *addr;
 
-    if (has_resume && resume) {
-        error_setg(errp, "Cannot resume if there is no paused migration");
-        return false;
-    }
     if ((has_blk && blk) || (has_inc && inc)) {
         error_setg(errp, "Migration of disks (blk, inc) is not available: QEMU removed it in 9.1 "
                    "and Ferry never had it");
         return false;
     }
     addr = migration_address_from_qapi(uri, channels, errp);
+    if (addr && has_resume && resume) {
+        return migration_resume_address(machine->migration, addr, errp);
+    }
     return addr && migration_start_address(machine->migration, addr, errp);
 }
 
 bool qmp_migrate_cancel(struct Machine *machine, GError **errp)
 {
-    migration_cancel(machine->migration);
-    return true;
+    return migration_cancel(machine->migration, errp);
 }
 
 bool qmp_migrate_continue(struct Machine *machine, MigrationStatus state, GError **errp)
@@ -60,28 +58,23 @@ bool qmp_migrate_incoming(struct Machine *machine, const char *uri, MigrationCha
                                               !has_exit_on_error || exit_on_error, errp);
 }
 
-/* ---- postcopy: not there yet; the answers are QEMU's without it ---- */
+/* ---- postcopy ---- */
 
 bool qmp_migrate_start_postcopy(struct Machine *machine, GError **errp)
 {
-    error_setg(errp,
-               "Enable postcopy with migrate_set_capability before the start of migration");
-    return false;
+    Migration *m = machine->migration;
+
+    return migration_start_postcopy(m, migration_options_caps(m->options), errp);
 }
 
 bool qmp_migrate_recover(struct Machine *machine, const char *uri, GError **errp)
 {
-    error_setg(errp, "Migrate recover can only be run when postcopy is paused.");
-    return false;
+    return migration_recover(machine->migration, uri, errp);
 }
 
 bool qmp_migrate_pause(struct Machine *machine, GError **errp)
 {
-    error_setg(errp, migration_dialect(machine->migration) == DIALECT_QEMU_7_2
-               ? "migrate-pause is currently only supported during postcopy-active state"
-               : "migrate-pause is currently only supported during postcopy-active or "
-                 "postcopy-recover state");
-    return false;
+    return migration_pause(machine->migration, errp);
 }
 
 /* ---- options ---- */
@@ -95,6 +88,16 @@ static bool is_in_progress(Migration *m)
            (in != MIGRATION_STATUS_SETUP && migration_status_is_running(in));
 }
 
+static bool capability_asked(const MigrationCapabilityStatusList *list, MigrationCapability cap)
+{
+    bool on = false;
+
+    for (; list; list = list->next) {
+        on = list->value->capability == cap ? list->value->state : on;
+    }
+    return on;
+}
+
 bool qmp_migrate_set_capabilities(struct Machine *machine,
                                   MigrationCapabilityStatusList *capabilities, GError **errp)
 {
@@ -102,6 +105,10 @@ bool qmp_migrate_set_capabilities(struct Machine *machine,
 
     if (is_in_progress(m)) {
         error_setg(errp, "There's a migration process in progress");
+        return false;
+    }
+    if (m->incoming && capability_asked(capabilities, MIGRATION_CAPABILITY_POSTCOPY_PREEMPT)) {
+        error_setg(errp, "Postcopy preempt must be set before incoming starts");
         return false;
     }
     return migration_options_set_capabilities(m->options, capabilities, errp);

@@ -232,6 +232,10 @@ void outgoing_free(Outgoing *o)
     if (o->cancel_fd >= 0) {
         close(o->cancel_fd);
     }
+    channel_address_free(o->postcopy.resume);
+    if (o->postcopy.resume_channel) {
+        channel_close(o->postcopy.resume_channel, NULL);
+    }
     channel_address_free(o->addr);
     migration_settings_unref(o->settings);
     g_clear_error(&o->error);

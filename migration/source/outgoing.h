@@ -6,6 +6,7 @@
 #include "migration/channel-set.h"
 #include "migration/policy/policy.h"
 #include "migration/policy/rate.h"
+#include "migration/source/postcopy.h"
 #include "migration/stream/return-path.h"
 #include "migration/migration-private.h"
 
@@ -59,6 +60,7 @@ struct Outgoing {
     uint64_t bytes_at_stop, bytes_now;
     int throttle_percent;
     int tid;
+    OutgoingPostcopy postcopy;  /* of which too */
 
     /* migration thread only */
     Channel *channel;           /* the main one of channels; NULL before connect and after the end */

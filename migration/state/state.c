@@ -15,11 +15,24 @@
  *                          |   7.2: stays active)                   |
  *                          +------------ done ------> completed <---+ done
  *
- *   any of the running ones:  fail -> failed     cancel -> cancelling
+ *   any of those:  fail -> failed     cancel -> cancelling
  *   cancelling:  fail -> cancelled     done -> completed
  *
+ * Outgoing, postcopy:
+ *
+ *   device (7.2: or active)                 connect
+ *        | postcopy           recover-setup --------> recover
+ *        v                       ^ |   (10.0)          | |  | recover
+ *   postcopy-active              | | break             | |  '--> postcopy-active
+ *     |        | break    resume | v             break | |
+ *     |        '--------------> paused <---------------' |
+ *     | done                     '--- resume (7.2) ------'
+ *     '----> completed           any of them: fail -> failed
+ *
  * Incoming:  none, failed --start--> setup --begin--> active --done--> completed,
- *            setup and active: fail -> failed
+ *            active --postcopy--> postcopy-active --done--> completed,
+ *            postcopy-active --break--> paused --resume--> recover --recover--> postcopy-active,
+ *            recover --break--> paused;  each but none and completed: fail -> failed
  *
  * What holds in each outgoing state:
  *   (1) setup: the guest is as it was; nothing of it was stopped or changed.
@@ -27,7 +40,7 @@
  *       be stopped (run state finish-migrate) near the end.
  *   (3) pre-switchover: the guest is stopped, no device state was taken yet.
  *   (4) device: the guest is stopped, its device state is taken.
- *   (5) cancelling: the channel is shut down, or its sending half if all was
+ *   (5) cancelling (never from a postcopy state): the channel is shut down, or its sending half if all was
  *       sent; the migration thread is about to restore the run state that
  *       the guest had, or to read the destination's answer.
  *   (6) completed: the guest is stopped (postmigrate) and belongs to the
@@ -38,6 +51,13 @@
  *       destination may have the guest: source/outgoing.c), the dirty log is
  *       off, every thread of the migration but the one that says so is gone;
  *       a new start is legal.
+ *   (8) postcopy-active, -paused, -recover-setup, -recover: the guest is
+ *       stopped here (finish-migrate), its device state is complete at the
+ *       destination, which runs it. It never runs here again, unless the
+ *       destination has refused the device state (then: failed). What is dirty
+ *       exists here only; what the guest has done since exists there only.
+ *   (9) postcopy-paused: no connection; nothing but resume or the end of the
+ *       process leads out of it.
  */
 #include "migration/state/state.h"
 #include "util/error.h"
@@ -71,6 +91,20 @@ static const struct {
     { OUT, D7 | D10, S(CANCELLING), E(DONE), S(COMPLETED) },
     { IN, D7 | D10, S(ACTIVE), E(DONE), S(COMPLETED) },
 
+    { OUT, D7, S(ACTIVE), E(POSTCOPY), S(POSTCOPY_ACTIVE) },
+    { OUT, D7 | D10, S(DEVICE), E(POSTCOPY), S(POSTCOPY_ACTIVE) },
+    { IN, D7 | D10, S(ACTIVE), E(POSTCOPY), S(POSTCOPY_ACTIVE) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_ACTIVE), E(DONE), S(COMPLETED) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_ACTIVE), E(BREAK), S(POSTCOPY_PAUSED) },
+    { OUT, D10, S(POSTCOPY_PAUSED), E(RESUME), S(POSTCOPY_RECOVER_SETUP) },
+    { OUT, D10, S(POSTCOPY_RECOVER_SETUP), E(CONNECT), S(POSTCOPY_RECOVER) },
+    { OUT, D10, S(POSTCOPY_RECOVER_SETUP), E(BREAK), S(POSTCOPY_PAUSED) },
+    { OUT, D7, S(POSTCOPY_PAUSED), E(RESUME), S(POSTCOPY_RECOVER) },
+    { OUT, D7, S(POSTCOPY_RECOVER), E(CONNECT), S(POSTCOPY_RECOVER) },
+    { IN, D7 | D10, S(POSTCOPY_PAUSED), E(RESUME), S(POSTCOPY_RECOVER) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_RECOVER), E(BREAK), S(POSTCOPY_PAUSED) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_RECOVER), E(RECOVER), S(POSTCOPY_ACTIVE) },
+
     { OUT, D7 | D10, S(SETUP), E(CANCEL), S(CANCELLING) },
     { OUT, D7 | D10, S(ACTIVE), E(CANCEL), S(CANCELLING) },
     { OUT, D7 | D10, S(PRE_SWITCHOVER), E(CANCEL), S(CANCELLING) },
@@ -81,12 +115,18 @@ static const struct {
     { OUT, D7 | D10, S(PRE_SWITCHOVER), E(FAIL), S(FAILED) },
     { OUT, D7 | D10, S(DEVICE), E(FAIL), S(FAILED) },
     { OUT, D7 | D10, S(CANCELLING), E(FAIL), S(CANCELLED) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_ACTIVE), E(FAIL), S(FAILED) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_PAUSED), E(FAIL), S(FAILED) },
+    { OUT, D10, S(POSTCOPY_RECOVER_SETUP), E(FAIL), S(FAILED) },
+    { OUT | IN, D7 | D10, S(POSTCOPY_RECOVER), E(FAIL), S(FAILED) },
 };
 
 static const char *const event_names[MIGRATION_EVENT__MAX] = {
     [E(START)] = "start",           [E(BEGIN)] = "begin",   [E(PAUSE)] = "pause",
     [E(CONTINUE)] = "continue",     [E(DONE)] = "done",     [E(CANCEL)] = "cancel",
-    [E(SWITCHOVER)] = "switchover", [E(FAIL)] = "fail",
+    [E(SWITCHOVER)] = "switchover", [E(FAIL)] = "fail",     [E(POSTCOPY)] = "postcopy",
+    [E(BREAK)] = "break",           [E(RESUME)] = "resume", [E(CONNECT)] = "connect",
+    [E(RECOVER)] = "recover",
 };
 
 const char *migration_event_name(MigrationEvent event)
@@ -156,6 +196,19 @@ bool migration_status_is_running(MigrationStatus status)
     case MIGRATION_STATUS_CANCELLING:
         return true;
     default:
+        return migration_status_is_postcopy(status);
+    }
+}
+
+bool migration_status_is_postcopy(MigrationStatus status)
+{
+    switch (status) {
+    case MIGRATION_STATUS_POSTCOPY_ACTIVE:
+    case MIGRATION_STATUS_POSTCOPY_PAUSED:
+    case MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP:
+    case MIGRATION_STATUS_POSTCOPY_RECOVER:
+        return true;
+    default:
         return false;
     }
 }
@@ -170,6 +223,6 @@ bool migration_status_has_ram(MigrationStatus status)
     case MIGRATION_STATUS_COMPLETED:
         return true;
     default:
-        return false;
+        return migration_status_is_postcopy(status);
     }
 }

@@ -21,6 +21,11 @@ typedef enum MigrationEvent {
     MIGRATION_EVENT_PAUSE,      /* the guest is stopped and pause-before-switchover is on */
     MIGRATION_EVENT_CONTINUE,   /* migrate-continue */
     MIGRATION_EVENT_SWITCHOVER, /* the guest is stopped, the rest and device state follow */
+    MIGRATION_EVENT_POSTCOPY,   /* from now on the guest may run at the destination, and nowhere else */
+    MIGRATION_EVENT_BREAK,      /* postcopy: the connection is gone, or migrate-pause */
+    MIGRATION_EVENT_RESUME,     /* outgoing: migrate with resume; incoming: a source has come back */
+    MIGRATION_EVENT_CONNECT,    /* outgoing: it is connected again */
+    MIGRATION_EVENT_RECOVER,    /* both sides know what is missing: memory goes on coming */
     MIGRATION_EVENT_DONE,       /* the other side has the guest */
     MIGRATION_EVENT_CANCEL,     /* migrate_cancel */
     MIGRATION_EVENT_FAIL,       /* an error ended it, or the cancel did; everything is let go of */
@@ -60,8 +65,10 @@ MigrationStatus migration_state_get(const MigrationState *s);
 /** Moves and notifies, or returns false with the table's error and changes nothing. Any thread. */
 bool migration_state_move(MigrationState *s, MigrationEvent event, GError **errp);
 
-/** True in setup, active, pre-switchover, device, cancelling. */
+/** True in setup, active, pre-switchover, device, cancelling and the states of postcopy. */
 bool migration_status_is_running(MigrationStatus status);
+/** True in postcopy-active, postcopy-paused, postcopy-recover-setup and postcopy-recover. */
+bool migration_status_is_postcopy(MigrationStatus status);
 /** True if statistics of RAM are part of query-migrate (migration-stream 5.7). */
 bool migration_status_has_ram(MigrationStatus status);
 

@@ -5,6 +5,8 @@
 #define SET(name) (1u << MIGRATION_STATUS_##name)
 
 static const unsigned running = SET(SETUP) | SET(ACTIVE) | SET(PRE_SWITCHOVER) | SET(DEVICE);
+static const unsigned postcopy = SET(POSTCOPY_ACTIVE) | SET(POSTCOPY_PAUSED) |
+                                 SET(POSTCOPY_RECOVER);
 
 /* Spec 5.1 told by event instead of by state: where it leads, or -1. */
 static int expected(MigrationSide side, StreamDialect dialect, int from, MigrationEvent event)
@@ -28,9 +30,9 @@ static int expected(MigrationSide side, StreamDialect dialect, int from, Migrati
                : d10 ? MIGRATION_STATUS_DEVICE : MIGRATION_STATUS_ACTIVE;
     case MIGRATION_EVENT_DONE:
         if (!out) {
-            return bit & SET(ACTIVE) ? MIGRATION_STATUS_COMPLETED : -1;
+            return bit & (SET(ACTIVE) | SET(POSTCOPY_ACTIVE)) ? MIGRATION_STATUS_COMPLETED : -1;
         }
-        return bit & (SET(DEVICE) | SET(CANCELLING) | (d10 ? 0 : SET(ACTIVE)))
+        return bit & (SET(DEVICE) | SET(CANCELLING) | SET(POSTCOPY_ACTIVE) | (d10 ? 0 : SET(ACTIVE)))
                    ? MIGRATION_STATUS_COMPLETED : -1;
     case MIGRATION_EVENT_CANCEL:
         return out && (bit & running) ? MIGRATION_STATUS_CANCELLING : -1;
@@ -38,7 +40,24 @@ static int expected(MigrationSide side, StreamDialect dialect, int from, Migrati
         if (out && (bit & SET(CANCELLING))) {
             return MIGRATION_STATUS_CANCELLED;
         }
-        return bit & (out ? running : SET(SETUP) | SET(ACTIVE)) ? MIGRATION_STATUS_FAILED : -1;
+        return bit & ((out ? running : SET(SETUP) | SET(ACTIVE)) | postcopy |
+                      (out && d10 ? SET(POSTCOPY_RECOVER_SETUP) : 0)) ? MIGRATION_STATUS_FAILED : -1;
+    case MIGRATION_EVENT_POSTCOPY:
+        return bit & (!out ? SET(ACTIVE) : SET(DEVICE) | (d10 ? 0 : SET(ACTIVE)))
+                   ? MIGRATION_STATUS_POSTCOPY_ACTIVE : -1;
+    case MIGRATION_EVENT_BREAK:
+        return bit & (SET(POSTCOPY_ACTIVE) | SET(POSTCOPY_RECOVER) |
+                      (out && d10 ? SET(POSTCOPY_RECOVER_SETUP) : 0))
+                   ? MIGRATION_STATUS_POSTCOPY_PAUSED : -1;
+    case MIGRATION_EVENT_RESUME:
+        return !(bit & SET(POSTCOPY_PAUSED)) ? -1
+               : out && d10 ? MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP
+                            : MIGRATION_STATUS_POSTCOPY_RECOVER;
+    case MIGRATION_EVENT_CONNECT:
+        return out && (bit & (d10 ? SET(POSTCOPY_RECOVER_SETUP) : SET(POSTCOPY_RECOVER)))
+                   ? MIGRATION_STATUS_POSTCOPY_RECOVER : -1;
+    case MIGRATION_EVENT_RECOVER:
+        return bit & SET(POSTCOPY_RECOVER) ? MIGRATION_STATUS_POSTCOPY_ACTIVE : -1;
     default:
         g_assert_not_reached();
     }

@@ -489,7 +489,7 @@ static void cancel(Fixture *f)
     int64_t begin = g_get_monotonic_time();
 
     tiny_lock(f->src);
-    migration_cancel(f->src->machine.migration);
+    migration_cancel(f->src->machine.migration, NULL);
     tiny_unlock(f->src);
     wait_out(f, MIGRATION_STATUS_CANCELLED);
     g_assert_cmpint(g_get_monotonic_time() - begin, <, 2 * G_USEC_PER_SEC);
@@ -509,7 +509,7 @@ static void test_cancel_blocked(Fixture *f, gconstpointer unused)
     for (int i = 0; i < 20; i++) {  /* at once: the next one waits for the end of the last */
         start(f->src, f->unix_uri);
         tiny_lock(f->src);
-        migration_cancel(f->src->machine.migration);
+        migration_cancel(f->src->machine.migration, NULL);
         tiny_unlock(f->src);
     }
     wait_out(f, MIGRATION_STATUS_CANCELLED);
@@ -715,7 +715,7 @@ static void test_cancel_meets_verdict(Fixture *f, gconstpointer unused)
 
     go_to_verdict(f, &w);
     tiny_lock(f->src);
-    migration_cancel(f->src->machine.migration);
+    migration_cancel(f->src->machine.migration, NULL);
     tiny_unlock(f->src);
     g_assert_cmpint(migration_state_get(&f->src->machine.migration->out_state), ==,
                     MIGRATION_STATUS_CANCELLING);
@@ -732,7 +732,7 @@ static void test_cancel_without_verdict(Fixture *f, gconstpointer unused)
     set_param(f->src, "x-verdict-timeout", "3000");
     go_to_verdict(f, &w);
     tiny_lock(f->src);
-    migration_cancel(f->src->machine.migration);
+    migration_cancel(f->src->machine.migration, NULL);
     tiny_unlock(f->src);
     assert_in_doubt(f, MIGRATION_STATUS_CANCELLED, "What happened: ");
     wire_clear(&w);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the main thread does with a postcopy: ask for it, pause it, resume it,
+ * give it up. Called by migration.c under the BQL; never waits.
+ */
+#include "migration/source/outgoing.h"
+#include "util/error.h"
+
+void outgoing_start_postcopy(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    o->postcopy.wanted = true;
+    g_cond_broadcast(&o->wake);
+    g_mutex_unlock(&o->lock);
+}
+
+void outgoing_pause(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    o->postcopy.paused_by_user = true;
+    g_mutex_unlock(&o->lock);
+    outgoing_yank(o);
+}
+
+void outgoing_abandon(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    o->postcopy.abandoned = true;
+    g_cond_broadcast(&o->wake);
+    g_mutex_unlock(&o->lock);
+    outgoing_yank(o);
+}
+
+/* A descriptor that was handed in is the monitor's: taken here, where it is safe. */
+static bool take_channel(Outgoing *o, ChannelAddress *addr, Channel **c, GError **errp)
+{
+    FdResolver fds = migration_fd_resolver(o->m);
+
+    *c = NULL;
+    if (!channel_address_take_fd(addr, &fds, true, errp)) {
+        return false;
+    }
+    if (addr->kind == CHANNEL_FD) {
+        *c = channel_connect(addr, -1, errp);
+        return *c != NULL;
+    }
+    return true;
+}
+
+bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp)
+{
+    Channel *c;
+
+    if (outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM))) {
+        error_setg(errp, "Postcopy recovery cannot work when release-ram capability is set");
+        channel_address_free(addr);
+        return false;
+    }
+    if (!take_channel(o, addr, &c, errp)) {
+        channel_address_free(addr);
+        return false;
+    }
+    g_mutex_lock(&o->lock);
+    bool ok = migration_state_move(&o->m->out_state, MIGRATION_EVENT_RESUME, errp);
+    if (ok) {
+        o->postcopy.resume = g_steal_pointer(&addr);
+        o->postcopy.resume_channel = g_steal_pointer(&c);
+        g_cond_broadcast(&o->wake);
+    }
+    g_mutex_unlock(&o->lock);
+    if (c) {
+        channel_close(c, NULL);
+    }
+    channel_address_free(addr);
+    return ok;
+}
+
+char *outgoing_lost_text(Outgoing *o)
+{
+    g_autofree char *where = channel_address_to_string(o->addr);
+    OutgoingView v;
+
+    outgoing_view(o, &v);
+    double left = (double)(v.ram.remaining_pages * TARGET_PAGE_SIZE) / (1 << 20);
+    outgoing_view_clear(&v);
+    return g_strdup_printf("the guest was switched over to %s (postcopy): what it has done since is "
+                           "only there, and %.1f MiB of its memory are only here. If the "
+                           "connection is gone, give migrate_recover there and migrate -r here; if "
+                           "that process is gone, the guest is lost", where, left);
+}
