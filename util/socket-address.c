@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "util/bounded.h"
 #include "util/error.h"
 
 #define CONNECT_TIMEOUT_MS 30000
@@ -305,7 +306,9 @@ static void job_end(SocketJob *job)
 {
     g_mutex_lock(&job->lock);
     job->ended = true;
-    if (!job->dropped) {
+    if (job->dropped) {
+        bounded_regain();
+    } else {
         g_source_attach(job->source, job->context);
     }
     g_cond_broadcast(&job->cond);
@@ -376,7 +379,7 @@ static SocketJob *job_start(const SocketSpec *spec, int type, bool connect, GMai
         job_thread(job);
         return job;
     }
-    GThread *thread = thread_start("connect", job_thread, job, errp);
+    GThread *thread = bounded_may_start(errp) ? thread_start("connect", job_thread, job, errp) : NULL;
     if (!thread) {
         job->refs = 1;
         job_unref(job);
@@ -429,6 +432,9 @@ void socket_job_cancel(SocketJob *job)
     if (job) {
         g_mutex_lock(&job->lock);
         job->dropped = true;
+        if (!job->ended) {
+            bounded_lose();
+        }
         g_source_destroy(job->source);
         g_mutex_unlock(&job->lock);
         job_unref(job);

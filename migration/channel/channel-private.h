@@ -8,6 +8,7 @@
 #define MIGRATION_CHANNEL_PRIVATE_H
 
 #include "migration/channel.h"
+#include "util/bounded.h"
 
 struct Channel {
     /* set once by channel_init */
@@ -45,42 +46,27 @@ bool channel_fd_close(Channel *c, GError **errp);
 /* Waits for events on fd; false with errp if wake_fd (may be -1) became readable first. */
 bool channel_wait(int fd, short events, int wake_fd, GError **errp);
 
-/* ---- bounded.c: system calls that cannot be interrupted ---- */
-
-/** Runs fn(opaque) on a thread that nobody joins. False with errno if there can be no more threads. */
-bool channel_thread_start(void *(*fn)(void *), void *opaque);
-
-/** A call that runs on a thread of its own; who waits for it may lose patience and let it go. */
-typedef struct BoundedCall BoundedCall;
-
-/**
- * Starts work(arg). arg holds copies of everything work needs and its result;
- * drop frees both, on whichever thread is last. Takes arg even if it fails.
- */
-BoundedCall *bounded_call_start(void (*work)(void *arg), void *arg, GDestroyNotify drop,
-                                GError **errp);
-/** Waits at most ms (-1: for ever) or until wake_fd (may be -1) is readable; true once work has returned. */
-bool bounded_call_done(BoundedCall *b, int wake_fd, int ms);
-/** arg; to be looked at when done only. */
-void *bounded_call_arg(BoundedCall *b);
-/** Lets go of it, whether done or not. */
-void bounded_call_free(BoundedCall *b);
-
 /* ---- socket.c ---- */
 
-/**
- * Starts looking up a's name if that may take long; NULL without errp: there
- * is no need, channel_socket_listen and _connect find it at once.
- */
-BoundedCall *channel_socket_resolve(const ChannelAddress *a, bool passive, GError **errp);
 Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError **errp);
+
+#define LISTEN_SOCKETS_MAX 8
+
+/** Where one listens. */
+typedef struct ListenResult {
+    int fds[LISTEN_SOCKETS_MAX];
+    int n;
+    char *bound;        /* the address with the real port */
+} ListenResult;
+
 /**
- * Listening sockets (at most max) bound to a; *bound gets the address with
- * the real port. resolved (may be NULL) is a lookup that is done. Does not
- * wait. Returns how many, 0 = error.
+ * Binds listening sockets to a. What is known at once is in *result then, and
+ * NULL is returned, with errp if it failed; else the call that looks up the
+ * name or binds the path, which may take long.
  */
-int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
-                          char **bound, GError **errp);
+BoundedCall *channel_socket_listen(const ChannelAddress *a, ListenResult *result, GError **errp);
+/** The same of a call that is done: false with errp if it failed. */
+bool channel_socket_listening(BoundedCall *call, ListenResult *result, GError **errp);
 /** Appends the addresses (new ChannelAddress) that a listening TCP socket serves. */
 void channel_socket_addresses(int fd, GPtrArray *list);
 /** True if the kernel has sent something, or asked, and heard nothing of the peer for ms. */
@@ -90,17 +76,20 @@ Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 
 /* ---- exec.c, file.c ---- */
 
-Channel *channel_exec_open(const ChannelAddress *a, GError **errp);
-/** Starts opening the file that a names, or takes a->fd. Nobody waits here. */
-BoundedCall *channel_file_start(ChannelAddress *a, bool outgoing, GError **errp);
 /**
- * The channel, once the file is open and, for a FIFO, the other side is there;
- * wake_fd ends the wait. *opening may become another call or NULL; the
- * caller lets go of it in any case.
+ * Opening what may take long, a file or a command: `start` begins it (a
+ * descriptor that was handed in is taken) and nobody waits; a call that is done
+ * has `failed`, with errp, or not; `finish` makes the channel, once it is open
+ * and, for a FIFO, the other side is there. wake_fd ends that wait. *opening
+ * may become another call or NULL; the caller lets go of it in any case.
  */
-Channel *channel_file_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
-                             int wake_fd, GError **errp);
-/** Whether a call that is done has failed: then errp says how. */
-bool channel_file_failed(BoundedCall *opening, GError **errp);
+typedef struct ChannelOpener {
+    BoundedCall *(*start)(ChannelAddress *a, bool outgoing, GError **errp);
+    bool (*failed)(BoundedCall *opening, GError **errp);
+    Channel *(*finish)(const ChannelAddress *a, BoundedCall **opening, bool outgoing, int wake_fd,
+                       GError **errp);
+} ChannelOpener;
+
+extern const ChannelOpener channel_exec_opener, channel_file_opener;
 
 #endif

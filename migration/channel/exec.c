@@ -204,7 +204,7 @@ static bool exec_close(Channel *c, GError **errp)
     bool ended = exec_reap(e, was_shut ? EXEC_KILL_WAIT_MS : EXEC_STATUS_WAIT_MS);
     bool failed = ended && !was_shut && exec_status_error(e, errp);
     if (!ended) {
-        channel_thread_start(exec_reaper, GINT_TO_POINTER(e->pid));
+        bounded_thread_start(exec_reaper, GINT_TO_POINTER(e->pid));
     }
     if (e->pid_fd >= 0) {
         close(e->pid_fd);
@@ -232,37 +232,95 @@ static void exec_child_setup(gpointer unused)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-Channel *channel_exec_open(const ChannelAddress *a, GError **errp)
+/* ---- starting it: the shell may be on a file server ---- */
+
+typedef struct SpawnJob {
+    char *command;
+    GPid pid;           /* 0: not started, or taken */
+    int in, out;        /* our ends of its pipes */
+    GError *err;
+} SpawnJob;
+
+/* Nobody has taken it: what it was to do is not wanted any more. */
+static void spawn_job_free(void *opaque)
 {
-    char *argv[] = { (char *)"/bin/sh", (char *)"-c", a->path, NULL };
-    g_autofree char *name = channel_address_to_string(a);
+    SpawnJob *job = opaque;
+
+    if (job->pid) {
+        close(job->in);
+        close(job->out);
+        if (kill(-job->pid, SIGKILL) < 0) {
+            kill(job->pid, SIGKILL);
+        }
+        bounded_thread_start(exec_reaper, GINT_TO_POINTER(job->pid));
+    }
+    g_clear_error(&job->err);
+    g_free(job->command);
+    g_free(job);
+}
+
+static void spawn_job_run(void *opaque)
+{
+    SpawnJob *job = opaque;
+    char *argv[] = { (char *)"/bin/sh", (char *)"-c", job->command, NULL };
     g_autoptr(GError) err = NULL;
-    int in = -1, out = -1;
-    GPid pid;
 
     if (!g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, exec_child_setup,
-                                  NULL, &pid, &in, &out, NULL, &err)) {
-        error_setg(errp, "Failed to run '%s': %s", a->path, err->message);
+                                  NULL, &job->pid, &job->in, &job->out, NULL, &err)) {
+        error_setg(&job->err, "Failed to run '%s': %s", job->command, err->message);
+        job->pid = 0;
+        return;
+    }
+    fcntl(job->in, F_SETFD, FD_CLOEXEC);
+    fcntl(job->out, F_SETFD, FD_CLOEXEC);
+    fcntl(job->in, F_SETPIPE_SZ, EXEC_PIPE_BYTES);
+    fcntl(job->out, F_SETPIPE_SZ, EXEC_PIPE_BYTES);
+}
+
+static BoundedCall *exec_start(ChannelAddress *a, bool outgoing, GError **errp)
+{
+    SpawnJob *job = g_new0(SpawnJob, 1);
+
+    job->command = g_strdup(a->path);
+    return bounded_call_start(spawn_job_run, job, spawn_job_free, errp);
+}
+
+static bool exec_failed(BoundedCall *opening, GError **errp)
+{
+    const SpawnJob *job = bounded_call_arg(opening);
+
+    if (job->err) {
+        error_setg(errp, "%s", job->err->message);
+    }
+    return job->err != NULL;
+}
+
+static Channel *exec_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
+                            int wake_fd, GError **errp)
+{
+    g_autofree char *name = channel_address_to_string(a);
+
+    if (!bounded_call_done(*opening, wake_fd, -1)) {
+        error_setg(errp, "Starting '%s' was cancelled", a->path);
         return NULL;
     }
-    fcntl(in, F_SETFD, FD_CLOEXEC);
-    fcntl(out, F_SETFD, FD_CLOEXEC);
-    fcntl(in, F_SETPIPE_SZ, EXEC_PIPE_BYTES);
-    fcntl(out, F_SETPIPE_SZ, EXEC_PIPE_BYTES);
+    SpawnJob *job = bounded_call_arg(*opening);
+    if (exec_failed(*opening, errp)) {
+        return NULL;
+    }
     ExecChannel *e = g_new0(ExecChannel, 1);
-    if (!channel_init(&e->base, &exec_ops, name, out, in, errp)) {
-        close(in);
-        close(out);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+    if (!channel_init(&e->base, &exec_ops, name, job->out, job->in, errp)) {
         g_free(e);
         return NULL;
     }
     e->base.return_path = true;
-    e->pid = pid;
-    e->pid_fd = syscall(SYS_pidfd_open, pid, 0);
+    e->pid = job->pid;
+    job->pid = 0;
+    e->pid_fd = syscall(SYS_pidfd_open, e->pid, 0);
     e->command = g_strdup(a->path);
     e->start_us = g_get_monotonic_time();
     g_mutex_init(&e->lock);
     return &e->base;
 }
+
+const ChannelOpener channel_exec_opener = { exec_start, exec_failed, exec_finish };

@@ -78,7 +78,7 @@ static void open_job_run(void *opaque)
     }
 }
 
-BoundedCall *channel_file_start(ChannelAddress *a, bool outgoing, GError **errp)
+static BoundedCall *file_start(ChannelAddress *a, bool outgoing, GError **errp)
 {
     OpenJob *job = g_new0(OpenJob, 1);
 
@@ -102,7 +102,7 @@ static void job_error(const OpenJob *job, GError **errp)
     }
 }
 
-bool channel_file_failed(BoundedCall *opening, GError **errp)
+static bool file_failed(BoundedCall *opening, GError **errp)
 {
     const OpenJob *job = bounded_call_arg(opening);
 
@@ -154,7 +154,7 @@ static OpenJob *wait_for_open_fifo(const ChannelAddress *a, BoundedCall **openin
             return NULL;
         }
         bounded_call_free(*opening);
-        *opening = channel_file_start(&same, true, errp);
+        *opening = file_start(&same, true, errp);
         job = *opening ? wait_for_open(a, *opening, wake_fd, errp) : NULL;
     }
     return job;
@@ -179,8 +179,8 @@ static Channel *channel_of_file(const ChannelAddress *a, int fd, bool outgoing, 
     return c;
 }
 
-Channel *channel_file_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
-                             int wake_fd, GError **errp)
+static Channel *file_finish(const ChannelAddress *a, BoundedCall **opening, bool outgoing,
+                            int wake_fd, GError **errp)
 {
     OpenJob *job = wait_for_open_fifo(a, opening, wake_fd, errp);
 
@@ -202,6 +202,8 @@ Channel *channel_file_finish(const ChannelAddress *a, BoundedCall **opening, boo
     }
     return c;
 }
+
+const ChannelOpener channel_file_opener = { file_start, file_failed, file_finish };
 
 Channel *channel_new_fd(int fd, const char *name, GError **errp)
 {

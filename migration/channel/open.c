@@ -15,21 +15,18 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
-#define LISTENER_SOCKETS 8
-#define LISTEN_GRACE_MS 250     /* what is known by then is the answer of whoever asked us to listen */
+#define LISTEN_GRACE_MS 600     /* what is known by then is the answer of whoever asked us to listen */
 
 struct ChannelListener {
     /* set once */
     ChannelAddress *address;
     int wake_fd;
     /* accepting thread, and before there is one */
-    BoundedCall *pending;       /* tcp: looking up the name; file: opening; else NULL */
-    Channel *ready;             /* fd, exec: the one channel there is */
+    BoundedCall *pending;       /* tcp, unix: binding; file, exec: opening; else NULL */
+    Channel *ready;             /* fd: the one channel there is */
     GMutex lock;
     /* protected by lock; the accepting thread, which writes, reads without */
-    int fds[LISTENER_SOCKETS];
-    int nfds;
-    char *bound;                /* NULL: not yet */
+    ListenResult at;            /* none: not yet */
 };
 
 /* "fd:7": a number that was inherited. Names are the resolver's. */
@@ -133,10 +130,17 @@ static Channel *connect_socket(const ChannelAddress *a, int cancel_fd, GError **
     return c;
 }
 
-static Channel *connect_file(ChannelAddress *a, int cancel_fd, GError **errp)
+/* What opens a channel that is there from the beginning; NULL: somebody has to come. */
+static const ChannelOpener *opener_of(const ChannelAddress *a)
 {
-    BoundedCall *opening = channel_file_start(a, true, errp);
-    Channel *c = opening ? channel_file_finish(a, &opening, true, cancel_fd, errp) : NULL;
+    return a->kind == CHANNEL_FILE ? &channel_file_opener
+           : a->kind == CHANNEL_EXEC ? &channel_exec_opener : NULL;
+}
+
+static Channel *connect_opened(ChannelAddress *a, int cancel_fd, GError **errp)
+{
+    BoundedCall *opening = opener_of(a)->start(a, true, errp);
+    Channel *c = opening ? opener_of(a)->finish(a, &opening, true, cancel_fd, errp) : NULL;
 
     bounded_call_free(opening);
     return c;
@@ -145,67 +149,69 @@ static Channel *connect_file(ChannelAddress *a, int cancel_fd, GError **errp)
 Channel *channel_connect(ChannelAddress *a, int cancel_fd, GError **errp)
 {
     trace_open(a, true);
-    switch (a->kind) {
-    case CHANNEL_FD:
+    if (a->kind == CHANNEL_FD) {
         return channel_fd_open(a, true, errp);
-    case CHANNEL_EXEC:
-        return channel_exec_open(a, errp);
-    case CHANNEL_FILE:
-        return connect_file(a, cancel_fd, errp);
-    default:
-        return connect_socket(a, cancel_fd, errp);
     }
+    return opener_of(a) ? connect_opened(a, cancel_fd, errp) : connect_socket(a, cancel_fd, errp);
 }
 
 /* ---- listening ---- */
 
-/* Binds the sockets; what name lookup there was to do is done. */
-static bool listener_bind(ChannelListener *l, GError **errp)
+static void listener_at(ChannelListener *l, const ListenResult *result)
 {
-    int fds[LISTENER_SOCKETS];
-    char *bound = NULL;
-    int n = channel_socket_listen(l->address, l->pending, fds, LISTENER_SOCKETS, &bound, errp);
-
     g_mutex_lock(&l->lock);
-    memcpy(l->fds, fds, n * sizeof(*fds));
-    l->nfds = n;
-    l->bound = bound;
+    l->at = *result;
     g_mutex_unlock(&l->lock);
-    g_clear_pointer(&l->pending, bounded_call_free);
-    return n > 0;
 }
 
-/* What can be known of the file now: if opening it has failed already, that. */
-static bool listener_look_at_file(ChannelListener *l, GError **errp)
+/* The call that binds is done: what came of it. */
+static bool listener_bound(ChannelListener *l, GError **errp)
 {
-    return !bounded_call_done(l->pending, -1, LISTEN_GRACE_MS) ||
-           !channel_file_failed(l->pending, errp);
+    ListenResult result;
+    bool ok = channel_socket_listening(l->pending, &result, errp);
+
+    if (ok) {
+        listener_at(l, &result);
+    }
+    g_clear_pointer(&l->pending, bounded_call_free);
+    return ok;
+}
+
+static bool listener_bind(ChannelListener *l, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+    ListenResult result = { .n = 0 };
+
+    l->pending = channel_socket_listen(l->address, &result, &err);
+    if (err) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+        return false;
+    }
+    if (!l->pending) {
+        listener_at(l, &result);
+        return true;
+    }
+    return !bounded_call_done(l->pending, -1, LISTEN_GRACE_MS) || listener_bound(l, errp);
+}
+
+/* What can be known of it now: if opening it has failed already, that. */
+static bool listener_open(ChannelListener *l, const ChannelOpener *opener, GError **errp)
+{
+    l->pending = opener->start(l->address, false, errp);
+    return l->pending && (!bounded_call_done(l->pending, -1, LISTEN_GRACE_MS) ||
+                          !opener->failed(l->pending, errp));
 }
 
 static bool listener_begin(ChannelListener *l, GError **errp)
 {
-    GError *err = NULL;
+    const ChannelOpener *opener = opener_of(l->address);
 
     trace_open(l->address, false);
-    switch (l->address->kind) {
-    case CHANNEL_FD:
+    if (l->address->kind == CHANNEL_FD) {
         l->ready = channel_fd_open(l->address, false, errp);
         return l->ready != NULL;
-    case CHANNEL_EXEC:
-        l->ready = channel_exec_open(l->address, errp);
-        return l->ready != NULL;
-    case CHANNEL_FILE:
-        l->pending = channel_file_start(l->address, false, errp);
-        return l->pending && listener_look_at_file(l, errp);
-    default:
-        l->pending = channel_socket_resolve(l->address, true, &err);
-        if (err) {
-            g_propagate_error(errp, err);
-            return false;
-        }
-        return (l->pending && !bounded_call_done(l->pending, -1, LISTEN_GRACE_MS)) ||
-               listener_bind(l, errp);
     }
+    return opener ? listener_open(l, opener, errp) : listener_bind(l, errp);
 }
 
 ChannelListener *channel_listen(ChannelAddress *a, GError **errp)
@@ -229,23 +235,23 @@ ChannelListener *channel_listen(ChannelAddress *a, GError **errp)
 /* The index of a listening socket with a peer, or -1. */
 static int listener_wait(ChannelListener *l, GError **errp)
 {
-    struct pollfd p[LISTENER_SOCKETS + 1];
+    struct pollfd p[LISTEN_SOCKETS_MAX + 1];
 
-    for (int i = 0; i < l->nfds; i++) {
-        p[i] = (struct pollfd){ .fd = l->fds[i], .events = POLLIN };
+    for (int i = 0; i < l->at.n; i++) {
+        p[i] = (struct pollfd){ .fd = l->at.fds[i], .events = POLLIN };
     }
-    p[l->nfds] = (struct pollfd){ .fd = l->wake_fd, .events = POLLIN };
+    p[l->at.n] = (struct pollfd){ .fd = l->wake_fd, .events = POLLIN };
     for (;;) {
-        int n = poll(p, l->nfds + 1, -1);
+        int n = poll(p, l->at.n + 1, -1);
         if (n < 0 && errno != EINTR) {
-            error_setg_errno(errp, errno, "Unable to wait for a connection on '%s'", l->bound);
+            error_setg_errno(errp, errno, "Unable to wait for a connection on '%s'", l->at.bound);
             return -1;
         }
-        if (n > 0 && p[l->nfds].revents) {
-            error_setg(errp, "Waiting for a connection on '%s' was cancelled", l->bound);
+        if (n > 0 && p[l->at.n].revents) {
+            error_setg(errp, "Waiting for a connection on '%s' was cancelled", l->at.bound);
             return -1;
         }
-        for (int i = 0; n > 0 && i < l->nfds; i++) {
+        for (int i = 0; n > 0 && i < l->at.n; i++) {
             if (p[i].revents) {
                 return i;
             }
@@ -253,14 +259,18 @@ static int listener_wait(ChannelListener *l, GError **errp)
     }
 }
 
-/* The name was not known at once: when it is, bind. */
+/* It could not be bound at once. */
 static bool listener_bind_late(ChannelListener *l, GError **errp)
 {
     if (!bounded_call_done(l->pending, l->wake_fd, -1)) {
-        error_setg(errp, "Looking up '%s' to listen there was cancelled", l->address->host);
+        if (l->address->kind == CHANNEL_TCP) {
+            error_setg(errp, "Looking up '%s' to listen there was cancelled", l->address->host);
+        } else {
+            error_setg(errp, "Listening at '%s' was cancelled", l->address->path);
+        }
         return false;
     }
-    return listener_bind(l, errp);
+    return listener_bound(l, errp);
 }
 
 static Channel *accept_peer(ChannelListener *l, GError **errp)
@@ -270,13 +280,13 @@ static Channel *accept_peer(ChannelListener *l, GError **errp)
         if (i < 0) {
             return NULL;
         }
-        int fd = accept4(l->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(l->at.fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
-            trace_migration_socket_incoming_accepted(l->bound);
-            return channel_socket_new(fd, l->bound, errp);
+            trace_migration_socket_incoming_accepted(l->at.bound);
+            return channel_socket_new(fd, l->at.bound, errp);
         }
         if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED) {
-            error_setg_errno(errp, errno, "Unable to accept a connection on '%s'", l->bound);
+            error_setg_errno(errp, errno, "Unable to accept a connection on '%s'", l->at.bound);
             return NULL;
         }
     }
@@ -286,8 +296,8 @@ static Channel *accept_once(ChannelListener *l, GError **errp)
 {
     Channel *c = g_steal_pointer(&l->ready);
 
-    if (l->address->kind == CHANNEL_FILE && l->pending) {
-        c = channel_file_finish(l->address, &l->pending, false, l->wake_fd, errp);
+    if (!c && l->pending) {
+        c = opener_of(l->address)->finish(l->address, &l->pending, false, l->wake_fd, errp);
         g_clear_pointer(&l->pending, bounded_call_free);
     } else if (!c) {
         error_setg(errp, "'%s' has one channel only, which is in use", l->address->path);
@@ -300,13 +310,13 @@ Channel *channel_listener_accept(ChannelListener *l, GError **errp)
     if (l->address->kind != CHANNEL_TCP && l->address->kind != CHANNEL_UNIX) {
         return accept_once(l, errp);
     }
-    return l->nfds || listener_bind_late(l, errp) ? accept_peer(l, errp) : NULL;
+    return l->at.n || listener_bind_late(l, errp) ? accept_peer(l, errp) : NULL;
 }
 
 char *channel_listener_address(ChannelListener *l)
 {
     g_mutex_lock(&l->lock);
-    char *text = g_strdup(l->bound);
+    char *text = g_strdup(l->at.bound);
     g_mutex_unlock(&l->lock);
     return text;
 }
@@ -316,11 +326,11 @@ GPtrArray *channel_listener_addresses(ChannelListener *l)
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)channel_address_free);
 
     g_mutex_lock(&l->lock);
-    for (int i = 0; i < l->nfds; i++) {
+    for (int i = 0; i < l->at.n; i++) {
         if (l->address->kind == CHANNEL_UNIX) {
             g_ptr_array_add(list, channel_address_copy(l->address));
         } else {
-            channel_socket_addresses(l->fds[i], list);
+            channel_socket_addresses(l->at.fds[i], list);
         }
     }
     g_mutex_unlock(&l->lock);
@@ -341,10 +351,10 @@ void channel_listener_free(ChannelListener *l)
     if (!l) {
         return;
     }
-    for (int i = 0; i < l->nfds; i++) {
-        close(l->fds[i]);
+    for (int i = 0; i < l->at.n; i++) {
+        close(l->at.fds[i]);
     }
-    if (l->nfds && l->address->kind == CHANNEL_UNIX) {
+    if (l->at.n && l->address->kind == CHANNEL_UNIX) {
         unlink(l->address->path);
     }
     if (l->ready) {
@@ -355,7 +365,7 @@ void channel_listener_free(ChannelListener *l)
         close(l->wake_fd);
     }
     channel_address_free(l->address);
-    g_free(l->bound);
+    g_free(l->at.bound);
     g_mutex_clear(&l->lock);
     g_free(l);
 }

@@ -132,19 +132,6 @@ static bool resolve_error(const ChannelAddress *a, const ResolveJob *job, GError
     return job->rc != 0;
 }
 
-BoundedCall *channel_socket_resolve(const ChannelAddress *a, bool passive, GError **errp)
-{
-    ResolveJob *job = a->kind == CHANNEL_TCP ? resolve_job_new(a, passive) : NULL;
-
-    if (!job || resolve_numbers(job) || a->numeric) {
-        if (job) {
-            resolve_job_free(job);
-        }
-        return NULL;
-    }
-    return bounded_call_start(resolve_job_run, job, resolve_job_free, errp);
-}
-
 static bool unix_address(const char *path, struct sockaddr_un *sun, GError **errp)
 {
     if (strlen(path) >= sizeof(sun->sun_path)) {
@@ -243,38 +230,31 @@ static int connect_any(const ChannelAddress *a, const struct addrinfo *list, int
     return fd;
 }
 
-static int connect_name(const ChannelAddress *a, BoundedCall *lookup, int cancel_fd,
-                        GError **errp)
+/* Takes job, whose name has to be looked up. */
+static int connect_name(const ChannelAddress *a, ResolveJob *job, int cancel_fd, GError **errp)
 {
-    if (!bounded_call_done(lookup, cancel_fd, -1)) {
+    BoundedCall *lookup = bounded_call_start(resolve_job_run, job, resolve_job_free, errp);
+    int fd = -1;
+
+    if (lookup && !bounded_call_done(lookup, cancel_fd, -1)) {
         error_setg(errp, "Failed to connect to '%s:%s': looking up the name was cancelled", a->host,
                    a->port);
-        return -1;
+    } else if (lookup && !resolve_error(a, job, errp)) {
+        fd = connect_any(a, job->list, cancel_fd, errp);
     }
-    ResolveJob *job = bounded_call_arg(lookup);
-    return resolve_error(a, job, errp) ? -1 : connect_any(a, job->list, cancel_fd, errp);
+    bounded_call_free(lookup);
+    return fd;
 }
 
 static int connect_tcp(const ChannelAddress *a, int cancel_fd, GError **errp)
 {
-    GError *err = NULL;
-    BoundedCall *lookup = channel_socket_resolve(a, false, &err);
-    int fd = -1;
+    ResolveJob *job = resolve_job_new(a, false);
 
-    if (lookup) {
-        fd = connect_name(a, lookup, cancel_fd, &err);
-        bounded_call_free(lookup);
-    } else if (!err) {
-        ResolveJob *job = resolve_job_new(a, false);
-        resolve_numbers(job);
-        fd = resolve_error(a, job, &err) ? -1 : connect_any(a, job->list, cancel_fd, &err);
-        resolve_job_free(job);
+    if (!resolve_numbers(job) && !a->numeric) {
+        return connect_name(a, job, cancel_fd, errp);
     }
-    if (fd < 0) {
-        g_propagate_error(errp, err);
-    } else {
-        g_clear_error(&err);
-    }
+    int fd = resolve_error(a, job, errp) ? -1 : connect_any(a, job->list, cancel_fd, errp);
+    resolve_job_free(job);
     return fd;
 }
 
@@ -439,39 +419,29 @@ static int listen_list(const ChannelAddress *a, const struct addrinfo *list, int
     return n;
 }
 
-static int listen_tcp(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
-                      char **bound, GError **errp)
+/* job has been looked up. */
+static bool listen_tcp(const ChannelAddress *a, const ResolveJob *job, ListenResult *r,
+                       GError **errp)
 {
-    ResolveJob *numbers = resolved ? NULL : resolve_job_new(a, true);
-    ResolveJob *job = resolved ? bounded_call_arg(resolved) : numbers;
-    int n = 0;
-
-    if (numbers) {
-        resolve_numbers(numbers);
-    }
-    if (!resolve_error(a, job, errp)) {
-        n = listen_list(a, job->list, fds, max, errp);
-    }
-    if (numbers) {
-        resolve_job_free(numbers);
-    }
-    if (n > 0) {
-        g_autofree char *port = g_strdup_printf("%u", ntohs(bound_port(fds[0])));
+    r->n = resolve_error(a, job, errp)
+               ? 0 : listen_list(a, job->list, r->fds, LISTEN_SOCKETS_MAX, errp);
+    if (r->n > 0) {
+        g_autofree char *port = g_strdup_printf("%u", ntohs(bound_port(r->fds[0])));
         ChannelAddress real = *a;
         real.port = port;
         real.to = 0;
-        *bound = channel_address_to_string(&real);
+        r->bound = channel_address_to_string(&real);
     }
-    return n;
+    return r->n > 0;
 }
 
-static int listen_unix(const ChannelAddress *a, int *fds, char **bound, GError **errp)
+static bool listen_unix(const ChannelAddress *a, ListenResult *r, GError **errp)
 {
     struct sockaddr_un sun = { 0 };
     struct stat st;
 
     if (!unix_address(a->path, &sun, errp)) {
-        return 0;
+        return false;
     }
     if (lstat(a->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
         unlink(a->path);    /* left by an earlier process; anything else is not ours to remove */
@@ -479,23 +449,83 @@ static int listen_unix(const ChannelAddress *a, int *fds, char **bound, GError *
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         error_setg_errno(errp, errno, "Failed to create socket");
-        return 0;
+        return false;
     }
     if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 || listen(fd, SOMAXCONN) < 0) {
         error_setg_errno(errp, errno, "Failed to bind socket to %s", a->path);
         close(fd);
-        return 0;
+        return false;
     }
-    fds[0] = fd;
-    *bound = channel_address_to_string(a);
-    return 1;
+    *r = (ListenResult){ .fds = { fd }, .n = 1, .bound = channel_address_to_string(a) };
+    return true;
 }
 
-int channel_socket_listen(const ChannelAddress *a, BoundedCall *resolved, int *fds, int max,
-                          char **bound, GError **errp)
+/* Binding that may take long: a name is to be looked up, a path may be on a file server. */
+typedef struct ListenJob {
+    ChannelAddress *address;
+    ResolveJob *name;       /* NULL: a path */
+    ListenResult result;
+    GError *err;
+} ListenJob;
+
+static void listen_job_free(void *opaque)
 {
-    return a->kind == CHANNEL_TCP ? listen_tcp(a, resolved, fds, max, bound, errp)
-                                  : listen_unix(a, fds, bound, errp);
+    ListenJob *job = opaque;
+
+    for (int i = 0; i < job->result.n; i++) {
+        close(job->result.fds[i]);
+    }
+    if (job->result.n && !job->name) {
+        unlink(job->address->path);
+    }
+    g_free(job->result.bound);
+    if (job->name) {
+        resolve_job_free(job->name);
+    }
+    channel_address_free(job->address);
+    g_clear_error(&job->err);
+    g_free(job);
+}
+
+static void listen_job_run(void *opaque)
+{
+    ListenJob *job = opaque;
+
+    if (job->name) {
+        resolve_job_run(job->name);
+        listen_tcp(job->address, job->name, &job->result, &job->err);
+    } else {
+        listen_unix(job->address, &job->result, &job->err);
+    }
+}
+
+BoundedCall *channel_socket_listen(const ChannelAddress *a, ListenResult *result, GError **errp)
+{
+    ResolveJob *name = a->kind == CHANNEL_TCP ? resolve_job_new(a, true) : NULL;
+
+    *result = (ListenResult){ .n = 0 };
+    if (name && (resolve_numbers(name) || a->numeric)) {
+        listen_tcp(a, name, result, errp);
+        resolve_job_free(name);
+        return NULL;
+    }
+    ListenJob *job = g_new0(ListenJob, 1);
+    job->address = channel_address_copy(a);
+    job->name = name;
+    return bounded_call_start(listen_job_run, job, listen_job_free, errp);
+}
+
+bool channel_socket_listening(BoundedCall *call, ListenResult *result, GError **errp)
+{
+    ListenJob *job = bounded_call_arg(call);
+
+    if (job->err) {
+        error_setg(errp, "%s", job->err->message);
+        return false;
+    }
+    *result = job->result;
+    job->result = (ListenResult){ .n = 0 };     /* theirs now */
+    return true;
 }
 
 static ChannelAddress *tcp_address_of(const struct sockaddr *sa, bool dual)

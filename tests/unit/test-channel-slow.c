@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/channel with a name server that does not answer: getaddrinfo is
- * this file's, and holds names below "slow.test" until it is let go.
+ * migration/channel with a name server and a file server that do not answer:
+ * getaddrinfo, bind and execv are this file's, and hold names below
+ * "slow.test", paths below slow.test/ and the shell until they are let go.
  */
+#include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "channel-fixture.h"
+#include "util/bounded.h"
 
 static struct Gate {
     GMutex lock;
@@ -55,6 +61,37 @@ void freeaddrinfo(struct addrinfo *list)
 {
     g_free(list->ai_addr);
     g_free(list);
+}
+
+int bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+    int (*real)(int, const struct sockaddr *, socklen_t) = (__typeof__(real))dlsym(RTLD_NEXT, "bind");
+
+    if (sa->sa_family == AF_UNIX && strstr(((const struct sockaddr_un *)sa)->sun_path, "slow.test")) {
+        g_mutex_lock(&gate.lock);
+        gate.asked++;
+        while (!gate.open) {
+            g_cond_wait(&gate.changed, &gate.lock);
+        }
+        gate.answered++;
+        g_cond_broadcast(&gate.changed);
+        g_mutex_unlock(&gate.lock);
+        errno = EIO;
+        return -1;
+    }
+    return real(fd, sa, len);
+}
+
+/* In the child of a command; its parent's call waits for it. */
+int execv(const char *path, char *const argv[])
+{
+    int (*real)(const char *, char *const[]) =
+        (__typeof__(real))dlsym(RTLD_NEXT, "execv");
+
+    if (argv[1] && argv[2] && strstr(argv[2], "slow.test")) {
+        sleep(3);
+    }
+    return real(path, argv);
 }
 
 static void set_gate(bool open)
@@ -176,6 +213,64 @@ static void test_numbers(void)
     set_gate(true);
 }
 
+/* A path that cannot be bound yet, or a shell that does not start: listening begins, and can be given up. */
+static void test_listen_elsewhere(void)
+{
+    static const struct { const char *uri, *message; } cases[] = {
+        { "unix:/slow.test/s", "Listening at '/slow.test/s' was cancelled" },
+        { "exec:true slow.test", "Starting 'true slow.test' was cancelled" },
+    };
+
+    set_gate(false);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) err = NULL;
+        ChannelListener *l = listen_uri(cases[i].uri, &err);
+        g_assert_no_error(err);
+        GThread *t = g_thread_new("shut", shut_later, l);
+        g_assert_null(channel_listener_accept(l, &err));
+        g_assert_cmpstr(err->message, ==, cases[i].message);
+        g_thread_join(t);
+        channel_listener_free(l);
+    }
+    set_gate(true);
+}
+
+static void test_command(void)
+{
+    g_autoptr(GError) err = NULL;
+    int cancel = eventfd(0, EFD_CLOEXEC);
+    GThread *t = g_thread_new("cancel", fire_later, GINT_TO_POINTER(cancel));
+
+    g_assert_null(connect_uri("exec:cat > /dev/null; : slow.test", cancel, &err));
+    g_assert_nonnull(strstr(err->message, "was cancelled"));
+    g_thread_join(t);
+    close(cancel);
+}
+
+/* Who is left behind is counted: a server that never answers does not take all threads there are. */
+static void test_limit(void)
+{
+    g_autoptr(GError) err = NULL;
+    int cancel = eventfd(1, EFD_CLOEXEC);
+    unsigned left = 0;
+
+    set_gate(false);
+    while (left <= BOUNDED_LOST_MAX && bounded_may_start(NULL)) {
+        g_assert_null(connect_uri("tcp:good.slow.test:1", cancel, NULL));
+        left++;
+    }
+    g_assert_cmpuint(left, <=, BOUNDED_LOST_MAX);
+    g_assert_cmpuint(left, >=, BOUNDED_LOST_MAX - 3);   /* other tests' may not be back yet */
+    g_assert_null(connect_uri("tcp:good.slow.test:1", -1, &err));   /* would wait for ever */
+    g_assert_nonnull(strstr(err->message, "does not answer: 32 earlier calls wait for it still"));
+    set_gate(true);
+    for (int i = 0; i < 3000 && !bounded_may_start(NULL); i++) {
+        g_usleep(10000);
+    }
+    g_assert_true(bounded_may_start(NULL));
+    close(cancel);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -183,5 +278,8 @@ int main(int argc, char **argv)
     g_test_add_func("/channel-slow/listen", test_listen);
     g_test_add_func("/channel-slow/listen-late", test_listen_late);
     g_test_add_func("/channel-slow/numbers", test_numbers);
+    g_test_add_func("/channel-slow/listen-elsewhere", test_listen_elsewhere);
+    g_test_add_func("/channel-slow/command", test_command);
+    g_test_add_func("/channel-slow/limit", test_limit);
     return g_test_run();
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads for what cannot be interrupted: a thread that nobody joins does
- * it, and goes on alone when its user has lost patience. Called by the leaves
- * of migration/channel.
+ * Threads for what cannot be interrupted (util/bounded.h): a thread that
+ * nobody joins does it, and goes on alone when its user has lost patience.
+ * Used by migration/channel, chardev/ and the monitors.
  */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include "migration/channel/channel-private.h"
+#include "util/bounded.h"
 #include "util/error.h"
 
 struct BoundedCall {
@@ -19,10 +19,42 @@ struct BoundedCall {
     GDestroyNotify drop;
     int done_fd;            /* eventfd, readable for ever once work has returned */
     int refs;               /* atomic: the thread's and the waiter's */
-    int done;               /* atomic: what the thread has written is there to be seen */
+    int state;              /* atomic: CallState */
 };
 
-bool channel_thread_start(void *(*fn)(void *), void *opaque)
+typedef enum CallState {
+    CALL_RUNS,
+    CALL_DONE,              /* what the thread has written is there to be seen */
+    CALL_LOST,              /* nobody waits any more */
+} CallState;
+
+/*
+ * Threads that were let go and have not come back. The process's and not any migration's, as the
+ * threads are: whoever meets the server that does not answer next must not add to them for ever.
+ */
+static int lost;            /* atomic */
+
+bool bounded_may_start(GError **errp)
+{
+    if (g_atomic_int_get(&lost) < BOUNDED_LOST_MAX) {
+        return true;
+    }
+    error_setg(errp, "A name server or file server does not answer: %d earlier calls wait for it "
+               "still. Try again when it does", BOUNDED_LOST_MAX);
+    return false;
+}
+
+void bounded_lose(void)
+{
+    g_atomic_int_inc(&lost);
+}
+
+void bounded_regain(void)
+{
+    g_atomic_int_add(&lost, -1);
+}
+
+bool bounded_thread_start(void *(*fn)(void *), void *opaque)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -54,7 +86,9 @@ static void *bounded_thread(void *opaque)
     uint64_t one = 1;
 
     b->work(b->arg);
-    g_atomic_int_set(&b->done, 1);
+    if (!g_atomic_int_compare_and_exchange(&b->state, CALL_RUNS, CALL_DONE)) {
+        bounded_regain();
+    }
     if (write(b->done_fd, &one, sizeof(one)) < 0) {
         /* cannot be: the counter was 0 */
     }
@@ -72,10 +106,12 @@ BoundedCall *bounded_call_start(void (*work)(void *arg), void *arg, GDestroyNoti
     b->drop = drop;
     b->refs = 2;
     b->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->done_fd >= 0 && channel_thread_start(bounded_thread, b)) {
-        return b;
+    if (bounded_may_start(errp)) {
+        if (b->done_fd >= 0 && bounded_thread_start(bounded_thread, b)) {
+            return b;
+        }
+        error_setg_errno(errp, errno, "Unable to start a thread");
     }
-    error_setg_errno(errp, errno, "Unable to start a thread");
     b->refs = 1;
     bounded_unref(b);
     return NULL;
@@ -88,7 +124,7 @@ bool bounded_call_done(BoundedCall *b, int wake_fd, int ms)
     for (;;) {
         int n = poll(p, 2, ms);
         if (n >= 0 || errno != EINTR) {
-            return n > 0 && !p[0].revents && g_atomic_int_get(&b->done);
+            return n > 0 && !p[0].revents && g_atomic_int_get(&b->state) == CALL_DONE;
         }
     }
 }
@@ -101,6 +137,10 @@ void *bounded_call_arg(BoundedCall *b)
 void bounded_call_free(BoundedCall *b)
 {
     if (b) {
+        bounded_lose();         /* first: the thread may come back at once */
+        if (!g_atomic_int_compare_and_exchange(&b->state, CALL_RUNS, CALL_LOST)) {
+            bounded_regain();   /* it was not lost */
+        }
         bounded_unref(b);
     }
 }
