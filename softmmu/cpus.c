@@ -279,6 +279,7 @@ void cpus_pause_begin(CPUList *list)
     if (held) {
         bql_unlock(list->machine->loop);    /* a vCPU may need it to finish its MMIO access */
     }
+    fault_delay(&list->machine->faults, FAULT_PAUSE_ASKED);
     for (unsigned i = 0; i < list->count; i++) {
         RISCVCPU *cpu = list->cpus[i];
 
@@ -288,6 +289,7 @@ void cpus_pause_begin(CPUList *list)
         }
         g_mutex_unlock(&cpu->lock);
     }
+    fault_delay(&list->machine->faults, FAULT_PAUSE_HELD);
     if (held) {
         bql_lock(list->machine->loop);
     }
@@ -373,6 +375,7 @@ void cpus_write_barrier(void *opaque)
             atomic_store(&list->cpus[i]->pending, 1);
         }
     }
+    fault_delay(&list->machine->faults, FAULT_WRITE_BARRIER);
     for (unsigned i = 0; i < list->count; i++) {
         RISCVCPU *cpu = list->cpus[i];
 

@@ -10,6 +10,7 @@
 #include "softmmu/clock.h"
 #include "softmmu/cpus.h"
 #include "softmmu/dirty-log.h"
+#include "softmmu/faults.h"
 #include "softmmu/guest-job.h"
 #include "softmmu/main-loop.h"
 #include "softmmu/memory.h"
@@ -38,6 +39,7 @@ typedef struct Machine {
     struct RunStateCtl *runstate;
     GuestJob job;                   /* who stops the guest for long: one at a time */
     YankTable yank;                 /* connections that can be cut */
+    Faults faults;                  /* what a test makes go wrong */
     CPUList *cpus;                  /* NULL: machine none without -cpu */
     struct Board *board;            /* NULL for machine none */
     struct FdSets *fds;

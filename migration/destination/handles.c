@@ -102,6 +102,7 @@ void incoming_yank(Incoming *in)
     }
     g_mutex_unlock(&in->lock);
     channel_set_shutdown_all(in->channels);
+    fault_end_stalls(&in->machine->faults);
 }
 
 void incoming_free(Incoming *in)

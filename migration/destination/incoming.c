@@ -127,10 +127,12 @@ static bool finish(Incoming *in, GError **errp)
     bool alone;
 
     g_assert(in->phase == INCOMING_LOADING);
-    if (!tell_source(in, &alone, errp)) {
+    if (!fault_point(&in->machine->faults, FAULT_DST_LOADED, errp) ||
+        !tell_source(in, &alone, errp)) {
         return false;
     }
     note_step(in, SWITCHOVER_TOLD);
+    fault_delay(&in->machine->faults, FAULT_DST_TOLD);  /* nothing after the yes may fail */
     bql_lock(in->machine->loop);
     bool ok = settle_guest(in, !alone, errp);
     if (ok) {
@@ -173,6 +175,7 @@ static void quit_failed(void *opaque)
 /* Takes err. */
 static void fail(Incoming *in, GError *err)
 {
+    fault_delay(&in->machine->faults, FAULT_DST_FAILED);
     if (in->phase < INCOMING_ANSWERED && in->channel && channel_has_return_path(in->channel)) {
         return_path_send_shut(in->answers, err->message, NULL);
     }
@@ -216,7 +219,8 @@ static bool begin(Incoming *in, GError **errp)
 static bool accept_peer(Incoming *in, GError **errp)
 {
     g_assert(in->phase == INCOMING_LISTENING);
-    Channel *c = channel_listener_accept(in->listener, errp);
+    Channel *c = fault_point(&in->machine->faults, FAULT_DST_ACCEPT, errp)
+                     ? channel_listener_accept(in->listener, errp) : NULL;
 
     g_mutex_lock(&in->lock);
     ChannelListener *l = g_steal_pointer(&in->listener);
@@ -227,7 +231,8 @@ static bool accept_peer(Incoming *in, GError **errp)
         in->answers = return_path_writer_new(c);
         trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
     }
-    return in->channel && begin(in, errp);
+    return in->channel && fault_point(&in->machine->faults, FAULT_DST_ACCEPTED, errp) &&
+           begin(in, errp);
 }
 
 static void begin_loading(Incoming *in)
@@ -273,6 +278,7 @@ gpointer incoming_thread(gpointer opaque)
     yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {
+        fault_delay(&in->machine->faults, FAULT_DST_STARTED);
         let_go(in);
     } else {
         fail(in, err);

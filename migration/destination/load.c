@@ -100,7 +100,8 @@ static bool load_payload(IncomingLoad *l, StreamReader *r, uint32_t id, const Se
     g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
                b->version_id);
     uint64_t start = stream_reader_offset(r);
-    bool ok = (ram ? ram_load_payload(l->ram, r, b->version_id, errp)
+    bool ok = fault_point(&l->m->machine->faults, FAULT_DST_SECTION, errp) &&
+              (ram ? ram_load_payload(l->ram, r, b->version_id, errp)
                    : load_device(l, r, b, errp)) && check_footer(l, r, id, b->idstr, errp);
     trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(r) - start,
                                         ok ? 0 : -1);
@@ -179,7 +180,8 @@ static bool load_ping(IncomingLoad *l, StreamReader *r, GError **errp)
         return false;
     }
     trace_loadvm_process_command_ping(value);
-    return return_path_send_pong(l->answers, value, errp);
+    return fault_point(&l->m->machine->faults, FAULT_DST_PONG, errp) &&
+           return_path_send_pong(l->answers, value, errp);
 }
 
 static bool open_return_path(IncomingLoad *l, GError **errp)

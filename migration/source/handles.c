@@ -73,6 +73,7 @@ void outgoing_yank(Outgoing *o)
     uint64_t one = 1;
 
     channel_set_shutdown_all(o->channels);
+    fault_end_stalls(&o->machine->faults);
     if (write(o->cancel_fd, &one, sizeof(one)) < 0) {
         /* it is readable already */
     }
@@ -93,6 +94,7 @@ void outgoing_cancel(Outgoing *o)
     }
     g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
+    fault_end_stalls(&o->machine->faults);
 }
 
 bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp)

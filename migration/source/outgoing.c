@@ -60,9 +60,17 @@ static bool switchover_acked(void *opaque, GError **errp)
     return true;
 }
 
-static const ReturnPathOps return_path_ops = { .changed = way_back_changed };
+/* The same: the verdict is there, and not known yet. */
+static bool verdict_came(void *opaque, GError **errp)
+{
+    return outgoing_point(opaque, FAULT_SRC_VERDICT, errp);
+}
+
+static const ReturnPathOps return_path_ops = {
+    .changed = way_back_changed, .verdict = verdict_came,
+};
 static const ReturnPathOps return_path_ops_ack = {
-    .changed = way_back_changed, .switchover_ack = switchover_acked,
+    .changed = way_back_changed, .verdict = verdict_came, .switchover_ack = switchover_acked,
 };
 
 static void note_step(Outgoing *o, SwitchoverStep step)
@@ -97,6 +105,9 @@ static const ChannelLiveness migration_liveness = {
 
 static bool outgoing_connect(Outgoing *o, GError **errp)
 {
+    if (!outgoing_point(o, FAULT_SRC_CONNECT, errp)) {
+        return false;
+    }
     if (!o->channel) {
         o->channel = channel_connect(o->addr, o->cancel_fd, errp);
         if (!o->channel ||
@@ -162,6 +173,9 @@ static void open_return_path(Outgoing *o)
 
 static bool outgoing_setup(Outgoing *o, GError **errp)
 {
+    if (!outgoing_point(o, FAULT_SRC_SETUP, errp)) {
+        return false;
+    }
     trace_savevm_state_header();
     migration_put_header(o->m, o->w, o->settings);
     if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
@@ -214,6 +228,9 @@ static bool stop_guest(Outgoing *o, GError **errp)
 /* pause-before-switchover: until migrate-continue has moved the state, or cancel. No lock held. */
 static bool wait_for_continue(Outgoing *o, GError **errp)
 {
+    if (!outgoing_point(o, FAULT_SRC_PRE_SWITCHOVER, errp)) {
+        return false;
+    }
     g_mutex_lock(&o->lock);
     while (migration_state_get(&o->m->out_state) != MIGRATION_STATUS_DEVICE && !o->cancelled &&
            !o->way_back_ended) {
@@ -258,12 +275,13 @@ static bool take_device_state(Outgoing *o, GError **errp)
 static bool outgoing_switch_over(Outgoing *o, GError **errp)
 {
     bool pause = outgoing_has_cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
-    bool ok;
-
+    if (!outgoing_point(o, FAULT_SRC_STOP, errp)) {
+        return false;
+    }
     bql_lock(o->machine->loop);
-    ok = stop_guest(o, errp) &&
-         migration_state_move(&o->m->out_state,
-                              pause ? MIGRATION_EVENT_PAUSE : MIGRATION_EVENT_SWITCHOVER, errp);
+    bool ok = stop_guest(o, errp) &&
+              migration_state_move(&o->m->out_state,
+                                   pause ? MIGRATION_EVENT_PAUSE : MIGRATION_EVENT_SWITCHOVER, errp);
     if (ok && pause) {
         bql_unlock(o->machine->loop);
         ok = wait_for_continue(o, errp);
@@ -273,7 +291,7 @@ static bool outgoing_switch_over(Outgoing *o, GError **errp)
     ok = ok && take_device_state(o, errp);
     bql_unlock(o->machine->loop);
     note_step(o, SWITCHOVER_DEVICES_TAKEN);
-    return ok;
+    return ok && outgoing_point(o, FAULT_SRC_DEVICES_TAKEN, errp);
 }
 
 /* ---- completion ---- */
@@ -293,7 +311,7 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
     ok = ram_save_complete(o->saver, o->w, errp);
     ok = ok && outgoing_put_footer(o, errp);
     note_step(o, SWITCHOVER_RAM_SENT);
-    return ok;
+    return ok && outgoing_point(o, FAULT_SRC_RAM_SENT, errp);
 }
 
 static void put_description(Outgoing *o)
@@ -355,6 +373,10 @@ static void enter(Outgoing *o, OutgoingPhase phase)
 static bool await_verdict(Outgoing *o, GError **errp)
 {
     enter(o, OUTGOING_AWAITS);
+    if (!outgoing_point(o, FAULT_SRC_AWAITS, errp)) {
+        o->owner = OWNER_UNKNOWN;
+        return false;
+    }
     ReturnPathState state = return_path_wait(o->rp, verdict_timeout_us(o));
     enter(o, OUTGOING_ENDS);
     o->owner = state == RETURN_PATH_ACCEPTED  ? OWNER_DESTINATION
@@ -386,6 +408,10 @@ static bool accepted_anyway(Outgoing *o, GError **errp)
 /* Without a return path the end of the channel must do. What becomes of a file's content is known here. */
 static bool await_end(Outgoing *o, GError **errp)
 {
+    if (!outgoing_point(o, FAULT_SRC_AWAITS, errp)) {
+        o->owner = o->addr->kind == CHANNEL_FILE ? OWNER_SOURCE : OWNER_UNKNOWN;
+        return false;
+    }
     if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
         o->owner = outgoing_cancelled(o) ? OWNER_SOURCE : OWNER_UNKNOWN;
         return false;
@@ -401,8 +427,11 @@ static bool send_end(Outgoing *o, GError **errp)
         if (!sections_were_taken(o, errp)) {
             return false;
         }
+        if (!outgoing_point(o, FAULT_SRC_TAKEN, errp)) {
+            return false;
+        }
         enter(o, OUTGOING_HANDS_OVER);
-        if (!outgoing_check_cancelled(o, errp)) {
+        if (!outgoing_check_cancelled(o, errp) || !outgoing_point(o, FAULT_SRC_HANDS_OVER, errp)) {
             return false;
         }
     }
@@ -423,13 +452,15 @@ static bool outgoing_complete(Outgoing *o, GError **errp)
         return false;
     }
     stream_put_buffer(o->w, o->device_state->data, o->device_state->len);
-    if (!stream_flush(o->w, errp) || !send_end(o, errp)) {
+    if (!stream_flush(o->w, errp) || !outgoing_point(o, FAULT_SRC_DEVICES_SENT, errp) ||
+        !send_end(o, errp)) {
         return false;
     }
     note_step(o, SWITCHOVER_ALL_SENT);
     if (o->phase != OUTGOING_ENDS && !(o->rp ? await_verdict(o, errp) : await_end(o, errp))) {
         return false;
     }
+    outgoing_point(o, FAULT_SRC_CONFIRMED, NULL);
     note_step(o, SWITCHOVER_CONFIRMED);
     outgoing_bytes_sent(o);
     o->owner = OWNER_DESTINATION;
@@ -545,9 +576,11 @@ static void outgoing_end(Outgoing *o, GError *err)
         trace_migration_completion_file_err(err->message);
     }
     enter(o, OUTGOING_ENDS);
+    outgoing_point(o, FAULT_SRC_END, NULL);
     let_go_of_channel(o);
     let_go_of_ram(o);
     trace_savevm_state_cleanup();
+    outgoing_point(o, FAULT_SRC_SETTLE, NULL);
     settle_guest(o);
     if (o->owner == OWNER_UNKNOWN) {
         tell_doubt(o, &err);

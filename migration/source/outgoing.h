@@ -112,6 +112,12 @@ void outgoing_put_section(Outgoing *o, uint8_t type);
 /** Ends it and sends what is queued. */
 bool outgoing_put_footer(Outgoing *o, GError **errp);
 
+/** A fault point (softmmu/faults.h) of this migration. */
+static inline bool outgoing_point(const Outgoing *o, FaultPoint point, GError **errp)
+{
+    return fault_point(&o->machine->faults, point, errp);
+}
+
 static inline bool outgoing_has_cap(const Outgoing *o, MigrationCaps caps)
 {
     return migration_settings_caps(o->settings) & caps;

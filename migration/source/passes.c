@@ -156,6 +156,7 @@ static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
         return false;
     }
     o->caught_up = true;
+    outgoing_point(o, FAULT_SRC_CATCH_UP, NULL);
     if (!o->rp) {
         g_usleep(MIN(o->pass_us, CATCH_UP_BLIND_US));
         return true;
@@ -187,11 +188,11 @@ static void trace_pending(Outgoing *o, const PolicyInput *in)
  */
 static bool switchover_agreed(Outgoing *o, const PolicyInput *in)
 {
-    int64_t end = g_get_monotonic_time() + ACK_LOOK_US;
-
     if (!outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK)) || !in->guest_running) {
         return true;
     }
+    outgoing_point(o, FAULT_SRC_ACK, NULL);
+    int64_t end = g_get_monotonic_time() + ACK_LOOK_US;
     g_mutex_lock(&o->lock);
     bool acked = o->switchover_acked;
     while (!o->switchover_acked && !o->cancelled && !o->way_back_ended &&
@@ -238,7 +239,9 @@ static bool send_part(Outgoing *o, GError **errp)
 {
     trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
-    return ram_save_iterate(o->saver, o->w, part_is_over, o, errp) && outgoing_put_footer(o, errp);
+    return outgoing_point(o, FAULT_SRC_PASS, errp) &&
+           ram_save_iterate(o->saver, o->w, part_is_over, o, errp) &&
+           outgoing_put_footer(o, errp);
 }
 
 /* A window of 100 ms has passed: what it tells about the rate. */
@@ -268,6 +271,7 @@ static void keep_rate(Outgoing *o)
 
     if (wait > 0) {
         trace_migration_rate_limit_pre(wait);
+        outgoing_point(o, FAULT_SRC_RATE, NULL);
     }
     g_mutex_lock(&o->lock);
     while (wait > 0 && !o->cancelled && !o->kicked && !o->way_back_ended &&

@@ -75,6 +75,10 @@ static bool handle_shut(ReturnPath *rp, const Message *msg, ReturnPathState *ver
 {
     uint32_t value = get_be32(msg->data);
 
+    if (rp->ops->verdict && !rp->ops->verdict(rp->opaque, errp)) {
+        *verdict = RETURN_PATH_BROKEN;
+        return false;
+    }
     trace_source_return_path_thread_shut(value);
     *verdict = value ? RETURN_PATH_REFUSED : RETURN_PATH_ACCEPTED;
     return true;

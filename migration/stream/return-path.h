@@ -87,6 +87,8 @@ typedef struct ReturnPathOps {
     bool (*bitmap_done)(void *opaque, const char *block, GError **errp);
     bool (*resume_ack)(void *opaque, uint32_t value, GError **errp);
     bool (*switchover_ack)(void *opaque, GError **errp);
+    /** The verdict has come and is not told to anybody yet; may be NULL. false: it is lost (BROKEN). */
+    bool (*verdict)(void *opaque, GError **errp);
 } ReturnPathOps;
 
 /**
