@@ -7,6 +7,7 @@ HXCOMM What "info" can show; the form is that of hmp-commands.hx.
         .params     = "",
         .help       = "show the version of QEMU",
         .cmd        = hmp_info_version,
+        .preconfig  = true,
     },
 SDOC
 Shows the QEMU version whose interface is followed and this program's own.
@@ -18,6 +19,7 @@ EDOC
         .params     = "",
         .help       = "show the current VM status (running|paused)",
         .cmd        = hmp_info_status,
+        .preconfig  = true,
     },
 SDOC
 Shows whether the guest runs, and if not why.
@@ -29,6 +31,7 @@ EDOC
         .params     = "",
         .help       = "show the current VM name",
         .cmd        = hmp_info_name,
+        .preconfig  = true,
     },
 SDOC
 Shows the name given with `-name`.
@@ -40,6 +43,7 @@ EDOC
         .params     = "",
         .help       = "show the current VM UUID",
         .cmd        = hmp_info_uuid,
+        .preconfig  = true,
     },
 SDOC
 Shows the UUID given with `-uuid`.
@@ -106,6 +110,7 @@ EDOC
         .params     = "",
         .help       = "show the character devices",
         .cmd        = hmp_info_chardev,
+        .preconfig  = true,
     },
 SDOC
 Shows the character devices.
@@ -117,6 +122,7 @@ EDOC
         .params     = "",
         .help       = "show the command line history",
         .cmd        = hmp_info_history,
+        .preconfig  = true,
     },
 SDOC
 Shows the lines entered in this session.
@@ -229,6 +235,7 @@ EDOC
         .params     = "[path]",
         .help       = "show QOM composition tree",
         .cmd        = hmp_info_qom_tree,
+        .preconfig  = true,
     },
 SDOC
 Shows the tree of objects below a path, `/machine` if none is given.
@@ -240,6 +247,7 @@ EDOC
         .params     = "",
         .help       = "show memory backends",
         .cmd        = hmp_info_memdev,
+        .preconfig  = true,
     },
 SDOC
 Shows the memory objects.
@@ -251,6 +259,7 @@ EDOC
         .params     = "",
         .help       = "show iothreads",
         .cmd        = hmp_info_iothreads,
+        .preconfig  = true,
     },
 SDOC
 Shows the iothreads: there are none.

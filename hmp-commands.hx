@@ -10,6 +10,7 @@ HXCOMM Types of arguments are explained in monitor/hmp-internal.h.
         .params     = "[cmd]",
         .help       = "show the help",
         .cmd        = hmp_help,
+        .preconfig  = true,
     },
 SDOC
 Shows all commands, or the one that is named. `help info` lists what `info` can show.
@@ -22,6 +23,7 @@ EDOC
         .help       = "show various information about the system state",
         .cmd        = hmp_info,
         .sub        = hmp_info_table,
+        .preconfig  = true,
     },
 SDOC
 Shows something about the machine; alone, lists what it can show.
@@ -33,6 +35,7 @@ EDOC
         .params     = "",
         .help       = "quit the emulator",
         .cmd        = hmp_quit,
+        .preconfig  = true,
     },
 SDOC
 Ends the process. The guest is not asked.
@@ -183,6 +186,7 @@ EDOC
         .params     = "getfd name",
         .help       = "receive a file descriptor via SCM rights and assign it a name",
         .cmd        = hmp_getfd,
+        .preconfig  = true,
     },
 SDOC
 Keeps the file descriptor that was sent with this command under a name, for
@@ -195,6 +199,7 @@ EDOC
         .params     = "closefd name",
         .help       = "close a file descriptor previously passed via SCM rights",
         .cmd        = hmp_closefd,
+        .preconfig  = true,
     },
 SDOC
 Closes a file descriptor kept with `getfd`.
@@ -361,11 +366,24 @@ Connects or disconnects a network card or a network back end.
 EDOC
 
     {
+        .name       = "exit_preconfig",
+        .args_type  = "",
+        .params     = "",
+        .help       = "exit the preconfig state",
+        .cmd        = hmp_exit_preconfig,
+        .preconfig  = true,
+    },
+SDOC
+Ends what `-preconfig` began: the machine is built and started.
+EDOC
+
+    {
         .name       = "netdev_add",
         .args_type  = "netdev:S?",
         .params     = "[type=]type,id=str[,prop=value][,...]",
         .help       = "add a network back end, like -netdev on the command line",
         .cmd        = hmp_netdev_add,
+        .preconfig  = true,
     },
 SDOC
 Makes a network back end, as `-netdev` does; `netdev_add help` lists the types. Network cards cannot
@@ -379,6 +397,7 @@ EDOC
         .help       = "remove a network back end",
         .cmd        = hmp_netdev_del,
         .complete   = hmp_netdev_complete,
+        .preconfig  = true,
     },
 SDOC
 Removes a network back end. A card that uses it stays, its link down.
@@ -390,6 +409,7 @@ EDOC
         .params     = "[qom-type=]type,id=str[,prop=value][,...]",
         .help       = "create QOM object",
         .cmd        = hmp_object_add,
+        .preconfig  = true,
     },
 SDOC
 Makes an object, as `-object` does; `object_add help` lists the types. Memory that is added is not
@@ -402,6 +422,7 @@ EDOC
         .params     = "id",
         .help       = "destroy QOM object",
         .cmd        = hmp_object_del,
+        .preconfig  = true,
     },
 SDOC
 Removes an object. Guest RAM stays; a device that uses a source of random bytes keeps it.
@@ -469,6 +490,7 @@ EDOC
         .help       = "list QOM properties",
         .cmd        = hmp_qom_list,
         .complete   = hmp_qom_complete,
+        .preconfig  = true,
     },
 SDOC
 Lists the properties and children of an object, for example
@@ -482,6 +504,7 @@ EDOC
         .help       = "print QOM property",
         .cmd        = hmp_qom_get,
         .complete   = hmp_qom_complete,
+        .preconfig  = true,
     },
 SDOC
 Prints a property of an object as JSON.

@@ -21,23 +21,10 @@ bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **e
     return net_set_link(board_nets(machine->board), name, up, errp);
 }
 
-/* A machine that has a network, or NULL. */
-static NetBackends *nets_of(const struct Machine *machine, GError **errp)
-{
-    if (!machine->board) {
-        error_setg(errp, "machine 'none' has no network: start with -M virt");
-        return NULL;
-    }
-    return board_nets(machine->board);
-}
-
 bool qmp_netdev_add(struct Machine *machine, Netdev *arg, GError **errp)
 {
-    NetBackends *nets = nets_of(machine, errp);
+    NetBackends *nets = board_nets(machine->board);
 
-    if (!nets) {
-        return false;
-    }
     if (net_backend_find(nets, arg->id)) {
         error_setg(errp, "Duplicate ID '%s'", arg->id);
         return false;
@@ -52,9 +39,7 @@ bool qmp_netdev_add(struct Machine *machine, Netdev *arg, GError **errp)
 
 bool qmp_netdev_del(struct Machine *machine, const char *id, GError **errp)
 {
-    NetBackends *nets = nets_of(machine, errp);
-
-    return nets && netdev_del(nets, id, errp);
+    return netdev_del(board_nets(machine->board), id, errp);
 }
 
 void hmp_netdev_add(HMPMonitor *mon, const HMPArgs *args)
@@ -62,14 +47,13 @@ void hmp_netdev_add(HMPMonitor *mon, const HMPArgs *args)
     GError *err = NULL;
     const char *text = hmp_arg_str(args, "netdev");
     Opts *opts = opts_parse(text ? text : "", "type", &err);
-    NetBackends *nets;
 
     if (opts && !g_strcmp0(opts_get(opts, "type"), "help")) {
         g_autoptr(GString) text = g_string_new(NULL);
         netdev_types_help(text);
         monitor_puts(mon, text->str);
-    } else if (opts && (nets = nets_of(hmp_machine(mon), &err))) {
-        netdev_add(nets, opts, &err);
+    } else if (opts) {
+        netdev_add(board_nets(hmp_machine(mon)->board), opts, &err);
     }
     opts_free(opts);
     hmp_handle_error(mon, err);

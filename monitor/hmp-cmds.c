@@ -24,6 +24,14 @@ void hmp_quit(HMPMonitor *mon, const HMPArgs *args)
     hmp_handle_error(mon, err);
 }
 
+void hmp_exit_preconfig(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    (void)args;
+    qmp_x_exit_preconfig(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
+
 void hmp_stop(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;

@@ -24,6 +24,7 @@ typedef struct HMPCommand {
     HMPHandler *cmd;
     HMPComplete *complete;
     const struct HMPCommand *sub;   /* "info": the table of its subcommands */
+    bool preconfig;         /* also before the machine is built (-preconfig) */
 } HMPCommand;
 
 extern const HMPCommand *const hmp_commands;    /* ends with name NULL */

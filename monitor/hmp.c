@@ -241,7 +241,9 @@ static void print_help_table(HMPMonitor *mon, const char *prefix, const HMPComma
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new();
     for (const HMPCommand *c = table; c->name; c++) {
-        g_ptr_array_add(list, (gpointer)c);
+        if (c->preconfig || machine_is_built(hmp_machine(mon))) {
+            g_ptr_array_add(list, (gpointer)c);
+        }
     }
     g_ptr_array_sort(list, compare_commands);
     for (guint i = 0; i < list->len; i++) {
@@ -287,6 +289,11 @@ static void run_line(HMPMonitor *mon, const char *line)
     const HMPCommand *c = find_in_line(line, &rest, &len);
     if (!c) {
         print_unknown(mon, start, len);
+        return;
+    }
+    if (!c->preconfig && !machine_is_built(hmp_machine(mon))) {
+        monitor_printf(mon, "Command '%.*s' not available until machine initialization has "
+                       "completed.\n", (int)len, start);
         return;
     }
     g_autoptr(GError) err = NULL;

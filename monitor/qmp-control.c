@@ -70,6 +70,15 @@ anyList *qmp_query_qmp_schema(struct Machine *machine, GError **errp)
     return list;
 }
 
+bool qmp_x_exit_preconfig(struct Machine *machine, GError **errp)
+{
+    if (machine_is_built(machine)) {
+        error_setg(errp, "The command is permitted only before machine initialization");
+        return false;
+    }
+    return machine->exit_preconfig(machine, errp);
+}
+
 bool qmp_quit(struct Machine *machine, GError **errp)
 {
     (void)errp;

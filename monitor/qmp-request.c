@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "softmmu/machine.h"
 #include "util/error.h"
 
 /* ---- the message ---- */
@@ -171,6 +172,11 @@ struct json_object *qmp_request_run(QMPRequest *r, struct Machine *machine, bool
     }
     if (r->error) {
         return error_reply(r, r->error);
+    }
+    if (!r->command->allow_preconfig && !machine_is_built(machine)) {
+        error_setg(&err, "The command '%s' is permitted only after machine initialization has "
+                   "completed", r->name);
+        return error_reply(r, err);
     }
     if (!r->command->run(machine, r->args, &ret, &err)) {
         json_object_put(ret);

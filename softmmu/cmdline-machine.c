@@ -434,5 +434,9 @@ bool cmdline_complete(CommandLine *cl, GError **errp)
         return false;
     }
     complete_images(cl);
+    if (cl->preconfig && c->incoming && strcmp(c->incoming, "defer")) {
+        error_setg(errp, "'preconfig' supports '-incoming defer' only");
+        return false;
+    }
     return check_images(c, errp);
 }

@@ -68,6 +68,12 @@ bool handle_only_migratable(CommandLine *cl, const char *name, const char *arg, 
     return true;
 }
 
+bool handle_preconfig(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    cl->preconfig = true;
+    return true;
+}
+
 bool handle_no_shutdown(CommandLine *cl, const char *name, const char *arg, GError **errp)
 {
     cl->config.no_shutdown = true;

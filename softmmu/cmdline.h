@@ -25,7 +25,7 @@ typedef struct CommandLine {
     GPtrArray *add_fds;         /* CmdItem: opts */
     bool monitor_given;         /* -monitor, -qmp, -mon: no default monitor */
     bool serial_given;
-    bool nographic, nodefaults, daemonize, mem_lock;
+    bool nographic, nodefaults, daemonize, mem_lock, preconfig;
     char *pidfile;
     char *log_file;
     char *qtest, *qtest_log;
@@ -64,7 +64,7 @@ OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_ac
     handle_chardev, handle_bios, handle_kernel, handle_append, handle_initrd, handle_dtb,
     handle_add_fd, handle_serial, handle_parallel, handle_monitor, handle_qmp, handle_qmp_pretty,
     handle_mon, handle_pidfile, handle_S, handle_overcommit, handle_d, handle_D, handle_L,
-    handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_action, handle_rtc,
+    handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_preconfig, handle_action, handle_rtc,
     handle_incoming, handle_nodefaults, handle_daemonize, handle_sandbox, handle_msg, handle_trace,
     handle_qtest, handle_qtest_log, handle_readconfig;
 

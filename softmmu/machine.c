@@ -35,6 +35,11 @@ void machine_core_init(Machine *m, MachineConfig *config)
     m->runstate = runstate_new(m);
 }
 
+bool machine_is_built(const Machine *m)
+{
+    return !__atomic_load_n(&m->exit_preconfig, __ATOMIC_ACQUIRE);
+}
+
 void machine_core_clear(Machine *m)
 {
     runstate_free(m->runstate);

@@ -8,12 +8,14 @@
  * they are registered, and QEMU's begins with "timer": the migration object
  * comes before CPUs and board. And a monitor greets from the main loop only,
  * so that a start-up error ends the process before it has answered anybody.
+ * With -preconfig it answers earlier: the machine is built by a command.
  */
 #include "softmmu/vl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -216,7 +218,6 @@ static bool build_machine(Vl *vl, GError **errp)
     MachineConfig *config = m->config;
     bool none = strcmp(config->machine_name, "none") == 0;
 
-    signals_watch(vl->signals);
     if (!board_init_ram(m, errp)) {
         return false;
     }
@@ -226,8 +227,7 @@ static bool build_machine(Vl *vl, GError **errp)
             return false;
         }
     }
-    m->board = board_new(m, errp);
-    if (!m->board) {
+    if (!board_build(m->board, errp)) {
         return false;
     }
     if (vl->cl->mem_lock && mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
@@ -237,8 +237,11 @@ static bool build_machine(Vl *vl, GError **errp)
     return true;
 }
 
-static bool build(Vl *vl, GError **errp)
+/* What monitors may look at before the machine is built. */
+static bool build_front(Vl *vl, GError **errp)
 {
+    Machine *m = &vl->machine;
+
     build_core(&vl->machine, &vl->cl->config);
     if (accel_find(vl->cl->config.accel)->idle) {
         virtual_clock_set_stepped(vl->machine.clock);
@@ -246,9 +249,15 @@ static bool build(Vl *vl, GError **errp)
     if (vl->cl->config.incoming) {
         runstate_set(vl->machine.runstate, RUN_STATE_INMIGRATE, NULL);
     }
-    return build_fds(vl, errp) && build_chardevs(vl, errp) && build_serials(vl, errp) &&
-           build_monitors(vl, errp) && apply_migration_globals(vl, errp) &&
-           build_machine(vl, errp) && build_qtest(vl, errp);
+    if (!build_fds(vl, errp) || !build_chardevs(vl, errp) || !build_serials(vl, errp) ||
+        !build_monitors(vl, errp) || !apply_migration_globals(vl, errp)) {
+        return false;
+    }
+    m->board = board_new(m, errp);
+    if (m->board) {
+        signals_watch(vl->signals);
+    }
+    return m->board && build_qtest(vl, errp);
 }
 
 /* ---- starting ---- */
@@ -274,19 +283,48 @@ static bool start(Vl *vl, GError **errp)
     return true;
 }
 
-/* Everything is open that has to be: now fence it in, and let our parent go. */
+/* Let our parent go, and clients in. */
 static bool settle(Vl *vl, GError **errp)
 {
     if (vl->daemon_fd >= 0 && !daemon_ready(vl->daemon_fd, errp)) {
         return false;
     }
-    if (!monitors_start(vl->machine.monitors, errp)) {
-        return false;
+    return monitors_start(vl->machine.monitors, errp);
+}
+
+/* Everything is open that has to be: fence it in. */
+static bool fence(Vl *vl, GError **errp)
+{
+    return !vl->cl->sandbox || sandbox_enter(vl->cl->sandbox, errp);
+}
+
+/* The command x-exit-preconfig, from the main loop. There is no way back to before a failure. */
+static bool exit_preconfig(Machine *machine, GError **errp)
+{
+    Vl *vl = (Vl *)((char *)machine - offsetof(Vl, machine));
+    g_autoptr(GError) err = NULL;
+    bool ok = build_machine(vl, &err);
+
+    if (ok) {
+        __atomic_store_n(&machine->exit_preconfig, NULL, __ATOMIC_RELEASE);
+        ok = start(vl, &err) && fence(vl, &err);
     }
-    if (vl->cl->sandbox) {
-        return sandbox_enter(vl->cl->sandbox, errp);
+    if (!ok) {
+        machine_report(machine, "%s", err->message);
+        main_loop_quit(machine->loop, 1);
+        g_propagate_error(errp, g_steal_pointer(&err));
     }
-    return true;
+    return ok;
+}
+
+/* -preconfig: the rest comes with x-exit-preconfig. */
+static bool finish(Vl *vl, GError **errp)
+{
+    if (vl->cl->preconfig) {
+        __atomic_store_n(&vl->machine.exit_preconfig, exit_preconfig, __ATOMIC_RELEASE);
+        return settle(vl, errp);
+    }
+    return build_machine(vl, errp) && start(vl, errp) && settle(vl, errp) && fence(vl, errp);
 }
 
 /* ---- the end ---- */
@@ -379,8 +417,8 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
         hint_no_window(vl);
     }
     return complete && add_defaults(vl->cl, errp) &&
-           go_to_background(vl, errp) && open_log(vl->cl, errp) && build(vl, errp) &&
-           start(vl, errp) && settle(vl, errp);
+           go_to_background(vl, errp) && open_log(vl->cl, errp) && build_front(vl, errp) &&
+           finish(vl, errp);
 }
 
 int ferry_main(int argc, char **argv)

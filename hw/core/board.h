@@ -32,7 +32,7 @@ struct Board {
     GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
 };
 
-/** An empty board; board_new fills it. */
+/** An empty board; board_new and board_build fill it. */
 Board *board_alloc(Machine *machine);
 /** Runs what board_on_free was given, the last first; once. */
 void board_run_cleanups(Board *board);

@@ -124,12 +124,17 @@ Board *board_new(Machine *machine, GError **errp)
     Board *board = board_alloc(machine);
 
     board->roms = rom_list_new(machine);
-    if (!backends_init(board, errp) || !board_kind(machine)->init(board, errp) ||
-        !create_user_devices(board, errp) || !create_drive_devices(board, errp)) {
+    if (!backends_init(board, errp)) {
         board_free(board);
         return NULL;
     }
     return board;
+}
+
+bool board_build(Board *board, GError **errp)
+{
+    return board_kind(board->machine)->init(board, errp) && create_user_devices(board, errp) &&
+           create_drive_devices(board, errp);
 }
 
 void board_free(Board *board)

@@ -36,7 +36,7 @@ bool boot_load_images(Board *board, VirtBoot *boot, GError **errp);
 /** Adds the device tree and the reset vector; sets boot->fdt_addr. */
 bool boot_load_fdt(Board *board, VirtBoot *boot, GBytes *fdt, GError **errp);
 
-/** The virt board's part of board_init_ram and board_new. */
+/** The virt board's part of board_init_ram and board_build. */
 bool virt_init_ram(Machine *machine, GError **errp);
 bool virt_init(Board *board, GError **errp);
 

@@ -9,17 +9,22 @@
 typedef struct Board Board;
 
 /**
- * Phase 1, before the CPUs exist: RAM blocks and the RAM part of the address
+ * Phase 1: a board without devices, and the back ends of -drive, -blockdev,
+ * -netdev and -object. NULL with errp.
+ */
+Board *board_new(Machine *machine, GError **errp);
+/**
+ * Phase 2, before the CPUs exist: RAM blocks and the RAM part of the address
  * space, for machine none and virt (machine->ram, machine->as).
  */
 bool board_init_ram(Machine *machine, GError **errp);
 /**
- * Phase 2, with machine->cpus: devices of the board and those of -device,
+ * Phase 3, with machine->cpus: devices of the board and those of -device,
  * their sections, images (bios, kernel, initrd, dtb, loader devices), FDT,
- * reset vector, reset handlers. Returns NULL with errp. For "none": loader
- * devices only.
+ * reset vector, reset handlers. For "none": loader devices only. After an
+ * error the board is good for board_free only.
  */
-Board *board_new(Machine *machine, GError **errp);
+bool board_build(Board *board, GError **errp);
 void board_free(Board *board);
 
 /**

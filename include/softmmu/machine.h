@@ -41,11 +41,16 @@ typedef struct Machine {
     YankTable yank;                 /* connections that can be cut */
     Faults faults;                  /* what a test makes go wrong */
     CPUList *cpus;                  /* NULL: machine none without -cpu */
-    struct Board *board;            /* NULL for machine none */
+    struct Board *board;            /* has its devices once the machine is built */
     struct FdSets *fds;
     struct Chardevs *chardevs;
     struct Monitors *monitors;      /* also the sink of all QMP events */
     struct Migration *migration;
+    /*
+     * -preconfig: what x-exit-preconfig does, building and starting the
+     * machine. NULL: that is done. Written on the main thread, read on any.
+     */
+    bool (*exit_preconfig)(struct Machine *machine, GError **errp);
 } Machine;
 
 /**
@@ -56,6 +61,9 @@ typedef struct Machine {
 void machine_core_init(Machine *machine, struct MachineConfig *config);
 /** The reverse; everything else is gone already. Main thread, BQL not held. */
 void machine_core_clear(Machine *machine);
+
+/** False: with -preconfig, before x-exit-preconfig; there are no devices, vCPUs and RAM yet. Any thread. */
+bool machine_is_built(const Machine *machine);
 
 /**
  * One line on stderr: "[TIMESTAMP ][GUEST ]PROGRAM: MESSAGE", as -msg asks.

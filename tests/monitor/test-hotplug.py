@@ -196,6 +196,7 @@ def serial_goes_elsewhere(bench):
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(60)
         peer.connect(path)
+        wait_until(lambda: dict(labels(vm))[S].startswith('unix:'), 60, 'the connection')
         change(vm, S, 'ringbuf', size=64)
         check_equal(peer.recv(1), b'', 'end of the connection')
     check(not os.path.exists(path), 'the socket file was left')

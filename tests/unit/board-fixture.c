@@ -85,11 +85,13 @@ BoardFixture *board_fixture_new(const BoardOptions *o)
     machine_core_init(m, &f->config);
     bql_lock(m->loop);
     m->chardevs = chardevs_new(m);
+    m->board = f->board = board_new(m, &err);
+    g_assert_no_error(err);
     board_init_ram(m, &err);
     g_assert_no_error(err);
     m->cpus = cpus_new(m, f->config.cpu_model, f->config.smp, &err);
     g_assert_no_error(err);
-    m->board = f->board = board_new(m, &err);
+    board_build(f->board, &err);
     g_assert_no_error(err);
     machine_reset_devices(m->runstate);
     return f;
