@@ -127,7 +127,12 @@ uint8_t *chardev_ringbuf_read(Chardev *chr, size_t size, size_t *len, GError **e
         return NULL;
     }
     *len = MIN(size, ring->produced - ring->consumed);
-    uint8_t *out = g_malloc(*len + 1);
+    uint8_t *out = g_try_malloc(*len + 1);
+    if (!out) {
+        error_setg(errp, "not enough memory for %zu KiB of %s; read less at a time", *len >> 10,
+                   chr->id);
+        return NULL;
+    }
     for (size_t i = 0; i < *len; i++) {
         out[i] = ring->data[ring->consumed++ & (ring->size - 1)];
     }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "monitor/internal.h"
+#include "monitor/output-file.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-events.h"
 #include "softmmu/machine.h"
@@ -46,6 +47,7 @@ struct DumpState {
     uint64_t total_bytes;
     bool was_running;       /* the guest goes on afterwards; main thread */
     bool stop_asked;        /* "stop" came meanwhile; main thread */
+    bool detached;          /* on a thread of its own */
     bool sparse;            /* the file began empty and has holes where memory is zero */
     GThread *thread;
     /* written by the writing thread, read by any: atomic */
@@ -56,24 +58,15 @@ struct DumpState {
     GError *error;
 };
 
+/* A thread may wait for its reader as long as it likes; the main thread may not. */
 static bool write_bytes(DumpState *d, const void *buf, size_t len)
 {
-    const uint8_t *p = buf;
-    while (len) {
-        if (__atomic_load_n(&d->cancelled, __ATOMIC_RELAXED)) {
-            error_setg(&d->error, "dump: cancelled");
-            return false;
-        }
-        ssize_t n = write(d->fd, p, MIN(len, 1 << 20));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            error_setg_errno(&d->error, n < 0 ? errno : ENOSPC, "dump: failed to write memory");
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
+    g_autoptr(GError) err = NULL;
+    int patience_ms = d->detached ? -1 : OUTPUT_PATIENCE_MS;
+
+    if (!output_write(d->fd, buf, len, patience_ms, &d->cancelled, &err)) {
+        error_setg(&d->error, "dump: failed to write memory: %s", err->message);
+        return false;
     }
     return true;
 }
@@ -305,16 +298,37 @@ static void collect_regions(DumpState *d, uint64_t begin, uint64_t length)
     }
 }
 
+static int open_file(struct Machine *machine, const char *path, GError **errp)
+{
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    int fd;
+
+    if (g_str_has_prefix(path, "/dev/fdset/")) {
+        return fdset_open(machine->fds, path, flags, 0400, errp);
+    }
+    fd = open(path, flags | O_CLOEXEC | OUTPUT_OPEN_FLAGS, 0400);
+    if (fd < 0) {
+        output_open_error(path, errno, errp);
+    }
+    return fd;
+}
+
 static int open_target(struct Machine *machine, const char *protocol, GError **errp)
 {
+    int fd;
+
     if (g_str_has_prefix(protocol, "fd:")) {
-        return fds_take_named(machine->fds, protocol + 3, errp);
-    }
-    if (!g_str_has_prefix(protocol, "file:")) {
+        fd = fds_take_named(machine->fds, protocol + 3, errp);
+    } else if (g_str_has_prefix(protocol, "file:")) {
+        fd = open_file(machine, protocol + 5, errp);
+    } else {
         error_setg(errp, "Invalid parameter 'protocol'");
         return -1;
     }
-    return fdset_open(machine->fds, protocol + 5, O_WRONLY | O_CREAT | O_TRUNC, 0400, errp);
+    if (fd >= 0) {
+        output_prepare(fd);
+    }
+    return fd;
 }
 
 static DumpState *dump_new(struct Machine *machine, uint64_t begin, uint64_t length, GError **errp)
@@ -387,11 +401,15 @@ bool qmp_dump_guest_memory(struct Machine *machine, bool paging, const char *pro
     dump_state_free(machine->monitors->dump);
     machine->monitors->dump = d;
     d->status = DUMP_STATUS_ACTIVE;
-    if (has_detach && detach) {
-        d->thread = g_thread_new("dump", dump_thread, d);
+    d->detached = has_detach && detach;
+    if (d->detached && (d->thread = thread_start("dump", dump_thread, d, &d->error))) {
         return true;
     }
-    write_dump(d);
+    if (d->detached) {
+        d->status = DUMP_STATUS_FAILED;
+    } else {
+        write_dump(d);
+    }
     finish(d);
     if (d->error) {
         g_propagate_error(errp, g_error_copy(d->error));

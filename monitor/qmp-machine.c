@@ -8,6 +8,7 @@
 
 #include "migration/migration.h"
 #include "monitor/internal.h"
+#include "monitor/output-file.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-events.h"
 #include "softmmu/config.h"
@@ -191,28 +192,21 @@ MemoryInfo *qmp_query_memory_size_summary(struct Machine *machine, GError **errp
 /* What a guest has in its memory is for our user alone: keys, passwords. */
 static int open_output(const char *filename, GError **errp)
 {
-    int fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(filename, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | OUTPUT_OPEN_FLAGS, 0600);
     if (fd < 0) {
-        error_setg_errno(errp, errno, "Could not open '%s'", filename);
+        output_open_error(filename, errno, errp);
     }
     return fd;
 }
 
 static bool write_all(int fd, const uint8_t *buf, size_t len, const char *filename, GError **errp)
 {
-    while (len) {
-        ssize_t n = write(fd, buf, len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            error_setg_errno(errp, n < 0 ? errno : ENOSPC, "Could not write '%s'", filename);
-            return false;
-        }
-        buf += n;
-        len -= (size_t)n;
+    g_autoptr(GError) err = NULL;
+    bool ok = output_write(fd, buf, len, OUTPUT_PATIENCE_MS, NULL, &err);
+    if (!ok) {
+        error_setg(errp, "Could not write '%s': %s", filename, err->message);
     }
-    return true;
+    return ok;
 }
 
 /* Saves size bytes from addr; cpu < 0: physical addresses. Page by page, as translation may change there. */

@@ -314,8 +314,8 @@ static char *find_stream_in_file(Channel *c)
     if (!c || !channel_is_seekable(c)) {
         return NULL;
     }
-    g_autofree uint8_t *data = g_malloc(STREAM_SEARCH_BYTES);
-    ssize_t n = pread(channel_fd(c), data, STREAM_SEARCH_BYTES, 0);
+    g_autofree uint8_t *data = g_try_malloc(STREAM_SEARCH_BYTES);
+    ssize_t n = data ? pread(channel_fd(c), data, STREAM_SEARCH_BYTES, 0) : 0;
     const uint8_t *at = n > 0 ? memmem(data, n, head, sizeof(head)) : NULL;
     return at ? g_strdup_printf("a stream begins at byte 0x%zx of the file: read it with "
                                 "file:...,offset=0x%zx", (size_t)(at - data), (size_t)(at - data))

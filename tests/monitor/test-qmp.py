@@ -8,6 +8,7 @@ import select
 import socket
 import stat
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
@@ -239,21 +240,30 @@ class Client:
 
 
 class BusyMain:
-    """Keeps the main thread busy: it opens a pipe that has no reader before finish()."""
+    """Keeps the main thread busy: it writes into a pipe that is not read before finish()."""
 
     def __init__(self, bench, client):
         self.path = bench.path('busy')
         if not os.path.exists(self.path):
             os.mkfifo(self.path)
-        self.fd = None
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         client.send({'execute': 'pmemsave', 'id': 'busy', 'arguments': {
-            'val': 0x80000000, 'size': 16, 'filename': self.path}})
+            'val': 0x80000000, 'size': 1 << 20, 'filename': self.path}})
         time.sleep(0.2)     # if it has not begun by then, the case is easier, not wrong
         bench.at_end(self.finish)
 
     def finish(self):
-        if self.fd is None:
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            threading.Thread(target=self.drain, args=(fd,), daemon=True).start()
+
+    @staticmethod
+    def drain(fd):
+        left = 1 << 20
+        while left > 0:     # before the writer has come, there is nothing to read and no end
+            if select.select([fd], [], [], 0.05)[0]:
+                left -= len(os.read(fd, 1 << 16))
+        os.close(fd)
 
 
 def name(n):
@@ -261,6 +271,23 @@ def name(n):
 
 
 OOB = {'exec-oob': 'query-yank', 'id': 'oob'}
+
+
+def pipes_without_reader(bench):
+    """A FIFO that nobody reads is said at once: the main thread waits for nobody."""
+    vm = start(bench, paused=True)
+    path = bench.path('unread')
+    os.mkfifo(path)
+    for command, arguments in (('pmemsave', {'val': 0x80000000, 'size': 16, 'filename': path}),
+                               ('memsave', {'val': 0x80000000, 'size': 16, 'filename': path}),
+                               ('dump-guest-memory', {'paging': False,
+                                                      'protocol': 'file:' + path})):
+        refused(vm, "Could not open '%s': it is a FIFO that nobody reads; start its reader first" %
+                path, command, **arguments)
+    dump = SlowDump(bench, vm)      # whose reader does not read
+    since = time.monotonic()
+    vm.quit(8)
+    check(time.monotonic() - since < 8, 'quit waits for the reader of %s', dump)
 
 
 def oob_while_busy(bench):
@@ -602,6 +629,7 @@ CASES = [
     Case('objects come and go', objects_come_and_go),
     Case('objects that are refused', objects_are_refused),
     Case('set-action', actions_change),
+    Case('pipes that nobody reads', pipes_without_reader),
     Case('out of band while a command runs', oob_while_busy),
     Case('in band while a command runs', in_band_while_busy),
     Case('a client that leaves at once', client_that_leaves),

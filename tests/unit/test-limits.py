@@ -196,6 +196,9 @@ def test_no_more_threads_and_memory():
         guest.must_run()
         answer = guest('query-migrate')['return']
         expect(answer['status'] == 'failed', str(answer))
+        answer = guest('dump-guest-memory', paging=False, protocol=f'file:{tmp}/dump', detach=True)
+        expect("cannot start the thread 'dump'" in answer['error']['desc'], str(answer))
+        guest.must_run()
         # Room for the thread, not for the page cache.
         guest.limit(resource.RLIMIT_AS, room + 100 * MIB)
         guest('migrate-set-capabilities', capabilities=[{'capability': 'xbzrle', 'state': True}])
