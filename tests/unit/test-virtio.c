@@ -326,6 +326,64 @@ static void test_features(void)
     check_features(true);
 }
 
+/* ---- a modern driver: three places of its own, its own size ---- */
+
+static void modern_address(const Driver *d, unsigned reg, uint64_t addr)
+{
+    reg_write(d, reg, (uint32_t)addr);
+    reg_write(d, reg + 4, addr >> 32);
+}
+
+static void modern_init(Driver *d)
+{
+    static const uint8_t zeros[0x3000];
+
+    d->avail = d->base + 0x1000;
+    d->used = d->base + 0x2000;
+    address_space_write(d->as, d->base, zeros, sizeof(zeros));
+    reg_write(d, 0x70, 3);
+    for (unsigned half = 0; half < 2; half++) {
+        reg_write(d, 0x14, half);
+        reg_write(d, 0x24, half);
+        reg_write(d, 0x20, reg_read(d, 0x10) & ~FEATURE(29)); /* no event index */
+    }
+    reg_write(d, 0x70, 0xb);
+    g_assert_cmphex(reg_read(d, 0x70), ==, 0xb);
+    reg_write(d, 0x30, d->queue);
+    reg_write(d, 0x38, RING_NUM);
+    modern_address(d, 0x80, d->base);
+    modern_address(d, 0x90, d->avail);
+    modern_address(d, 0xa0, d->used);
+    reg_write(d, 0x44, 1);
+    g_assert_cmpuint(reg_read(d, 0x44), ==, 1);
+    reg_write(d, 0x70, 0xf);
+}
+
+/* The ring goes round where the driver said it ends, and a mistake asks for a reset. */
+static void test_modern(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+
+    board_fixture_run(f, true);
+    modern_init(&d);
+    for (unsigned i = 1; i <= 2 * RING_NUM + 1; i++) {
+        put_desc(&d, 0, DATA_BASE, 16, F_WRITE, 0);
+        offer(&d, 0);
+        kick(&d);
+        g_assert_cmpuint(used_idx(&d), ==, i);
+        g_assert_cmpuint(used_len(&d, (i - 1) % RING_NUM), ==, 16);
+    }
+    g_assert_cmphex(reg_read(&d, 0x60), ==, 1);     /* buffers were used */
+    reg_write(&d, 0x64, 1);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE | F_NEXT, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmphex(reg_read(&d, 0x70), ==, 0x4f);  /* DEVICE_NEEDS_RESET */
+    g_assert_cmphex(reg_read(&d, 0x60) & 2, ==, 2); /* the configuration changed */
+    board_fixture_free(f);
+}
+
 /* ---- broken rings ---- */
 
 static void test_broken_until_reset(void)
@@ -340,6 +398,7 @@ static void test_broken_until_reset(void)
     offer(&d, 0);
     kick(&d);
     g_assert_true(dev->broken);
+    g_assert_cmphex(reg_read(&d, 0x70), ==, 7);     /* a legacy driver knows no DEVICE_NEEDS_RESET */
     g_assert_cmpuint(used_idx(&d), ==, 0);
     reg_write(&d, 0x70, 0);
     g_assert_false(dev->broken);
@@ -760,6 +819,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/balloon", test_balloon);
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
+    g_test_add_func("/virtio/modern", test_modern);
     g_test_add_func("/virtio/broken-until-reset", test_broken_until_reset);
     g_test_add_func("/virtio/garbage", test_garbage);
     g_test_add_func("/virtio/garbage-registers", test_garbage_registers);
