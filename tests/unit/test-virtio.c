@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "hw/balloon.h"
+#include "hw/net-backend.h"
 #include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-net.h"
 #include "hw/virtio/virtio-serial.h"
@@ -246,6 +247,61 @@ static void test_net_control(void)
     memset(packet, 0xff, 6);
     g_assert_true(virtio_net_filter(net, packet, sizeof(packet)));
     board_fixture_free(f);
+}
+
+/* The other end of the hub. */
+static bool catch_can_receive(void *opaque)
+{
+    return true;
+}
+
+static void catch_receive(void *opaque, const uint8_t *packet, size_t len)
+{
+    g_byte_array_append(opaque, packet, len);
+}
+
+static const NetFrontend catcher = { .can_receive = catch_can_receive, .receive = catch_receive };
+
+static NetBackend *other_port(BoardFixture *f)
+{
+    g_autoptr(GError) err = NULL;
+    Opts *opts = opts_parse("hubport,id=n1,hubid=0", "type", &err);
+
+    g_assert_no_error(err);
+    g_assert_true(netdev_add(board_nets(f->board), opts, &err));
+    opts_free(opts);
+    return net_backend_find(board_nets(f->board), "n1");
+}
+
+/* What the guest sends gets there as it is, and while the link is down it does not. */
+static void test_net_link(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-net", NET_QUEUE_TX);
+    GByteArray *caught = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(net_backend_attach(other_port(f), &catcher, caught, &err));
+    board_fixture_run(f, true);
+    driver_init(&d);
+    for (unsigned i = 0; i < 3; i++) {
+        char packet[12 + 60] = { 0 };
+
+        g_snprintf(packet + 12, 60, "packet %u", i);
+        address_space_write(d.as, DATA_BASE, packet, sizeof(packet));
+        put_desc(&d, 0, DATA_BASE, sizeof(packet), 0, 0);
+        g_assert_true(net_set_link(board_nets(f->board), "net0", i != 1, &err));
+        offer(&d, 0);
+        kick(&d);
+        g_assert_cmpuint(used_idx(&d), ==, i + 1);
+        g_assert_cmpuint(caught->len, ==, i == 1 ? 0 : 60);
+        if (i != 1) {
+            g_assert_cmpmem(caught->data, caught->len, packet + 12, 60);
+        }
+        g_byte_array_set_size(caught, 0);
+    }
+    board_fixture_free(f);
+    g_byte_array_unref(caught);
 }
 
 static void test_balloon(void)
@@ -816,6 +872,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/disk", test_disk);
     g_test_add_func("/virtio/rng", test_rng);
     g_test_add_func("/virtio/net-control", test_net_control);
+    g_test_add_func("/virtio/net-link", test_net_link);
     g_test_add_func("/virtio/balloon", test_balloon);
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
