@@ -32,7 +32,6 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
-#define TAKEN_PING 3                            /* setup has had 1, the passes 2 */
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
 
 /* ---- small helpers ---- */
@@ -72,14 +71,6 @@ static const ReturnPathOps return_path_ops = {
 static const ReturnPathOps return_path_ops_ack = {
     .changed = way_back_changed, .verdict = verdict_came, .switchover_ack = switchover_acked,
 };
-
-static void note_step(Outgoing *o, SwitchoverStep step)
-{
-    g_mutex_lock(&o->lock);
-    o->times.us[step] = g_get_monotonic_time();
-    g_mutex_unlock(&o->lock);
-    switchover_trace(step);
-}
 
 /* ---- connect ---- */
 
@@ -220,7 +211,7 @@ static bool stop_guest(Outgoing *o, GError **errp)
     if (!ok) {
         return false;
     }
-    note_step(o, SWITCHOVER_STOPPED);
+    outgoing_note_step(o, SWITCHOVER_STOPPED);
     o->stopped = true;
     return true;
 }
@@ -290,181 +281,8 @@ static bool outgoing_switch_over(Outgoing *o, GError **errp)
     /* Otherwise in one go: the lock, once let go, may be long in coming back. */
     ok = ok && take_device_state(o, errp);
     bql_unlock(o->machine->loop);
-    note_step(o, SWITCHOVER_DEVICES_TAKEN);
+    outgoing_note_step(o, SWITCHOVER_DEVICES_TAKEN);
     return ok && outgoing_point(o, FAULT_SRC_DEVICES_TAKEN, errp);
-}
-
-/* ---- completion ---- */
-
-static bool send_rest_of_ram(Outgoing *o, GError **errp)
-{
-    bool ok;
-
-    if (migration_settings_props(o->settings)->send_switchover_start) {
-        outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
-    }
-    ram_save_last_sync(o->saver);
-    note_step(o, SWITCHOVER_SYNCED);
-    outgoing_announce_passes(o);
-    trace_savevm_state_complete_precopy();
-    outgoing_put_section(o, SECTION_END);
-    ok = ram_save_complete(o->saver, o->w, errp);
-    ok = ok && outgoing_put_footer(o, errp);
-    note_step(o, SWITCHOVER_RAM_SENT);
-    return ok && outgoing_point(o, FAULT_SRC_RAM_SENT, errp);
-}
-
-static void put_description(Outgoing *o)
-{
-    g_autofree char *text = vmstate_json_text(o->description);
-
-    stream_put_u8(o->w, SECTION_VMDESCRIPTION);
-    stream_put_be32(o->w, strlen(text));
-    stream_put_buffer(o->w, text, strlen(text));
-}
-
-/* 0: for ever. */
-static int64_t verdict_timeout_us(Outgoing *o)
-{
-    uint64_t ms = migration_settings_params(o->settings).x_verdict_timeout;
-
-    return ms ? (int64_t)ms * 1000 : G_MAXINT64 / 2;
-}
-
-static void no_answer(Outgoing *o, const char *to, GError **errp)
-{
-    error_setg(errp, "the destination has not answered %s for %" G_GINT64_FORMAT " ms "
-               "(x-verdict-timeout)", to, verdict_timeout_us(o) / 1000);
-}
-
-/*
- * Has the destination taken all sections? One that refuses a device does it
- * before the end of the stream, without which no destination takes the
- * guest: so a link that breaks until now, or is silent, leaves no doubt.
- */
-static bool sections_were_taken(Outgoing *o, GError **errp)
-{
-    uint32_t ping = GUINT32_TO_BE(TAKEN_PING);
-
-    trace_savevm_send_ping(TAKEN_PING);
-    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
-    if (!stream_flush(o->w, errp)) {
-        return false;
-    }
-    if (return_path_wait_pong(o->rp, TAKEN_PING, verdict_timeout_us(o))) {
-        return true;
-    }
-    if (outgoing_check_cancelled(o, errp)) {
-        no_answer(o, "to the guest's device state", errp);
-    }
-    return false;
-}
-
-/* What cancel may do depends on it. */
-static void enter(Outgoing *o, OutgoingPhase phase)
-{
-    g_mutex_lock(&o->lock);
-    g_assert_cmpint(phase, >=, o->phase);
-    o->phase = phase;
-    g_mutex_unlock(&o->lock);
-}
-
-/* The destination's word. False, and the owner unknown, unless it refused. */
-static bool await_verdict(Outgoing *o, GError **errp)
-{
-    enter(o, OUTGOING_AWAITS);
-    if (!outgoing_point(o, FAULT_SRC_AWAITS, errp)) {
-        o->owner = OWNER_UNKNOWN;
-        return false;
-    }
-    ReturnPathState state = return_path_wait(o->rp, verdict_timeout_us(o));
-    enter(o, OUTGOING_ENDS);
-    o->owner = state == RETURN_PATH_ACCEPTED  ? OWNER_DESTINATION
-               : state == RETURN_PATH_REFUSED ? OWNER_SOURCE : OWNER_UNKNOWN;
-    if (state == RETURN_PATH_OPEN) {
-        no_answer(o, "to the end of the stream", errp);
-    } else if (state != RETURN_PATH_ACCEPTED) {
-        return_path_error(o->rp, errp);
-    }
-    return state == RETURN_PATH_ACCEPTED;
-}
-
-/* The last bytes could not be sent, or not all: has the destination got enough of them? */
-static bool accepted_anyway(Outgoing *o, GError **errp)
-{
-    g_autoptr(GError) err = NULL;
-
-    if (await_verdict(o, &err)) {
-        g_clear_error(errp);
-        return true;
-    }
-    if (o->owner == OWNER_SOURCE) {
-        g_clear_error(errp);
-        g_propagate_error(errp, g_steal_pointer(&err));
-    }
-    return false;
-}
-
-/* Without a return path the end of the channel must do. What becomes of a file's content is known here. */
-static bool await_end(Outgoing *o, GError **errp)
-{
-    if (!outgoing_point(o, FAULT_SRC_AWAITS, errp)) {
-        o->owner = o->addr->kind == CHANNEL_FILE ? OWNER_SOURCE : OWNER_UNKNOWN;
-        return false;
-    }
-    if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
-        o->owner = outgoing_cancelled(o) ? OWNER_SOURCE : OWNER_UNKNOWN;
-        return false;
-    }
-    o->channel = NULL;
-    return channel_set_close_all(o->channels, errp);
-}
-
-/* The end of the stream, without which no destination takes the guest. */
-static bool send_end(Outgoing *o, GError **errp)
-{
-    if (o->rp) {
-        if (!sections_were_taken(o, errp)) {
-            return false;
-        }
-        if (!outgoing_point(o, FAULT_SRC_TAKEN, errp)) {
-            return false;
-        }
-        enter(o, OUTGOING_HANDS_OVER);
-        if (!outgoing_check_cancelled(o, errp) || !outgoing_point(o, FAULT_SRC_HANDS_OVER, errp)) {
-            return false;
-        }
-    }
-    stream_put_u8(o->w, SECTION_EOF);
-    if (!migration_settings_props(o->settings)->suppress_vmdesc) {
-        put_description(o);
-    }
-    if (stream_flush(o->w, errp)) {
-        return true;
-    }
-    /* It may have been taken all the same, or in part: what the destination says decides. */
-    return o->rp && accepted_anyway(o, errp);
-}
-
-static bool outgoing_complete(Outgoing *o, GError **errp)
-{
-    if (!send_rest_of_ram(o, errp)) {
-        return false;
-    }
-    stream_put_buffer(o->w, o->device_state->data, o->device_state->len);
-    if (!stream_flush(o->w, errp) || !outgoing_point(o, FAULT_SRC_DEVICES_SENT, errp) ||
-        !send_end(o, errp)) {
-        return false;
-    }
-    note_step(o, SWITCHOVER_ALL_SENT);
-    if (o->phase != OUTGOING_ENDS && !(o->rp ? await_verdict(o, errp) : await_end(o, errp))) {
-        return false;
-    }
-    outgoing_point(o, FAULT_SRC_CONFIRMED, NULL);
-    note_step(o, SWITCHOVER_CONFIRMED);
-    outgoing_bytes_sent(o);
-    o->owner = OWNER_DESTINATION;
-    return true;
 }
 
 /* ---- the end ---- */
@@ -575,7 +393,7 @@ static void outgoing_end(Outgoing *o, GError *err)
         find_cause(o, &err);
         trace_migration_completion_file_err(err->message);
     }
-    enter(o, OUTGOING_ENDS);
+    outgoing_enter(o, OUTGOING_ENDS);
     outgoing_point(o, FAULT_SRC_END, NULL);
     let_go_of_channel(o);
     let_go_of_ram(o);

@@ -95,7 +95,17 @@ bool outgoing_passes(Outgoing *o, GError **errp);
 /** auto-converge's share of a vCPU's time, 0 to 99. */
 void outgoing_set_throttle(Outgoing *o, int percent);
 
+/* ---- handover.c: the migration thread ---- */
+
+/** From the last page to whose the guest is then (owner). False with errp: not the destination's, or not known to be. */
+bool outgoing_complete(Outgoing *o, GError **errp);
+
 /* ---- records.c: the migration thread ---- */
+
+/** What cancel may do depends on it. Only forward. */
+void outgoing_enter(Outgoing *o, OutgoingPhase phase);
+/** A step of the switchover is done now. */
+void outgoing_note_step(Outgoing *o, SwitchoverStep step);
 
 bool outgoing_cancelled(Outgoing *o);
 /** False with errp if the migration was cancelled, or the destination says no more or a yes too early. */

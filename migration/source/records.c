@@ -41,6 +41,23 @@ bool outgoing_check_cancelled(Outgoing *o, GError **errp)
     return check_way_back(o, errp);
 }
 
+/* What cancel may do depends on it. */
+void outgoing_enter(Outgoing *o, OutgoingPhase phase)
+{
+    g_mutex_lock(&o->lock);
+    g_assert_cmpint(phase, >=, o->phase);
+    o->phase = phase;
+    g_mutex_unlock(&o->lock);
+}
+
+void outgoing_note_step(Outgoing *o, SwitchoverStep step)
+{
+    g_mutex_lock(&o->lock);
+    o->times.us[step] = g_get_monotonic_time();
+    g_mutex_unlock(&o->lock);
+    switchover_trace(step);
+}
+
 bool outgoing_is_mapped(const Outgoing *o)
 {
     return migration_settings_layout(o->settings) != RAM_LAYOUT_STREAM;
