@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Option handlers for the process: start, end, messages, logs. Called by cmdline.c. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "softmmu/cmdline.h"
 #include "util/error.h"
@@ -66,6 +68,19 @@ bool handle_only_migratable(CommandLine *cl, const char *name, const char *arg, 
 {
     cl->config.only_migratable = true;
     return true;
+}
+
+bool handle_dump_vmstate(CommandLine *cl, const char *name, const char *arg, GError **errp)
+{
+    if (cl->dump_vmstate) {
+        error_setg(errp, "only one '-dump-vmstate' option may be given");
+        return false;
+    }
+    cl->dump_vmstate = fopen(arg, "we");
+    if (!cl->dump_vmstate) {
+        error_setg(errp, "open %s: %s", arg, g_strerror(errno));
+    }
+    return cl->dump_vmstate != NULL;
 }
 
 bool handle_preconfig(CommandLine *cl, const char *name, const char *arg, GError **errp)

@@ -146,6 +146,9 @@ void cmdline_free(CommandLine *cl)
     g_free(cl->log_file);
     g_free(cl->qtest);
     g_free(cl->qtest_log);
+    if (cl->dump_vmstate) {
+        fclose(cl->dump_vmstate);
+    }
     g_free(cl);
 }
 

@@ -3,6 +3,7 @@
 #ifndef SOFTMMU_CMDLINE_H
 #define SOFTMMU_CMDLINE_H
 
+#include <stdio.h>
 #include "softmmu/config.h"
 
 /* Something that is created later; origin is "-option argument" for its error message. */
@@ -29,6 +30,7 @@ typedef struct CommandLine {
     char *pidfile;
     char *log_file;
     char *qtest, *qtest_log;
+    FILE *dump_vmstate;         /* -dump-vmstate: write to it, and that is all; else NULL */
     Opts *sandbox;              /* -sandbox on,... or NULL */
     GString *output;            /* -help and the like: print it and exit 0 */
     GString *warnings;          /* lines for stderr, without program name */
@@ -43,6 +45,9 @@ void cmdline_free(CommandLine *cl);
 bool cmdline_parse(CommandLine *cl, int argc, char **argv, GError **errp);
 /** After cmdline_parse: machine type, RAM size, harts; fills what config still lacks. */
 bool cmdline_complete(CommandLine *cl, GError **errp);
+
+/** Writes what -dump-vmstate asks for. */
+bool dump_vmstate(const CommandLine *cl, GError **errp);
 
 /** Part of cmdline_complete: config.accel, and in warnings what was passed over. */
 bool cmdline_choose_accel(CommandLine *cl, GError **errp);
@@ -64,7 +69,7 @@ OptionHandler handle_help, handle_version, handle_machine, handle_cpu, handle_ac
     handle_chardev, handle_bios, handle_kernel, handle_append, handle_initrd, handle_dtb,
     handle_add_fd, handle_serial, handle_parallel, handle_monitor, handle_qmp, handle_qmp_pretty,
     handle_mon, handle_pidfile, handle_S, handle_overcommit, handle_d, handle_D, handle_L,
-    handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_preconfig, handle_action, handle_rtc,
+    handle_no_reboot, handle_no_shutdown, handle_only_migratable, handle_preconfig, handle_dump_vmstate, handle_action, handle_rtc,
     handle_incoming, handle_nodefaults, handle_daemonize, handle_sandbox, handle_msg, handle_trace,
     handle_qtest, handle_qtest_log, handle_readconfig;
 

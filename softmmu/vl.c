@@ -416,6 +416,10 @@ static bool prepare(Vl *vl, int argc, char **argv, bool *done, GError **errp)
     if (complete) {
         hint_no_window(vl);
     }
+    if (complete && vl->cl->dump_vmstate) {
+        *done = true;
+        return dump_vmstate(vl->cl, errp);
+    }
     return complete && add_defaults(vl->cl, errp) &&
            go_to_background(vl, errp) && open_log(vl->cl, errp) && build_front(vl, errp) &&
            finish(vl, errp);

@@ -61,23 +61,31 @@ static const DevicePropInfo no_props[] = { { NULL, NULL } };
 
 static const DeviceType types[] = {
     { { "loader", NULL, "Generic Loader" }, loader_props, true, loader_device_create },
-    { { "virtio-blk-device", "virtio-bus", NULL }, virtio_blk_props, true, virtio_blk_create },
-    { { "virtio-net-device", "virtio-bus", NULL }, virtio_net_props, true, virtio_net_create },
-    { { "virtio-rng-device", "virtio-bus", NULL }, virtio_rng_props, true, virtio_rng_create },
+    { { "virtio-blk-device", "virtio-bus", NULL }, virtio_blk_props, true, virtio_blk_create,
+      &virtio_blk_vmstate },
+    { { "virtio-net-device", "virtio-bus", NULL }, virtio_net_props, true, virtio_net_create,
+      &virtio_net_vmstate },
+    { { "virtio-rng-device", "virtio-bus", NULL }, virtio_rng_props, true, virtio_rng_create,
+      &virtio_rng_vmstate },
     { { "virtio-serial-device", "virtio-bus", NULL }, virtio_serial_props, true,
-      virtio_serial_create },
+      virtio_serial_create,
+      &virtio_serial_vmstate },
     { { "virtconsole", "virtio-serial-bus", NULL }, virtserialport_props, true,
       virtconsole_create },
     { { "virtserialport", "virtio-serial-bus", NULL }, virtserialport_props, true,
       virtserialport_create },
     { { "virtio-balloon-device", "virtio-bus", NULL }, virtio_balloon_props, true,
-      virtio_balloon_create },
+      virtio_balloon_create,
+      &virtio_balloon_vmstate },
     { { "virtio-mmio", "System", NULL }, virtio_mmio_props, false, NULL },
-    { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL },
-    { { "serial-mm", "System", NULL }, no_props, false, NULL },
-    { { "goldfish_rtc", "System", NULL }, no_props, false, NULL },
-    { { "cfi.pflash01", "System", NULL }, no_props, false, NULL },
-    { { "fw_cfg_mem", "System", NULL }, no_props, false, NULL },
+    { { "riscv.aclint.mtimer", "System", NULL }, no_props, false, NULL, &clint_vmstate },
+    { { "riscv.sifive.plic", "System", NULL }, no_props, false, NULL, &plic_vmstate },
+    { { "serial-mm", "System", NULL }, no_props, false, NULL, &serial_vmstate },
+    { { "goldfish_rtc", "System", NULL }, no_props, false, NULL, &goldfish_rtc_vmstate },
+    { { "cfi.pflash01", "System", NULL }, no_props, false, NULL, &pflash_vmstate },
+    { { "gpex-pcihost", "System", NULL }, no_props, false, NULL, &pci_host_vmstate },
+    { { "gpex-root", "PCI", NULL }, no_props, false, NULL, &gpex_root_vmstate },
+    { { "fw_cfg_mem", "System", NULL }, no_props, false, NULL, &fw_cfg_vmstate },
 };
 
 const DeviceType *device_type_find(const char *driver)
@@ -109,6 +117,13 @@ const DevicePropInfo *device_type_props(const char *driver)
     const DeviceType *type = device_type_find(driver);
 
     return type ? type->props : NULL;
+}
+
+const struct VMStateDescription *device_type_vmstate(const char *driver)
+{
+    const DeviceType *type = device_type_find(driver);
+
+    return type ? type->vmsd : NULL;
 }
 
 static const DevicePropInfo *prop_find(const DeviceType *type, const char *name)

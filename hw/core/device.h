@@ -4,6 +4,7 @@
 #define HW_CORE_DEVICE_H
 
 #include "hw/core/board.h"
+#include "migration/vmstate.h"
 
 typedef struct DeviceType {
     DeviceTypeInfo info;
@@ -11,12 +12,18 @@ typedef struct DeviceType {
     bool user_creatable;
     /** Makes the device; opts hold -global defaults and the user's values, names and types checked. */
     bool (*create)(Board *board, Opts *opts, GError **errp);
+    const VMStateDescription *vmsd; /* what travels of it; NULL: nothing */
 } DeviceType;
 
 /** Entry of the table or NULL. */
 const DeviceType *device_type_find(const char *driver);
 /** Creates one device from -device options. errp is prefixed with "-device TEXT: ". */
 bool device_create(Board *board, Opts *opts, GError **errp);
+
+/* What travels of them, each beside its device. */
+extern const VMStateDescription virtio_balloon_vmstate, virtio_blk_vmstate, virtio_net_vmstate,
+    virtio_rng_vmstate, virtio_serial_vmstate, plic_vmstate, clint_vmstate, serial_vmstate,
+    goldfish_rtc_vmstate, pflash_vmstate, fw_cfg_vmstate, gpex_root_vmstate, pci_host_vmstate;
 
 /* The creators, each beside its device. */
 bool loader_device_create(Board *board, Opts *opts, GError **errp);

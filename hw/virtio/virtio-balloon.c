@@ -358,14 +358,14 @@ static bool balloon_load(VirtIODevice *dev, StreamReader *r, GError **errp)
     return vmstate_load_body(r, &balloon_own_vmstate, dev, 1, errp);
 }
 
-VIRTIO_VMSTATE(balloon_vmstate, "virtio-balloon", 1);
+VIRTIO_VMSTATE(virtio_balloon_vmstate, "virtio-balloon", 1);
 
 static const VirtIODeviceOps balloon_ops = {
     .name = "virtio-balloon",
     .driver = "virtio-balloon-device",
     .id = VIRTIO_ID_BALLOON,
     .config_bytes = CONFIG_BYTES,
-    .vmsd = &balloon_vmstate,
+    .vmsd = &virtio_balloon_vmstate,
     .get_config = balloon_get_config,
     .set_config = balloon_set_config,
     .reset = balloon_reset,

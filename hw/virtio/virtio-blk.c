@@ -82,7 +82,7 @@ static void blk_free(VirtIODevice *dev)
     blk_io_free((VirtIOBlk *)dev);
 }
 
-VIRTIO_VMSTATE(blk_vmstate, "virtio-blk", 2);
+VIRTIO_VMSTATE(virtio_blk_vmstate, "virtio-blk", 2);
 
 static const VirtIODeviceOps blk_ops = {
     .name = "virtio-blk",
@@ -90,7 +90,7 @@ static const VirtIODeviceOps blk_ops = {
     .id = VIRTIO_ID_BLOCK,
     .config_bytes = CONFIG_BYTES,
     .legacy_features = FEATURE(BLK_F_SCSI),
-    .vmsd = &blk_vmstate,
+    .vmsd = &virtio_blk_vmstate,
     .get_config = blk_get_config,
     .set_config = blk_set_config,
     .load_config = blk_load_config,

@@ -270,7 +270,7 @@ static bool net_post_load(VirtIODevice *dev, GError **errp)
     return true;
 }
 
-VIRTIO_VMSTATE(net_vmstate, "virtio-net", 11);
+VIRTIO_VMSTATE(virtio_net_vmstate, "virtio-net", 11);
 
 static const VirtIODeviceOps net_ops = {
     .name = "virtio-net",
@@ -278,7 +278,7 @@ static const VirtIODeviceOps net_ops = {
     .id = VIRTIO_ID_NET,
     .config_bytes = CONFIG_BYTES,
     .legacy_features = FEATURE(NET_F_GSO),
-    .vmsd = &net_vmstate,
+    .vmsd = &virtio_net_vmstate,
     .get_config = net_get_config,
     .set_config = net_set_config,
     .set_status = net_set_status,

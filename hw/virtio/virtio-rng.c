@@ -147,13 +147,13 @@ static void rng_free(VirtIODevice *dev)
     rng_backend_unref(rng->rng);
 }
 
-VIRTIO_VMSTATE(rng_vmstate, "virtio-rng", 1);
+VIRTIO_VMSTATE(virtio_rng_vmstate, "virtio-rng", 1);
 
 static const VirtIODeviceOps rng_ops = {
     .name = "virtio-rng",
     .driver = "virtio-rng-device",
     .id = VIRTIO_ID_RNG,
-    .vmsd = &rng_vmstate,
+    .vmsd = &virtio_rng_vmstate,
     .reset = rng_reset,
     .run_state = rng_run_state,
     .free = rng_free,

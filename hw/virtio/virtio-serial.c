@@ -422,14 +422,14 @@ bool virtio_serial_load(VirtIODevice *dev, StreamReader *r, GError **errp)
     return true;
 }
 
-VIRTIO_VMSTATE(serial_vmstate_console, "virtio-console", 3);
+VIRTIO_VMSTATE(virtio_serial_vmstate, "virtio-console", 3);
 
 static const VirtIODeviceOps serial_ops = {
     .name = "virtio-console",
     .driver = "virtio-serial-device",
     .id = VIRTIO_ID_CONSOLE,
     .config_bytes = CONFIG_BYTES,
-    .vmsd = &serial_vmstate_console,
+    .vmsd = &virtio_serial_vmstate,
     .get_config = serial_get_config,
     .set_config = serial_set_config,
     .reset = serial_reset,

@@ -212,7 +212,7 @@ VirtQueueElement *virtqueue_element_load(VirtQueue *vq, StreamReader *r, GError 
 /** The one field of every virtio section: VMSTATE_VIRTIO_FIELDS in its description. */
 extern const VMStateField virtio_vmstate_fields[];
 #define VIRTIO_VMSTATE(_var, _name, _version)                                             \
-    static const VMStateDescription _var = { .name = (_name), .version_id = (_version),   \
+    const VMStateDescription _var = { .name = (_name), .version_id = (_version),   \
         .minimum_version_id = (_version), .fields = virtio_vmstate_fields }
 
 #endif

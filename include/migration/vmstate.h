@@ -155,6 +155,9 @@ void vmstate_set_received_dialect(VMStateRegistry *reg, StreamDialect dialect);
 /** Order of FULL sections: by this key for the dialect being written, registration order among equals. */
 #define VMSTATE_ORDER_DEFAULT 1000
 
+/** The table as JSON: name, versions, fields and subsections with theirs. The caller's. Any thread. */
+struct json_object *vmstate_describe(const VMStateDescription *vmsd);
+
 /**
  * Registers a section. vmsds: NULL-terminated; [0] is written under
  * DIALECT_QEMU_7_2 and [1], if there, under DIALECT_QEMU_10_0 (else [0]).
