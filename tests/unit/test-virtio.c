@@ -339,6 +339,49 @@ static void test_balloon(void)
 
 /* ---- registers ---- */
 
+/* The property guest-stats, value of one figure; -1: the guest has not said. */
+static int64_t guest_stat(VirtIODevice *dev, const char *name)
+{
+    const BoardProperty *p = dev->listed->properties;
+
+    g_assert_cmpstr(p->name, ==, "guest-stats");
+    json_object *all = p->get(dev->listed->opaque), *stats, *value;
+
+    g_assert_true(json_object_object_get_ex(all, "stats", &stats));
+    g_assert_true(json_object_object_get_ex(stats, name, &value));
+    int64_t number = json_object_get_uint64(value);
+    json_object_put(all);
+    return number;
+}
+
+static void test_balloon_stats(void)
+{
+    const struct __attribute__((packed)) { uint16_t tag; uint64_t value; } stats[] = {
+        { 0, 11 }, { 4, 1 << 20 }, { 5, 64 << 20 }, { 999, 7 }, { 3, 33 },
+    };
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d;
+
+    g_assert_null(board_fixture_device(f, "virtio-balloon-device"));
+    d = driver_new(f, "virtio-balloon", 2);
+    board_fixture_run(f, true);
+    driver_init(&d);
+    VirtIODevice *dev = board_fixture_virtio(f, "virtio-balloon");
+
+    g_assert_cmpint(guest_stat(dev, "stat-swap-in"), ==, -1);
+    address_space_write(d.as, DATA_BASE, stats, sizeof(stats));
+    put_desc(&d, 0, DATA_BASE, sizeof(stats), 0, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 0);      /* kept until somebody wants new ones */
+    g_assert_cmpint(guest_stat(dev, "stat-swap-in"), ==, 11);
+    g_assert_cmpint(guest_stat(dev, "stat-minor-faults"), ==, 33);
+    g_assert_cmpint(guest_stat(dev, "stat-free-memory"), ==, 1 << 20);
+    g_assert_cmpint(guest_stat(dev, "stat-total-memory"), ==, 64 << 20);
+    g_assert_cmpint(guest_stat(dev, "stat-major-faults"), ==, -1);
+    board_fixture_free(f);
+}
+
 static void test_empty_slot(void)
 {
     BoardFixture *f = board_fixture_new(&(BoardOptions){ 0 });
@@ -874,6 +917,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/net-control", test_net_control);
     g_test_add_func("/virtio/net-link", test_net_link);
     g_test_add_func("/virtio/balloon", test_balloon);
+    g_test_add_func("/virtio/balloon-stats", test_balloon_stats);
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
     g_test_add_func("/virtio/modern", test_modern);
