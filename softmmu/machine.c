@@ -27,7 +27,7 @@ void machine_core_init(Machine *m, MachineConfig *config)
     m->ram = ram_list_new();
     m->present = present_map_new(m->ram);
     m->dirty = dirty_log_new(m->ram, write_barrier, m);
-    m->as = address_space_new(m->loop, m->dirty);
+    m->as = address_space_new(m->loop, m->dirty, m->present);
     m->vmstate = vmstate_registry_new();
     if (config) {
         vmstate_set_dialect(m->vmstate, config->dialect);

@@ -19,15 +19,17 @@
 struct AddressSpace {
     MainLoop *loop;
     DirtyLog *log;
+    PresentMap *present;
     GPtrArray *regions;     /* MemoryRegion*, by base */
 };
 
-AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log)
+AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log, PresentMap *present)
 {
     AddressSpace *as = g_new0(AddressSpace, 1);
 
     as->loop = loop;
     as->log = log;
+    as->present = present;
     as->regions = g_ptr_array_new_with_free_func(g_free);
     return as;
 }
@@ -193,10 +195,46 @@ static const MemoryRegion *find_part(AddressSpace *as, uint64_t addr, size_t len
     return region;
 }
 
+bool address_space_need(AddressSpace *as, uint64_t addr, uint64_t len, int user, MemMissing *missing)
+{
+    bool all = true;
+
+    if (G_LIKELY(!present_map_active(as->present))) {
+        return true;
+    }
+    while (len > 0) {
+        uint64_t offset, page;
+        size_t n;
+        const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
+        if (!region) {
+            break;      /* an error, but not this one */
+        }
+        if (region->block && !present_map_need(as->present, region->block, offset, n, user, &page)) {
+            if (all && missing) {
+                *missing = (MemMissing){ region->block, page,
+                                         region->base + (page << TARGET_PAGE_BITS) };
+            }
+            all = false;
+        }
+        addr += n;
+        len -= n;
+    }
+    return all;
+}
+
+void mem_missing_error(const MemMissing *missing, GError **errp)
+{
+    error_setg(errp, "Memory at 0x%" PRIx64 " has not come yet from where the guest was: it has been "
+               "asked for, try again", missing->addr);
+}
+
 MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_t len)
 {
     uint8_t *to = buf;
 
+    if (!address_space_need(as, addr, len, PRESENT_USER_DEVICE, NULL)) {
+        return MEMTX_MISSING;
+    }
     while (len > 0) {
         uint64_t offset;
         size_t n;
@@ -231,6 +269,9 @@ static void populate(uint8_t *host, size_t len)
 static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *from, size_t len,
                                 bool rom_too)
 {
+    if (!address_space_need(as, addr, len, PRESENT_USER_DEVICE, NULL)) {
+        return MEMTX_MISSING;
+    }
     while (len > 0) {
         uint64_t offset;
         size_t n;
@@ -265,15 +306,26 @@ MemTxResult address_space_write_rom(AddressSpace *as, uint64_t addr, const void 
     return write_common(as, addr, buf, len, true);
 }
 
-uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len)
+uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len, bool write)
 {
     const MemoryRegion *region = address_space_lookup(as, addr);
 
-    if (!region || !region->block) {
+    if (!region || !region->block || (write && region->readonly)) {
         return NULL;
     }
     *len = MIN(*len, region->size - (addr - region->base));
+    if (!address_space_need(as, addr, *len, PRESENT_USER_DEVICE, NULL)) {
+        return NULL;
+    }
     return region->block->host + (addr - region->base);
+}
+
+bool address_space_is_ram(const AddressSpace *as, uint64_t addr, uint64_t len, bool write)
+{
+    const MemoryRegion *region = address_space_lookup(as, addr);
+
+    return region && region->block && !(write && region->readonly) &&
+           len <= region->size - (addr - region->base);
 }
 
 void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len)
@@ -306,6 +358,9 @@ MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, ui
         addr - region->base + size > region->size) {
         return address_space_read(as, addr, value, size);
     }
+    if (!address_space_need(as, addr, size, PRESENT_USER_DEVICE, NULL)) {
+        return MEMTX_MISSING;
+    }
     const void *p = region->block->host + (addr - region->base);
     switch (size) {
     case 1:
@@ -332,6 +387,9 @@ MemTxResult address_space_stx(AddressSpace *as, uint64_t addr, unsigned size, ui
     if (!region || !region->block || region->readonly || (addr & (size - 1)) ||
         addr - region->base + size > region->size) {
         return address_space_write(as, addr, &value, size);
+    }
+    if (!address_space_need(as, addr, size, PRESENT_USER_DEVICE, NULL)) {
+        return MEMTX_MISSING;
     }
     uint64_t offset = addr - region->base;
     void *p = region->block->host + offset;

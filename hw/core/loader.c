@@ -88,11 +88,12 @@ void rom_list_free(RomList *roms)
 static bool range_is_memory(AddressSpace *as, uint64_t addr, uint64_t len)
 {
     while (len) {
-        uint64_t part = len;
+        const MemoryRegion *region = address_space_lookup(as, addr);
 
-        if (!address_space_map_ram(as, addr, &part) || part == 0) {
+        if (!region || !region->block) {
             return false;
         }
+        uint64_t part = MIN(len, region->size - (addr - region->base));
         addr += part;
         len -= part;
     }

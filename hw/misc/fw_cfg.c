@@ -51,56 +51,124 @@ static void fw_cfg_select(FwCfg *fw, uint16_t entry)
     fw->cur_offset = 0;
 }
 
+/* ---- DMA: in pieces, as a piece may have to wait for memory; guests poll for the end ---- */
+
+typedef struct FwCfgDesc {
+    uint32_t control, length;
+    uint64_t address;
+} __attribute__((packed)) FwCfgDesc;
+
+/* False: not all of it has come; fw_cfg_dma is called again. */
+static bool fw_cfg_here(FwCfg *fw, uint64_t addr, uint64_t len)
+{
+    MemMissing missing;
+
+    if (address_space_need(fw->as, addr, len, PRESENT_USER_DEVICE, &missing)) {
+        return true;
+    }
+    put_off_until(&fw->put_off, &missing);
+    return false;
+}
+
+static bool is_ram(const FwCfg *fw, uint64_t addr)
+{
+    return address_space_is_ram(fw->as, addr, 1, false);
+}
+
 /* Past the end an item reads as zeros; the guest may ask for any length, memory it does not have stops it. */
-static bool fw_cfg_dma_read(FwCfg *fw, uint64_t addr, uint32_t length)
+static MemTxResult fw_cfg_dma_read(FwCfg *fw)
 {
     uint8_t chunk[DMA_CHUNK];
 
-    while (length) {
-        uint32_t part = MIN(length, DMA_CHUNK);
+    while (fw->dma_left) {
+        uint32_t part = MIN(fw->dma_left, DMA_CHUNK);
 
+        if (!is_ram(fw, fw->dma_to)) {
+            return MEMTX_ERROR;
+        }
+        if (!fw_cfg_here(fw, fw->dma_to, part)) {
+            return MEMTX_MISSING;
+        }
         for (uint32_t i = 0; i < part; i++) {
             chunk[i] = fw_cfg_next_byte(fw);
         }
-        if (!address_space_map_ram(fw->as, addr, &(uint64_t){ part }) ||
-            address_space_write(fw->as, addr, chunk, part) != MEMTX_OK) {
-            return false;
+        if (address_space_write(fw->as, fw->dma_to, chunk, part) != MEMTX_OK) {
+            return MEMTX_ERROR;
         }
-        addr += part;
-        length -= part;
+        fw->dma_to += part;
+        fw->dma_left -= part;
     }
-    return true;
+    return MEMTX_OK;
 }
 
-static void fw_cfg_dma(FwCfg *fw)
+/* What the descriptor asks for; a read is only begun. False: it cannot be done. */
+static bool fw_cfg_dma_begin(FwCfg *fw, const FwCfgDesc *desc)
 {
-    uint64_t addr = fw->dma_addr;
-    struct { uint32_t control, length; uint64_t address; } __attribute__((packed)) desc;
-    uint32_t control, length, status = 0;
+    uint32_t control = GUINT32_FROM_BE(desc->control), length = GUINT32_FROM_BE(desc->length);
 
-    fw->dma_addr = 0;
-    if (!address_space_map_ram(fw->as, addr, &(uint64_t){ sizeof(desc) }) ||
-        address_space_read(fw->as, addr, &desc, sizeof(desc)) != MEMTX_OK) {
-        return;
-    }
-    control = GUINT32_FROM_BE(desc.control);
-    length = GUINT32_FROM_BE(desc.length);
+    fw->dma_left = 0;
     if (control & DMA_SELECT) {
         fw_cfg_select(fw, control >> 16);
     }
     if (control & DMA_READ) {
-        status = fw_cfg_dma_read(fw, GUINT64_FROM_BE(desc.address), length) ? 0 : DMA_ERROR;
+        fw->dma_to = GUINT64_FROM_BE(desc->address);
+        fw->dma_left = length;
     } else if (control & DMA_WRITE) {
-        status = DMA_ERROR;
+        return false;
     } else if (control & DMA_SKIP) {
         uint8_t item[4];
         size_t len = fw_cfg_item(fw, item);
 
         fw->cur_offset = MIN((uint64_t)fw->cur_offset + length, len);
     }
-    status = GUINT32_TO_BE(status);
-    address_space_write(fw->as, addr, &status, sizeof(status));
+    return true;
 }
+
+static void fw_cfg_dma_end(FwCfg *fw, bool ok)
+{
+    uint32_t status = GUINT32_TO_BE(ok ? 0 : DMA_ERROR);
+
+    fw->dma_state = FW_CFG_DMA_IDLE;
+    address_space_write(fw->as, fw->dma_desc, &status, sizeof(status));
+}
+
+/* Goes on with the operation at dma_desc as far as its memory is here. */
+static void fw_cfg_dma(void *opaque)
+{
+    FwCfg *fw = opaque;
+    FwCfgDesc desc;
+    MemTxResult result;
+
+    if (fw->dma_state == FW_CFG_DMA_ASKED) {
+        if (is_ram(fw, fw->dma_desc) && !fw_cfg_here(fw, fw->dma_desc, sizeof(desc))) {
+            return;
+        }
+        fw->dma_state = FW_CFG_DMA_IDLE;
+        if (!is_ram(fw, fw->dma_desc) ||
+            address_space_read(fw->as, fw->dma_desc, &desc, sizeof(desc)) != MEMTX_OK) {
+            return;
+        }
+        if (!fw_cfg_dma_begin(fw, &desc)) {
+            fw_cfg_dma_end(fw, false);
+            return;
+        }
+        fw->dma_state = FW_CFG_DMA_READING;
+    }
+    if (fw->dma_state == FW_CFG_DMA_READING && (result = fw_cfg_dma_read(fw)) != MEMTX_MISSING) {
+        fw_cfg_dma_end(fw, result == MEMTX_OK);
+    }
+}
+
+static void fw_cfg_dma_start(FwCfg *fw)
+{
+    put_off_forget(&fw->put_off);   /* one that the guest did not wait for is given up */
+    fw->dma_desc = fw->dma_addr;
+    fw->dma_addr = 0;
+    fw->dma_state = FW_CFG_DMA_ASKED;
+    fw_cfg_dma(fw);
+}
+
+/* ---- registers ---- */
 
 static MemTxResult fw_cfg_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
@@ -129,27 +197,29 @@ static MemTxResult fw_cfg_write(void *opaque, uint64_t offset, unsigned size, ui
         fw_cfg_select(fw, GUINT16_SWAP_LE_BE((uint16_t)value));
     } else if (offset == REG_DMA && size == 8) {
         fw->dma_addr = GUINT64_SWAP_LE_BE(value);
-        fw_cfg_dma(fw);
+        fw_cfg_dma_start(fw);
     } else if (offset == REG_DMA && size == 4) {
         fw->dma_addr = (uint64_t)GUINT32_SWAP_LE_BE((uint32_t)value) << 32;
     } else if (offset == REG_DMA + 4 && size == 4) {
         fw->dma_addr |= GUINT32_SWAP_LE_BE((uint32_t)value);
-        fw_cfg_dma(fw);
+        fw_cfg_dma_start(fw);
     }
     return MEMTX_OK;
 }
 
-FwCfg *fw_cfg_new(AddressSpace *as, unsigned cpus)
+FwCfg *fw_cfg_new(Machine *machine, unsigned cpus)
 {
     FwCfg *fw = g_new0(FwCfg, 1);
 
-    fw->as = as;
+    fw->as = machine->as;
+    put_off_init(&fw->put_off, machine->present, machine->loop, PRESENT_USER_DEVICE, fw_cfg_dma, fw);
     fw->cpus = cpus;
     return fw;
 }
 
 void fw_cfg_free(FwCfg *fw)
 {
+    put_off_forget(&fw->put_off);
     g_free(fw);
 }
 
@@ -157,6 +227,8 @@ void fw_cfg_reset(FwCfg *fw)
 {
     fw_cfg_select(fw, ITEM_SIGNATURE);
     fw->dma_addr = 0;
+    fw->dma_state = FW_CFG_DMA_IDLE;
+    put_off_forget(&fw->put_off);
 }
 
 const MemoryRegionOps fw_cfg_mmio_ops = { fw_cfg_read, fw_cfg_write };

@@ -180,7 +180,7 @@ static bool create_fw_cfg(VirtMachine *vm, GError **errp)
     static const VMStateDescription *const versions[] = { &fw_cfg_vmstate, NULL };
     Machine *machine = vm->board->machine;
 
-    vm->fw_cfg = fw_cfg_new(machine->as, cpus_count(machine->cpus));
+    vm->fw_cfg = fw_cfg_new(machine, cpus_count(machine->cpus));
     vmstate_register_versions(machine->vmstate, "fw_cfg", 0, versions, vm->fw_cfg,
                               ORDER_FW_CFG_7_2, VMSTATE_ORDER_DEFAULT);
     board_add_device(vm->board, "fw_cfg_mem", NULL, "main-system-bus",

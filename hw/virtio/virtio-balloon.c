@@ -117,11 +117,25 @@ static void stats_read(VirtIOBalloon *b, const VirtQueueElement *elem)
     b->stats_updated_s = g_get_real_time() / G_USEC_PER_SEC;
 }
 
+/*
+ * A buffer that is kept stays popped in the stream, as a QEMU source leaves it; the destination
+ * (QEMU too) goes back one step and takes it again, as soon as it can see the ring.
+ */
+static void stats_take_again(VirtIOBalloon *b)
+{
+    VirtQueue *vq = &b->dev.queues[QUEUE_STATS];
+
+    if (!b->stats_elem && virtqueue_here(vq) && vq->inuse) {
+        virtqueue_rewind(vq);
+    }
+}
+
 static void balloon_handle_stats(VirtIODevice *dev, VirtQueue *vq)
 {
     VirtIOBalloon *b = (VirtIOBalloon *)dev;
     VirtQueueElement *elem;
 
+    stats_take_again(b);
     while ((elem = virtqueue_pop(vq)) != NULL) {
         if (b->stats_elem) { /* more than one: a driver has no reason to, and gets it back */
             virtqueue_push(vq, b->stats_elem, 0);
@@ -296,18 +310,13 @@ static void balloon_reset(VirtIODevice *dev)
     g_clear_pointer(&b->stats_elem, virtqueue_element_free);
 }
 
-/*
- * A buffer that is kept stays popped in the stream, as a QEMU source leaves it; the destination
- * (QEMU too) goes back one step and takes it again.
- */
 static void balloon_run_state(VirtIODevice *dev, bool running)
 {
     VirtIOBalloon *b = (VirtIOBalloon *)dev;
-    VirtQueue *vq = &dev->queues[QUEUE_STATS];
 
     timer_stop(&b->stats_timer);
-    if (running && !b->stats_elem && vq->inuse && virtqueue_ready(vq)) {
-        virtqueue_rewind(vq);
+    if (running) {
+        stats_take_again(b);
     }
     stats_arm(b);
 }

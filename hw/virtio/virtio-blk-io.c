@@ -388,10 +388,22 @@ static void element_start(VirtIOBlk *blk, VirtQueueElement *elem, bool again)
     request_dispatch(blk, req, GUINT64_FROM_LE(head.sector));
 }
 
+/* What was kept, in its order, as far as its memory is here. */
+static void blk_go_on(VirtIOBlk *blk)
+{
+    VirtQueueElement *elem;
+
+    while ((elem = g_queue_peek_head(&blk->again)) != NULL &&
+           virtqueue_element_here(&blk->dev.queues[0], elem)) {
+        element_start(blk, g_queue_pop_head(&blk->again), true);
+    }
+}
+
 void blk_handle(VirtIODevice *dev, VirtQueue *vq)
 {
     VirtQueueElement *elem;
 
+    blk_go_on((VirtIOBlk *)dev);
     while ((elem = virtqueue_pop(vq)) != NULL) {
         if (!element_ok(elem)) {
             virtio_error(dev, "virtio-blk missing headers");
@@ -410,6 +422,7 @@ void blk_io_reset(VirtIOBlk *blk)
     blk_io_drain(blk);
     blk->discarding = blk->stop_wanted = false;
     g_queue_clear_full(&blk->kept, (GDestroyNotify)virtqueue_element_free);
+    g_queue_clear_full(&blk->again, (GDestroyNotify)virtqueue_element_free);
 }
 
 /*
@@ -443,19 +456,22 @@ static void blk_take_back(VirtIOBlk *blk)
 
 void blk_io_run_state(VirtIOBlk *blk, bool running)
 {
-    GQueue again = blk->kept;
+    VirtQueueElement *elem;
 
     if (!running) {
+        while ((elem = g_queue_pop_tail(&blk->again)) != NULL) {
+            g_queue_push_head(&blk->kept, elem);
+        }
         blk_take_back(blk);
         blk_io_drain(blk);
         blk->stop_wanted = false;
         return;
     }
     set_io_status(blk, BLOCK_IO_STATUS_OK);
-    g_queue_init(&blk->kept);
-    for (VirtQueueElement *elem; (elem = g_queue_pop_head(&again)) != NULL;) {
-        element_start(blk, elem, true);
+    while ((elem = g_queue_pop_head(&blk->kept)) != NULL) {
+        g_queue_push_tail(&blk->again, elem);
     }
+    blk_go_on(blk);
 }
 
 bool blk_io_init(VirtIOBlk *blk, GError **errp)
@@ -465,6 +481,7 @@ bool blk_io_init(VirtIOBlk *blk, GError **errp)
     g_cond_init(&blk->finished);
     g_queue_init(&blk->todo);
     g_queue_init(&blk->kept);
+    g_queue_init(&blk->again);
     blk->worker = thread_start("virtio-blk", blk_worker, blk, errp);
     return blk->worker != NULL;
 }

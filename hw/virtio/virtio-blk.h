@@ -36,6 +36,7 @@ typedef struct VirtIOBlk {
     /* BQL */
     uint32_t in_flight;         /* handed to the worker and not yet completed */
     GQueue kept;                /* VirtQueueElement*: failed with "stop", tried again at the start */
+    GQueue again;               /* those while the guest runs, until their memory is here */
     bool stop_wanted;           /* a request was kept while the VM ran */
     bool discarding;            /* the guest resets: nothing is kept */
     RateLimit events;           /* of errors that stop nothing */

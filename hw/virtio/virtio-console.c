@@ -20,7 +20,7 @@ static size_t port_can_read(void *opaque)
 {
     VirtIOPort *port = opaque;
 
-    return port_guest_ready(port) && !virtqueue_empty(virtio_port_rx(port)) ? READ_MAX : 0;
+    return port_guest_ready(port) ? virtqueue_in_bytes(virtio_port_rx(port), READ_MAX) : 0;
 }
 
 static void port_read(void *opaque, const uint8_t *buf, size_t len)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio-net (device 1): moves packets between the guest's rings and a
- * network back end, without offloads. Nothing is held back: a packet is sent
- * or received whole, so the stream carries only registers and the filter.
+ * network back end, without offloads. A packet is sent or received whole, so
+ * the stream carries only registers and the filter. Only while guest memory is
+ * still coming one may be held back, until its buffers are here.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static bool net_can_take(void *opaque)
     VirtIONet *net = opaque;
     VirtIODevice *dev = &net->dev;
 
-    if (!dev->running || dev->broken) {
+    if (!dev->running || dev->broken || net->held) {
         return false;
     }
     if (!(dev->status & VIRTIO_STATUS_DRIVER_OK)) {
@@ -78,9 +79,9 @@ static unsigned net_fill(VirtIONet *net, const uint8_t *packet, size_t len,
     return 0;
 }
 
-static void net_receive_packet(void *opaque, const uint8_t *packet, size_t len)
+/* False: its buffers are not here yet. */
+static bool net_deliver(VirtIONet *net, const uint8_t *packet, size_t len)
 {
-    VirtIONet *net = opaque;
     VirtIODevice *dev = &net->dev;
     VirtQueue *vq = &dev->queues[NET_QUEUE_RX];
     VirtQueueElement *elems[RX_BUFFERS_MAX];
@@ -90,11 +91,11 @@ static void net_receive_packet(void *opaque, const uint8_t *packet, size_t len)
 
     if (!dev->running || !(dev->status & VIRTIO_STATUS_DRIVER_OK) || net->link_down ||
         !virtqueue_ready(vq) || !virtio_net_filter(net, packet, len)) {
-        return;
+        return true;
     }
     n = net_fill(net, packet, len, elems, lens);
     if (n == 0) {
-        return;
+        return !vq->put_off.pending;
     }
     header[HEADER_BYTES] = n & 0xff;
     header[HEADER_BYTES + 1] = n >> 8;
@@ -103,6 +104,26 @@ static void net_receive_packet(void *opaque, const uint8_t *packet, size_t len)
         virtqueue_push(vq, elems[i], lens[i]);
     }
     virtqueue_notify(vq);
+    return true;
+}
+
+static void net_receive_packet(void *opaque, const uint8_t *packet, size_t len)
+{
+    VirtIONet *net = opaque;
+
+    if (!net->held && !net_deliver(net, packet, len)) {
+        net->held = g_bytes_new(packet, len);
+    }
+}
+
+static void net_deliver_held(VirtIONet *net)
+{
+    gsize len;
+    const void *packet = net->held ? g_bytes_get_data(net->held, &len) : NULL;
+
+    if (packet && net_deliver(net, packet, len)) {
+        g_clear_pointer(&net->held, g_bytes_unref);
+    }
 }
 
 static void net_link_changed(void *opaque, bool up)
@@ -115,6 +136,7 @@ static void net_handle_rx(VirtIODevice *dev, VirtQueue *vq)
 {
     VirtIONet *net = (VirtIONet *)dev;
 
+    net_deliver_held(net);
     if (net->backend) {
         net_backend_receive_ready(net->backend);
     }
@@ -248,6 +270,7 @@ static void net_reset(VirtIODevice *dev)
 {
     VirtIONet *net = (VirtIONet *)dev;
 
+    g_clear_pointer(&net->held, g_bytes_unref);
     virtio_net_filter_reset(net);
     net->status = net->link_down ? 0 : NET_S_LINK_UP;
     net->guest_offloads = 0;
@@ -260,6 +283,11 @@ static void net_run_state(VirtIODevice *dev, bool running)
     if (running && net->backend) {
         net_backend_receive_ready(net->backend);
     }
+}
+
+static void net_free(VirtIODevice *dev)
+{
+    g_clear_pointer(&((VirtIONet *)dev)->held, g_bytes_unref);
 }
 
 static bool net_post_load(VirtIODevice *dev, GError **errp)
@@ -287,6 +315,7 @@ static const VirtIODeviceOps net_ops = {
     .save = virtio_net_save,
     .load = virtio_net_load,
     .post_load = net_post_load,
+    .free = net_free,
 };
 
 static bool parse_mac(const char *text, uint8_t mac[MAC_BYTES])

@@ -24,6 +24,7 @@ typedef struct VirtIONet {
     uint8_t mac_initial[MAC_BYTES], mac[MAC_BYTES];
     uint16_t status;
     bool link_down;
+    GBytes *held;               /* a packet whose buffers are not here yet; NULL: none */
     bool filter_told;           /* NIC_RX_FILTER_CHANGED was sent, nobody has asked since */
     /* receive filter */
     uint8_t promisc, allmulti, alluni, nomulti, nouni, nobcast;

@@ -180,6 +180,9 @@ static void serial_port_tx(VirtIOPort *port, VirtQueue *vq)
     bool done = false;
 
     while (port->elem || (port->elem = virtqueue_pop(vq)) != NULL) {
+        if (!virtqueue_element_here(vq, port->elem)) {
+            break; /* one that came with a guest whose memory is still coming */
+        }
         if (port->chr && port->host_connected && !serial_write_element(port)) {
             break; /* it stays, and goes along if the guest is moved now */
         }

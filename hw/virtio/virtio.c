@@ -59,6 +59,8 @@ VirtQueue *virtio_add_queue(VirtIODevice *dev, uint32_t default_num,
     vq->n = dev->queue_count++;
     vq->handle = handle;
     vq->default_num = default_num;
+    put_off_init(&vq->put_off, dev->machine->present, dev->machine->loop, PRESENT_USER_DEVICE,
+                 virtqueue_again, vq);
     return vq;
 }
 
@@ -121,6 +123,9 @@ void virtio_free(VirtIODevice *dev)
     if (dev->transport) {
         dev->transport->ops->unplug(dev->transport);
     }
+    for (unsigned i = 0; i < dev->queue_count; i++) {
+        put_off_forget(&dev->queues[i].put_off);
+    }
     if (dev->ops->free) {
         dev->ops->free(dev);
     }
@@ -144,8 +149,9 @@ static void virtqueue_reset(VirtQueue *vq)
     vq->align = VIRTIO_LEGACY_ALIGN;
     vq->desc = vq->avail = vq->used = 0;
     vq->last_avail_idx = vq->used_idx = vq->signalled_used = 0;
-    vq->signalled_used_valid = false;
+    vq->signalled_used_valid = vq->used_unknown = false;
     vq->inuse = 0;
+    put_off_forget(&vq->put_off);
 }
 
 void virtio_reset(VirtIODevice *dev)

@@ -11,6 +11,7 @@
 
 #include <sys/uio.h>
 #include "hw/core/board.h"
+#include "softmmu/put-off.h"
 #include "util/rate-limit.h"
 
 #define VIRTIO_QUEUES_MAX 64        /* any of our devices */
@@ -40,7 +41,7 @@ typedef struct VirtQueueElement {
     uint32_t index;
     unsigned out_num, in_num;
     uint64_t out_bytes, in_bytes;
-    struct iovec *out_sg, *in_sg;   /* into guest RAM */
+    struct iovec *out_sg, *in_sg;   /* into guest RAM; after a load only once virtqueue_element_here */
     uint64_t *in_addr, *out_addr;   /* their guest addresses: for the dirty log, and to be sent */
 } VirtQueueElement;
 
@@ -54,6 +55,8 @@ struct VirtQueue {
     uint16_t last_avail_idx, used_idx, signalled_used;
     bool signalled_used_valid;
     uint32_t inuse;             /* popped and not yet pushed */
+    bool used_unknown;          /* after a load: used_idx and inuse are found when the ring is here */
+    PutOff put_off;             /* memory that the queue needs has not come: kicked again when it has */
 };
 
 /** A kind of transport. All members are there. */
@@ -167,10 +170,22 @@ bool virtqueue_ready(const VirtQueue *vq);
 
 /* ---- rings (virtqueue.c) ---- */
 
+/*
+ * While guest memory is still coming (softmmu/present-map.h) a queue whose ring or whose next request
+ * is not all here looks empty: what is missing is asked for, and the queue's handle is called again,
+ * on the main thread, when it has come. So whoever has popped a request has all of it, and the ring.
+ */
+
 /** True if the guest offered nothing. */
 bool virtqueue_empty(VirtQueue *vq);
 /** Next request, or NULL: none, or the ring is broken. Free with virtqueue_element_free or push. */
 VirtQueueElement *virtqueue_pop(VirtQueue *vq);
+/** How many bytes the guest offered to be filled, in requests that are here; counts up to max. */
+uint64_t virtqueue_in_bytes(VirtQueue *vq, uint64_t max);
+/** True if the driver has set the queue up and its ring is here. */
+bool virtqueue_here(VirtQueue *vq);
+/** The handle of the queue, if it can be looked at: its memory has come. */
+void virtqueue_again(void *vq);
 /** Buffers of one way of an element that was popped elsewhere. */
 typedef struct VirtQueueParts {
     unsigned num;
@@ -179,11 +194,16 @@ typedef struct VirtQueueParts {
 
 /**
  * An element that was popped elsewhere (a load): it counts as popped here. NULL with errp if a
- * buffer is not RAM.
+ * buffer is not RAM. Its lists have lengths only, until virtqueue_element_here.
  */
 VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index,
                                             const VirtQueueParts *out, const VirtQueueParts *in,
                                             GError **errp);
+/**
+ * Before an element that was restored, or has been kept while the guest was stopped, is used: true
+ * if all of its buffers and the ring are here. If not, the queue is kicked again when they are.
+ */
+bool virtqueue_element_here(VirtQueue *vq, VirtQueueElement *elem);
 /** Takes back the last popped element, which nobody has any more. */
 void virtqueue_rewind(VirtQueue *vq);
 /** Takes back the last popped element as if it had not been popped, and frees it. */
@@ -194,8 +214,9 @@ void virtqueue_push(VirtQueue *vq, VirtQueueElement *elem, uint32_t len);
 void virtqueue_notify(VirtQueue *vq);
 void virtqueue_element_free(VirtQueueElement *elem);
 /**
- * After a load: finds used_idx and inuse, which are not sent, from the guest's ring. What the guest
- * may have written there since counts for nothing: then all but the restored elements are back.
+ * After a load: finds used_idx and inuse, which are not sent, from the guest's ring, as soon as it is
+ * here. What the guest may have written there since counts for nothing: then all but the restored
+ * elements are back.
  */
 void virtqueue_loaded(VirtQueue *vq);
 

@@ -22,18 +22,27 @@ typedef struct VRingDesc {
 
 /* ---- guest memory: RAM only ---- */
 
+/* Who calls it knows that the memory is here, if it is memory. */
 static uint8_t *guest_ram(const VirtIODevice *dev, uint64_t addr, uint64_t len, bool write)
 {
     AddressSpace *as = dev->machine->as;
-    const MemoryRegion *region = address_space_lookup(as, addr);
-    uint64_t part = len;
-    uint8_t *host;
 
-    if (!region || !region->block || (write && (region->readonly || region->block->readonly))) {
-        return NULL;
+    return address_space_is_ram(as, addr, len, write) ? address_space_map_ram(as, addr, &len, write)
+                                                      : NULL;
+}
+
+/* Asks for what is missing; the first of it is noted, if nothing is yet. */
+static bool need(const VirtQueue *vq, uint64_t addr, uint64_t len, MemMissing *first)
+{
+    MemMissing missing;
+
+    if (address_space_need(vq->dev->machine->as, addr, len, PRESENT_USER_DEVICE, &missing)) {
+        return true;
     }
-    host = address_space_map_ram(as, addr, &part);
-    return host && part == len ? host : NULL;
+    if (!first->block) {
+        *first = missing;
+    }
+    return false;
 }
 
 /* The ring's fields: one access each, unless the guest laid them out askew. */
@@ -92,14 +101,62 @@ static bool ring_store16(VirtQueue *vq, uint64_t addr, uint16_t value)
     return ring_store(vq, addr, &raw, 2);
 }
 
+/* ---- memory that has not come ---- */
+
+void virtqueue_again(void *opaque)
+{
+    VirtQueue *vq = opaque;
+    VirtIODevice *dev = vq->dev;
+
+    if (dev->running && vq->handle && virtqueue_ready(vq)) {
+        vq->handle(dev, vq);
+    }
+}
+
+static void find_used_idx(VirtQueue *vq);
+
+/* True if all of the queue's ring is here; if not, the queue is put off. */
+static bool ring_here(VirtQueue *vq)
+{
+    MemMissing first = { 0 };
+
+    if (G_UNLIKELY(present_map_active(vq->dev->machine->present))) {
+        need(vq, vq->desc, (uint64_t)vq->num * DESC_BYTES, &first);
+        need(vq, vq->avail, 6 + 2ULL * vq->num, &first);
+        need(vq, vq->used, 6 + 8ULL * vq->num, &first);
+    }
+    if (first.block) {
+        put_off_until(&vq->put_off, &first);
+        return false;
+    }
+    if (vq->used_unknown) {
+        find_used_idx(vq);
+    }
+    return true;
+}
+
+bool virtqueue_here(VirtQueue *vq)
+{
+    return virtqueue_ready(vq) && ring_here(vq);
+}
+
 void virtqueue_loaded(VirtQueue *vq)
 {
-    const uint8_t *host = vq->used ? guest_ram(vq->dev, vq->used + 2, 2, false) : NULL;
+    vq->used_idx = vq->last_avail_idx - vq->inuse;
+    vq->used_unknown = vq->used != 0;
+    if (vq->used_unknown && !present_map_active(vq->dev->machine->present)) {
+        find_used_idx(vq);
+    }
+}
+
+static void find_used_idx(VirtQueue *vq)
+{
+    const uint8_t *host = guest_ram(vq->dev, vq->used + 2, 2, false);
     uint32_t restored = vq->inuse, taken;
 
-    vq->used_idx = vq->last_avail_idx - restored;
+    vq->used_unknown = false;
     if (!host) {
-        return; /* not set up, or not in RAM: the next look at it says so */
+        return; /* not in RAM: the next look at it says so */
     }
     taken = (uint16_t)(vq->last_avail_idx - load_le16(host));
     if (taken >= restored && taken <= vq->num) {
@@ -127,7 +184,7 @@ static int virtqueue_heads(VirtQueue *vq)
 
 bool virtqueue_empty(VirtQueue *vq)
 {
-    return !virtqueue_ready(vq) || virtqueue_heads(vq) <= 0;
+    return !virtqueue_here(vq) || virtqueue_heads(vq) <= 0;
 }
 
 /* ---- pop ---- */
@@ -138,6 +195,7 @@ typedef struct ChainParse {
     uint64_t out_bytes, in_bytes;
     struct iovec sg[VIRTQUEUE_SIZE_MAX];    /* out, then in */
     uint64_t addr[VIRTQUEUE_SIZE_MAX];
+    MemMissing missing;     /* block NULL: all of it is here */
 } ChainParse;
 
 static bool chain_add(ChainParse *p, const VRingDesc *desc)
@@ -159,12 +217,13 @@ static bool chain_add(ChainParse *p, const VRingDesc *desc)
         virtio_error(dev, "virtio: zero sized buffers are not allowed");
         return false;
     }
-    host = guest_ram(dev, desc->addr, desc->len, write);
-    if (!host) {
+    if (!address_space_is_ram(dev->machine->as, desc->addr, desc->len, write)) {
         virtio_error(dev, "virtio: bogus descriptor or out of resources (0x%" PRIx64 "+0x%x)",
                      desc->addr, desc->len);
         return false;
     }
+    host = need(p->vq, desc->addr, desc->len, &p->missing)
+               ? guest_ram(dev, desc->addr, desc->len, write) : NULL;
     p->sg[n] = (struct iovec){ host, desc->len };
     p->addr[n] = desc->addr;
     if (write) {
@@ -194,8 +253,10 @@ static bool desc_read(VirtQueue *vq, uint64_t table, uint32_t i, VRingDesc *desc
 }
 
 /* If the head is an indirect descriptor, moves on to its table. */
-static bool chain_indirect(VirtQueue *vq, VRingDesc *desc, uint64_t *table, uint32_t *max)
+static bool chain_indirect(ChainParse *p, VRingDesc *desc, uint64_t *table, uint32_t *max)
 {
+    VirtQueue *vq = p->vq;
+
     if (!(desc->flags & DESC_F_INDIRECT)) {
         return true;
     }
@@ -205,9 +266,13 @@ static bool chain_indirect(VirtQueue *vq, VRingDesc *desc, uint64_t *table, uint
     }
     *table = desc->addr;
     *max = desc->len / DESC_BYTES;
+    if (!need(vq, *table, desc->len, &p->missing)) {
+        return false;
+    }
     return desc_read(vq, *table, 0, desc);
 }
 
+/* False: the device is broken, or p->missing says why it could not be read. */
 static bool chain_parse(ChainParse *p, uint16_t head)
 {
     VirtQueue *vq = p->vq;
@@ -215,7 +280,7 @@ static bool chain_parse(ChainParse *p, uint16_t head)
     uint32_t max = vq->num, seen = 0;
     VRingDesc desc;
 
-    if (!desc_read(vq, table, head, &desc) || !chain_indirect(vq, &desc, &table, &max)) {
+    if (!desc_read(vq, table, head, &desc) || !chain_indirect(p, &desc, &table, &max)) {
         return false;
     }
     for (;;) {
@@ -264,14 +329,12 @@ static bool restore_parts(VirtQueue *vq, const VirtQueueParts *parts, bool write
                           struct iovec *sg, uint64_t *bytes, GError **errp)
 {
     for (unsigned i = 0; i < parts->num; i++) {
-        uint8_t *host = guest_ram(vq->dev, parts->addr[i], parts->len[i], write);
-
-        if (!host) {
+        if (!address_space_is_ram(vq->dev->machine->as, parts->addr[i], parts->len[i], write)) {
             error_setg(errp, "VQ %u: buffer 0x%" PRIx64 "+0x%" PRIx64 " is not RAM", vq->n,
                        parts->addr[i], parts->len[i]);
             return false;
         }
-        sg[i] = (struct iovec){ host, parts->len[i] };
+        sg[i] = (struct iovec){ NULL, parts->len[i] };
         *bytes += parts->len[i];
     }
     return true;
@@ -299,6 +362,39 @@ VirtQueueElement *virtqueue_element_restore(VirtQueue *vq, uint32_t index,
     return elem;
 }
 
+static void need_parts(VirtQueue *vq, const struct iovec *sg, const uint64_t *addr, unsigned n,
+                       MemMissing *first)
+{
+    for (unsigned i = 0; i < n; i++) {
+        need(vq, addr[i], sg[i].iov_len, first);
+    }
+}
+
+static void map_parts(VirtQueue *vq, struct iovec *sg, const uint64_t *addr, unsigned n, bool write)
+{
+    for (unsigned i = 0; i < n; i++) {
+        sg[i].iov_base = guest_ram(vq->dev, addr[i], sg[i].iov_len, write);
+    }
+}
+
+bool virtqueue_element_here(VirtQueue *vq, VirtQueueElement *elem)
+{
+    MemMissing first = { 0 };
+
+    if (virtqueue_ready(vq) && !ring_here(vq)) {
+        return false;
+    }
+    need_parts(vq, elem->out_sg, elem->out_addr, elem->out_num, &first);
+    need_parts(vq, elem->in_sg, elem->in_addr, elem->in_num, &first);
+    if (first.block) {
+        put_off_until(&vq->put_off, &first);
+        return false;
+    }
+    map_parts(vq, elem->out_sg, elem->out_addr, elem->out_num, false);
+    map_parts(vq, elem->in_sg, elem->in_addr, elem->in_num, true);
+    return true;
+}
+
 void virtqueue_element_free(VirtQueueElement *elem)
 {
     g_free(elem->out_sg);
@@ -312,6 +408,46 @@ static bool virtqueue_event_idx(const VirtQueue *vq)
     return virtio_has(vq->dev, VIRTIO_RING_F_EVENT_IDX);
 }
 
+/* The chain that entry at of the ring offers. False: broken, or put off. */
+static bool chain_read(ChainParse *chain, VirtQueue *vq, uint16_t at, uint16_t *head)
+{
+    if (!ring_load16(vq, vq->avail + 4 + 2ULL * (at % vq->num), head)) {
+        return false;
+    }
+    if (*head >= vq->num) {
+        virtio_error(vq->dev, "Guest says index %u is available", *head);
+        return false;
+    }
+    chain->vq = vq;
+    chain->out_num = chain->in_num = 0;
+    chain->out_bytes = chain->in_bytes = 0;
+    chain->missing.block = NULL;
+    bool parsed = chain_parse(chain, *head);
+    if (chain->missing.block) {
+        put_off_until(&vq->put_off, &chain->missing);
+        return false;
+    }
+    return parsed;
+}
+
+uint64_t virtqueue_in_bytes(VirtQueue *vq, uint64_t max)
+{
+    ChainParse chain;
+    uint64_t bytes = 0;
+    uint16_t head;
+
+    if (virtqueue_empty(vq)) {
+        return 0;
+    }
+    for (int i = 0, n = virtqueue_heads(vq); i < n && bytes < max; i++) {
+        if (!chain_read(&chain, vq, vq->last_avail_idx + i, &head)) {
+            break;
+        }
+        bytes += chain.in_bytes;
+    }
+    return MIN(bytes, max);
+}
+
 VirtQueueElement *virtqueue_pop(VirtQueue *vq)
 {
     ChainParse chain; /* 24 KiB; its arrays are filled as far as counted */
@@ -320,21 +456,11 @@ VirtQueueElement *virtqueue_pop(VirtQueue *vq)
     if (virtqueue_empty(vq)) {
         return NULL;
     }
-    if (!ring_load16(vq, vq->avail + 4 + 2ULL * (vq->last_avail_idx % vq->num), &head)) {
-        return NULL;
-    }
-    if (head >= vq->num) {
-        virtio_error(vq->dev, "Guest says index %u is available", head);
-        return NULL;
-    }
     if (vq->inuse >= vq->num) {
         virtio_error(vq->dev, "Virtqueue size exceeded");
         return NULL;
     }
-    chain.vq = vq;
-    chain.out_num = chain.in_num = 0;
-    chain.out_bytes = chain.in_bytes = 0;
-    if (!chain_parse(&chain, head)) {
+    if (!chain_read(&chain, vq, vq->last_avail_idx, &head)) {
         return NULL;
     }
     vq->last_avail_idx++;
@@ -378,7 +504,8 @@ void virtqueue_push(VirtQueue *vq, VirtQueueElement *elem, uint32_t len)
     element_mark_dirty(vq, elem, elem->in_bytes);
     virtqueue_element_free(elem);
     vq->inuse--;
-    if (!virtqueue_ready(vq) ||
+    /* a ring that is not here is not the one it was popped from: the guest's own fault */
+    if (!virtqueue_here(vq) ||
         !ring_store(vq, vq->used + 4 + 8ULL * (vq->used_idx % vq->num), entry, sizeof(entry))) {
         return;
     }
@@ -412,7 +539,7 @@ static bool virtqueue_should_notify(VirtQueue *vq)
 
 void virtqueue_notify(VirtQueue *vq)
 {
-    if (virtqueue_ready(vq) && virtqueue_should_notify(vq)) {
+    if (virtqueue_here(vq) && virtqueue_should_notify(vq)) {
         virtio_interrupt(vq->dev, 1);
     }
 }

@@ -11,6 +11,9 @@
  *   whole pages and buffers                 guest_ram_copy_from, guest_ram_copy_to: may tear
  *   a call that is handed guest RAM         between guest_ram_shared_begin and _end
  *
+ * Whoever touches it has asked first whether it is here (softmmu/present-map.h): vCPUs in
+ * translation, all others through the address space, which gives no pointer to a missing page.
+ *
  * For ThreadSanitizer the last two are the places where it looks away; a
  * race anywhere else in guest RAM (a loader that writes while a vCPU runs)
  * is still reported. Other builds have nothing but the memcpy.

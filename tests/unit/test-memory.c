@@ -7,6 +7,7 @@ typedef struct Fixture {
     MainLoop *loop;
     RAMList *ram;
     DirtyLog *log;
+    PresentMap *present;
     AddressSpace *as;
     RAMBlock *block, *rom;
     GString *accesses;
@@ -39,7 +40,8 @@ static void fixture_init(Fixture *f)
     *f = (Fixture){ .loop = main_loop_new(), .ram = ram_list_new(),
                     .accesses = g_string_new(NULL) };
     f->log = dirty_log_new(f->ram, NULL, NULL);
-    f->as = address_space_new(f->loop, f->log);
+    f->present = present_map_new(f->ram);
+    f->as = address_space_new(f->loop, f->log, f->present);
     f->block = ram_list_add(f->ram, "ram", 0x4000, NULL, NULL);
     f->rom = ram_list_add(f->ram, "rom", 0x1000, NULL, NULL);
     f->rom->readonly = true;
@@ -52,6 +54,7 @@ static void fixture_clear(Fixture *f)
 {
     address_space_free(f->as);
     dirty_log_free(f->log);
+    present_map_free(f->present);
     ram_list_free(f->ram);
     main_loop_free(f->loop);
     g_string_free(f->accesses, TRUE);
@@ -145,9 +148,9 @@ static void test_copies(void)
     g_assert_cmpmem(f.rom->host + 0xffe, 2, "12", 2);
     g_assert_cmpint(address_space_read(f.as, 0x5000, buf, 1), ==, MEMTX_ERROR);
 
-    g_assert_true(address_space_map_ram(f.as, 0x80003ff0, &len) == f.block->host + 0x3ff0);
+    g_assert_true(address_space_map_ram(f.as, 0x80003ff0, &len, true) == f.block->host + 0x3ff0);
     g_assert_cmpuint(len, ==, 16);
-    g_assert_null(address_space_map_ram(f.as, 0x1000, &len));
+    g_assert_null(address_space_map_ram(f.as, 0x1000, &len, false));
     memset(bitmap, 0, sizeof(bitmap));
     dirty_log_sync(f.log, bitmaps);
     memset(bitmap, 0, sizeof(bitmap));
