@@ -13,6 +13,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -350,6 +351,12 @@ static bool check_arguments(struct Machine *machine, bool paging, bool has_begin
                             bool has_length, int64_t length, GError **errp)
 {
     DumpState *last = machine->monitors->dump;
+    if (present_map_active(machine->present)) {
+        error_setg(errp, "dump: %" PRIu64 " MiB of guest memory have not come yet from where the guest "
+                   "was: wait for the end of the migration",
+                   ((present_map_missing(machine->present) << TARGET_PAGE_BITS) + (1 << 20) - 1) >> 20);
+        return false;
+    }
     if (last && last->thread) {
         error_setg(errp, "There is a dump in process, please wait.");
         return false;

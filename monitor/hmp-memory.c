@@ -51,15 +51,23 @@ static void print_value(HMPMonitor *mon, char format, unsigned size, uint64_t v)
     }
 }
 
-/* Reads guest memory at a physical (cpu < 0) or virtual address, not across a page. */
+/* Guest memory at a physical (cpu < 0) or virtual address, not across a page. False, and a message. */
 static bool read_guest(HMPMonitor *mon, int cpu, uint64_t addr, void *buf, size_t len)
 {
-    struct Machine *machine = hmp_machine(mon);
-    uint64_t pa = addr;
-    if (cpu >= 0 && !cpu_translate(machine->cpus, (unsigned)cpu, addr, &pa)) {
+    MemMissing missing;
+    g_autoptr(GError) err = NULL;
+
+    switch (monitor_read_guest(hmp_machine(mon), cpu, addr, buf, len, &missing)) {
+    case GUEST_READ_OK:
+        return true;
+    case GUEST_READ_MISSING:
+        mem_missing_error(&missing, &err);
+        monitor_printf(mon, " %s\n", err->message);
+        return false;
+    default:
+        monitor_puts(mon, " Cannot access memory\n");
         return false;
     }
-    return address_space_read(machine->as, pa, buf, len) == MEMTX_OK;
 }
 
 /* False (and a message) at the first value that cannot be read. */
@@ -72,7 +80,6 @@ static bool dump_line(HMPMonitor *mon, int cpu, uint64_t addr, char format, unsi
         for (unsigned k = 0; k < size;) {
             unsigned n = (unsigned)MIN(size - k, TARGET_PAGE_SIZE - (addr + k) % TARGET_PAGE_SIZE);
             if (!read_guest(mon, cpu, addr + k, buf + k, n)) {
-                monitor_puts(mon, " Cannot access memory\n");
                 return false;
             }
             k += n;
@@ -88,14 +95,13 @@ static void dump_instructions(HMPMonitor *mon, int cpu, uint64_t addr, int64_t c
 {
     for (; count > 0; count--) {
         uint8_t buf[4];
+        monitor_printf(mon, "0x%016" PRIx64 ": ", addr);
         if (!read_guest(mon, cpu, addr, buf, 2) ||
             ((buf[0] & 3) == 3 && !read_guest(mon, cpu, addr + 2, buf + 2, 2))) {
-            monitor_printf(mon, "0x%016" PRIx64 ":  Cannot access memory\n", addr);
             return;
         }
         unsigned len = (buf[0] & 3) == 3 ? 4 : 2;
-        monitor_printf(mon, "0x%016" PRIx64 ":  %0*" PRIx64 "\n", addr, (int)len * 2,
-                       load_le(buf, len));
+        monitor_printf(mon, " %0*" PRIx64 "\n", (int)len * 2, load_le(buf, len));
         addr += len;
     }
 }

@@ -7,6 +7,7 @@
 #include "monitor/dump.h"
 #include "monitor/io-thread.h"
 #include "monitor/monitor.h"
+#include "softmmu/memory.h"
 
 typedef struct Session Session;
 
@@ -26,6 +27,18 @@ typedef struct SessionOps {
     void (*event)(Session *s, const char *name, struct json_object *event);
     void (*free)(Session *s);
 } SessionOps;
+
+/** What came of reading guest memory: done; no translation; no memory there; not come yet. */
+typedef enum GuestRead {
+    GUEST_READ_OK, GUEST_READ_UNMAPPED, GUEST_READ_NOTHING, GUEST_READ_MISSING,
+} GuestRead;
+
+/**
+ * Reads len bytes of guest memory (guest-memory.c) at a physical address (cpu < 0), or at a virtual
+ * one of that hart and then not across a page. Never waits: MISSING says what, and has asked for it.
+ */
+GuestRead monitor_read_guest(struct Machine *machine, int cpu, uint64_t addr, void *buf, size_t len,
+                             MemMissing *missing);
 
 /** Head of QMPSession and HMPMonitor. */
 struct Session {

@@ -218,16 +218,23 @@ static bool save_range(struct Machine *machine, uint64_t addr, uint64_t size, in
     int fd = open_output(filename, errp);
     bool ok = fd >= 0;
     while (ok && size) {
-        uint64_t pa = addr, n = MIN(size, TARGET_PAGE_SIZE - addr % TARGET_PAGE_SIZE);
-        if (cpu >= 0 && !cpu_translate(machine->cpus, (unsigned)cpu, addr, &pa)) {
+        uint64_t n = MIN(size, TARGET_PAGE_SIZE - addr % TARGET_PAGE_SIZE);
+        MemMissing missing;
+        memset(buf, 0, n);  /* holes read as zeros */
+        switch (monitor_read_guest(machine, cpu, addr, buf, n, &missing)) {
+        case GUEST_READ_UNMAPPED:
             error_setg(errp, "Invalid addr 0x%016" PRIx64 "/size %" PRIu64 " specified", start,
                        total);
             ok = false;
             break;
+        case GUEST_READ_MISSING:
+            mem_missing_error(&missing, errp);
+            ok = false;
+            break;
+        default:
+            ok = write_all(fd, buf, n, filename, errp);
+            break;
         }
-        memset(buf, 0, n);  /* holes read as zeros */
-        address_space_read(machine->as, pa, buf, n);
-        ok = write_all(fd, buf, n, filename, errp);
         addr += n;
         size -= n;
     }

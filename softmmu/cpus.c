@@ -40,14 +40,23 @@ struct CPUList {
 
 /* ---- the vCPU thread ---- */
 
-/* Waits while paused or in WFI without work. False: the thread is to end. Says "stopped" once asked. */
+/* Why a vCPU may not go on; its lock held. */
+static bool vcpu_must_wait(RISCVCPU *cpu)
+{
+    return cpu->stop || cpu->page_wait || cpu->accel->idle ||
+           (atomic_load(&cpu->halted) && !riscv_cpu_has_work(cpu));
+}
+
+/*
+ * Waits while paused, in WFI without work or for a page. False: the thread is to end. Says "stopped"
+ * once asked.
+ */
 static bool vcpu_wait(RISCVCPU *cpu)
 {
     bool go_on;
 
     g_mutex_lock(&cpu->lock);
-    while (!cpu->quit &&
-           (cpu->stop || cpu->accel->idle || (atomic_load(&cpu->halted) && !riscv_cpu_has_work(cpu)))) {
+    while (!cpu->quit && vcpu_must_wait(cpu)) {
         if (cpu->stop && !cpu->stopped) {
             cpu->stopped = true;
             g_cond_broadcast(&cpu->stopped_cond);
@@ -62,6 +71,30 @@ static bool vcpu_wait(RISCVCPU *cpu)
         atomic_store(&cpu->halted, false);
     }
     return go_on;
+}
+
+static void vcpu_page_came(void *opaque)
+{
+    RISCVCPU *cpu = opaque;
+
+    g_mutex_lock(&cpu->lock);
+    cpu->page_wait = false;
+    g_cond_broadcast(&cpu->wake);
+    g_mutex_unlock(&cpu->lock);
+}
+
+/* The instruction at pc needs a page that is not here: vcpu_wait will wait for it. */
+static void vcpu_need_page(RISCVCPU *cpu)
+{
+    const RAMBlock *block = cpu->missing_block;
+
+    cpu->missing_block = NULL;
+    g_mutex_lock(&cpu->lock);
+    cpu->page_wait = true;      /* first: it may come at once */
+    g_mutex_unlock(&cpu->lock);
+    if (!present_map_wait(cpu->machine->present, &cpu->page_waiter, block, cpu->missing_page)) {
+        vcpu_page_came(cpu);
+    }
 }
 
 /* The forced sleep of auto-converge; a pause request ends it early. */
@@ -83,7 +116,7 @@ static void vcpu_throttle(RISCVCPU *cpu)
 
 /*
  * One vCPU. Owns: its RISCVCPU while it runs. Waits on: cpu->wake (paused,
- * in WFI, throttled) and, inside the accelerator, the BQL for MMIO. Ends
+ * in WFI, throttled, a page has not come) and, inside the accelerator, the BQL for MMIO. Ends
  * when: cpus_free sets quit. Never holds the BQL here.
  */
 static void *vcpu_loop(void *opaque)
@@ -106,6 +139,9 @@ static void *vcpu_loop(void *opaque)
         }
         cpu->accel->run(cpu);
         riscv_cpu_leave_guest(cpu);
+        if (cpu->missing_block) {
+            vcpu_need_page(cpu);
+        }
     }
 }
 
@@ -123,6 +159,7 @@ static void vcpu_free(RISCVCPU *cpu)
         riscv_cpu_kick(cpu);
         g_thread_join(cpu->thread);
     }
+    present_map_forget(cpu->machine->present, &cpu->page_waiter);
     if (cpu->wire) {
         riscv_cpu_vmstate_unregister(cpu);
     }
@@ -158,6 +195,7 @@ static RISCVCPU *vcpu_new(CPUList *list, unsigned index, GError **errp)
     cpu->tlbs = g_aligned_alloc0(CACHE_MODES, sizeof(TLB), 64);
     cpu->stimer = clock_timer_new(machine->clock, riscv_cpu_stimer_fired, cpu);
     cpu->stop = true;
+    cpu->page_waiter = (PresentWaiter){ .woken = vcpu_page_came, .opaque = cpu, .user = (int)index };
     riscv_cpu_reset(cpu);
     if (!list->accel->init(cpu, errp)) {
         vcpu_free(cpu);
@@ -462,9 +500,9 @@ char *cpu_dump(const CPUList *list, unsigned i)
     return riscv_cpu_dump(list->cpus[i]);
 }
 
-bool cpu_translate(const CPUList *list, unsigned i, uint64_t va, uint64_t *pa)
+bool cpu_translate(const CPUList *list, unsigned i, uint64_t va, uint64_t *pa, bool *missing)
 {
-    return riscv_mem_translate_debug(list->cpus[i], va, pa);
+    return riscv_mem_translate_debug(list->cpus[i], va, pa, missing);
 }
 
 void cpu_get_gregs(const CPUList *list, unsigned i, uint64_t regs[33])

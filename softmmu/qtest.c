@@ -70,8 +70,25 @@ static void written(Qtest *q)
     }
 }
 
+/* False and an answer: not all of it has come yet. Never waits. */
+static bool memory_here(Qtest *q, uint64_t addr, uint64_t len, GString *answer)
+{
+    MemMissing missing;
+    g_autoptr(GError) err = NULL;
+
+    if (address_space_need(q->machine->as, addr, len, PRESENT_USER_MONITOR, &missing)) {
+        return true;
+    }
+    mem_missing_error(&missing, &err);
+    g_string_append_printf(answer, "FAIL %s\n", err->message);
+    return false;
+}
+
 static void write_bytes(Qtest *q, uint64_t addr, const uint8_t *data, uint64_t len, GString *answer)
 {
+    if (!memory_here(q, addr, len, answer)) {
+        return;
+    }
     if (address_space_write(q->machine->as, addr, data, len) != MEMTX_OK) {
         fail_access(answer, addr, len);
         return;
@@ -96,7 +113,7 @@ static void cmd_read_word(Qtest *q, unsigned width, char **args, GString *answer
 {
     uint64_t addr, value = 0;
 
-    if (!number(args[1], &addr, answer)) {
+    if (!number(args[1], &addr, answer) || !memory_here(q, addr, width, answer)) {
         return;
     }
     if (address_space_read(q->machine->as, addr, &value, width) != MEMTX_OK) {
@@ -123,7 +140,8 @@ static void cmd_read(Qtest *q, bool base64, char **args, GString *answer)
     uint64_t addr, len;
 
     if (!number(args[1], &addr, answer) ||
-        !transfer_size(args[1] ? args[2] : NULL, &len, answer)) {
+        !transfer_size(args[1] ? args[2] : NULL, &len, answer) ||
+        !memory_here(q, addr, len, answer)) {
         return;
     }
     g_autofree uint8_t *data = g_malloc(len);
@@ -193,6 +211,9 @@ static void cmd_memset(Qtest *q, char **args, GString *answer)
 
     if (!number(args[1], &addr, answer) || !number(args[1] ? args[2] : NULL, &len, answer) ||
         !number(args[1] && args[2] ? args[3] : NULL, &value, answer)) {
+        return;
+    }
+    if (!memory_here(q, addr, len, answer)) {
         return;
     }
     memset(chunk, value, sizeof(chunk));

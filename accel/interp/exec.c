@@ -131,7 +131,9 @@ static bool cbo_access(RISCVCPU *cpu, uint64_t va)
     if (riscv_mem_load(cpu, va, 1, &v)) {
         return true;
     }
-    cpu->exc_cause = cpu->exc_cause == EXC_LOAD_PAGE ? EXC_STORE_PAGE : EXC_STORE_ACCESS;
+    if (cpu->exc_cause != EXC_MISSING) {
+        cpu->exc_cause = cpu->exc_cause == EXC_LOAD_PAGE ? EXC_STORE_PAGE : EXC_STORE_ACCESS;
+    }
     return false;
 }
 
@@ -282,6 +284,9 @@ raise:
     cpu->pc = PC;
     cpu->instret += block_insns_before(block, insn->off);
 raise_at_pc:
+    if (UNLIKELY(cpu->exc_cause == EXC_MISSING)) {
+        return NULL;        /* as if the instruction had not been begun */
+    }
     riscv_cpu_trap(cpu, cpu->exc_cause, cpu->exc_tval);
     goto changed;
 }

@@ -77,8 +77,11 @@ bool cpu_halted(const CPUList *cpus, unsigned i);           /* in WFI */
 uint64_t cpu_pc(const CPUList *cpus, unsigned i);
 /** "info registers" text for hart i in QEMU's style; caller frees. */
 char *cpu_dump(const CPUList *cpus, unsigned i);
-/** Virtual to physical for "x"/memsave with hart i's current MMU; false if unmapped. */
-bool cpu_translate(const CPUList *cpus, unsigned i, uint64_t va, uint64_t *pa);
+/**
+ * Virtual to physical for "x"/memsave with hart i's current MMU; false if unmapped, or, with *missing
+ * true, if a page table has not come yet (softmmu/present-map.h): *pa is in it, nothing is asked for.
+ */
+bool cpu_translate(const CPUList *cpus, unsigned i, uint64_t va, uint64_t *pa, bool *missing);
 /** x0..x31, pc for core files: 32 + 1 words. */
 void cpu_get_gregs(const CPUList *cpus, unsigned i, uint64_t regs[33]);
 /** Sets pc at reset for hart i (loader device: resetvec). */

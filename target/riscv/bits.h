@@ -115,6 +115,9 @@ enum {
     EXC_INST_PAGE = 12,
     EXC_LOAD_PAGE = 13,
     EXC_STORE_PAGE = 15,
+    /* not the guest's: a page has not come yet (softmmu/present-map.h). The instruction is given up and
+       begun anew when it is here; never reaches riscv_cpu_trap */
+    EXC_MISSING = 0x100,
 };
 #define CAUSE_INTERRUPT (1ULL << 63)
 

@@ -38,8 +38,17 @@ void riscv_cpu_reset(RISCVCPU *cpu)
     atomic_fetch_and(&cpu->irq_lines, ~MIP_STIP);   /* the other lines are the devices' */
     atomic_store(&cpu->halted, false);
     clock_timer_del(cpu->stimer);
+    riscv_cpu_forget_page(cpu);
     riscv_pmp_recompute(cpu);
     riscv_cpu_mode_changed(cpu);
+}
+
+void riscv_cpu_forget_page(RISCVCPU *cpu)
+{
+    present_map_forget(cpu->machine->present, &cpu->page_waiter);
+    g_mutex_lock(&cpu->lock);
+    cpu->page_wait = false;
+    g_mutex_unlock(&cpu->lock);
 }
 
 uint64_t riscv_cpu_time(RISCVCPU *cpu)

@@ -58,9 +58,11 @@ struct RISCVCPU {
     /* May an FP instruction go the short way? By its rm field: FS is dirty and the host is in that mode; [8]: FS is dirty */
     uint8_t fp_fast[9];
 
-    /* exception being raised by a helper */
+    /* exception being raised by a helper; with EXC_MISSING the page that has not come */
     uint32_t exc_cause;
     uint64_t exc_tval;
+    const RAMBlock *missing_block;  /* else NULL */
+    uint64_t missing_page;
 
     /* LR reservation: virtual address (all ones: none) and the value read */
     uint64_t load_res, load_val;
@@ -111,6 +113,8 @@ struct RISCVCPU {
     GThread *thread;
     bool stop, stopped, quit;   /* stopped: the thread has said so, or was waiting when asked */
     bool waiting;               /* in vcpu_wait */
+    bool page_wait;             /* for the page of page_waiter */
+    PresentWaiter page_waiter;  /* hart thread; others only while paused */
     _Atomic bool halted;        /* in WFI */
     _Atomic bool throttle_due;
     _Atomic int tid;
@@ -143,6 +147,11 @@ void riscv_cpu_stimer_fired(void *opaque);
 void riscv_cpu_set_line(RISCVCPU *cpu, int irq, bool level);
 /** A device writes what software owns: SSIP in mip_soft. Any thread. */
 void riscv_cpu_raise_ssip(RISCVCPU *cpu);
+/**
+ * Waits no more for a page that has not come: what it waited for is looked at again when it runs.
+ * Paused; cpu->lock not held.
+ */
+void riscv_cpu_forget_page(RISCVCPU *cpu);
 /** Makes the hart look at its requests soon; wakes it if it waits. Any thread. */
 void riscv_cpu_kick(RISCVCPU *cpu);
 /** Marks [in, out of] guest code for the dirty-log barrier. Hart thread. */
@@ -183,7 +192,8 @@ unsigned riscv_pmp_page(const RISCVCPU *cpu, uint64_t page, int priv, bool *unif
 typedef enum MemAccess { ACCESS_LOAD, ACCESS_STORE, ACCESS_FETCH } MemAccess;
 /**
  * Memory access by the hart thread, all cases: misaligned, page crossing,
- * MMIO. False: exception in exc_cause, exc_tval. Fills the TLB.
+ * MMIO. False: exception in exc_cause, exc_tval; EXC_MISSING: nothing has happened but A and D bits,
+ * missing_block and missing_page say what to wait for. Fills the TLB.
  */
 bool riscv_mem_load(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value);
 bool riscv_mem_store(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value);
@@ -192,8 +202,11 @@ void *riscv_mem_rmw(RISCVCPU *cpu, uint64_t va, unsigned size, bool *fault);
 /** Physical address and host pointer for fetching at va; host NULL: not RAM. *whole_page: cacheable. */
 bool riscv_mem_fetch_page(RISCVCPU *cpu, uint64_t va, uint64_t *pa, const uint8_t **host,
                           bool *whole_page);
-/** Without side effects, for monitors. Paused or approximately. */
-bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa);
+/**
+ * Without side effects, for monitors. Paused or approximately. False: not mapped; or, with *missing
+ * true, a page table has not come yet: *pa is the address of what was needed of it.
+ */
+bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa, bool *missing);
 /** Drops translations: all, or those of one page. Hart thread or paused. */
 void riscv_tlb_flush(RISCVCPU *cpu);
 void riscv_tlb_flush_page(RISCVCPU *cpu, uint64_t va);

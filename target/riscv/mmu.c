@@ -19,6 +19,7 @@ typedef struct Walk {
     uint64_t pa;
     unsigned prot;          /* PMP_R/W/X that the page table grants now (W only if D is set) */
     uint64_t page_size;
+    const MemoryRegion *missing;    /* with EXC_MISSING: a page of this one, pa is in it */
 } Walk;
 
 typedef struct Target {
@@ -77,6 +78,30 @@ static const MemoryRegion *find_region(RISCVCPU *cpu, uint64_t pa)
         }
     }
     return r;
+}
+
+/* False: the page of pa has not come. What is not RAM is here. */
+static bool page_here(const RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa)
+{
+    const PresentMap *map = cpu->machine->present;
+
+    return G_LIKELY(!present_map_active(map)) || !region || !region->block ||
+           present_map_here(map, region->block, (pa - region->base) >> TARGET_PAGE_BITS);
+}
+
+static uint32_t walk_missing(Walk *out, const MemoryRegion *region, uint64_t pa)
+{
+    out->pa = pa;
+    out->missing = region;
+    return EXC_MISSING;
+}
+
+/* The hart will wait for the page of pa. */
+static bool raise_missing(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa)
+{
+    cpu->missing_block = region->block;
+    cpu->missing_page = (pa - region->base) >> TARGET_PAGE_BITS;
+    return riscv_raise(cpu, EXC_MISSING, 0);
 }
 
 /* ---- page-table walk ---- */
@@ -149,14 +174,34 @@ static int update_ad(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pte_pa,
     return 1;
 }
 
+static uint64_t leaf_size(unsigned level)
+{
+    return 1ULL << (12 + 9 * level);
+}
+
+static uint64_t leaf_pa(uint64_t va, uint64_t pte, unsigned level)
+{
+    uint64_t mask = leaf_size(level) - 1;
+
+    return ((pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12 & ~mask) | (va & mask);
+}
+
+/* D must not be set for a store that has not happened: the page itself comes first. */
+static bool target_missing(RISCVCPU *cpu, uint64_t pa, Walk *out)
+{
+    if (G_LIKELY(!present_map_active(cpu->machine->present))) {
+        return false;
+    }
+    const MemoryRegion *region = find_region(cpu, pa);
+
+    return !page_here(cpu, region, pa) && walk_missing(out, region, pa);
+}
+
 static uint32_t finish_leaf(RISCVCPU *cpu, uint64_t va, uint64_t pte, unsigned level,
                             MemAccess access, unsigned mode, Walk *out)
 {
-    uint64_t size_mask = (1ULL << (12 + 9 * level)) - 1;
-    uint64_t base = (pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12;
-
-    out->pa = (base & ~size_mask) | (va & size_mask);
-    out->page_size = size_mask + 1;
+    out->pa = leaf_pa(va, pte, level);
+    out->page_size = leaf_size(level);
     out->prot = 0;
     for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
         if (leaf_allows(pte, a, mode) && user_bit_allows(pte, a, mode) &&
@@ -190,6 +235,9 @@ restart:;
         if (!riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_R) || !region || !region->block) {
             return access_fault(access);
         }
+        if (!page_here(cpu, region, pte_pa)) {
+            return walk_missing(out, region, pte_pa);
+        }
         uint64_t pte = __atomic_load_n(
             (uint64_t *)(region->block->host + (pte_pa - region->base)), __ATOMIC_ACQUIRE);
 
@@ -207,6 +255,9 @@ restart:;
             !leaf_allows(pte, access, mode) ||
             ((pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT & ((1ULL << (9 * level)) - 1))) {
             return page_fault(access);
+        }
+        if (side_effects && target_missing(cpu, leaf_pa(va, pte, level), out)) {
+            return EXC_MISSING;
         }
         int done = update_ad(cpu, region, pte_pa, &pte, access, side_effects);
 
@@ -330,7 +381,8 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
     unsigned pmp;
 
     if (cause) {
-        return riscv_raise(cpu, cause, va);
+        return cause == EXC_MISSING ? raise_missing(cpu, w.missing, w.pa)
+                                    : riscv_raise(cpu, cause, va);
     }
     if (w.page_size > TARGET_PAGE_SIZE) {
         note_superpage(cpu, va, w.page_size);
@@ -344,6 +396,9 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
     if (!t->region) {
         memory_log_invalid(NULL, t->pa, size, access == ACCESS_STORE);
         return riscv_raise(cpu, access_fault(access), va);
+    }
+    if (!page_here(cpu, t->region, t->pa)) {
+        return raise_missing(cpu, t->region, t->pa);
     }
     if (t->region->block) {
         t->host = t->region->block->host + (t->pa - t->region->base);
@@ -430,34 +485,35 @@ static void ram_store(uint8_t *host, unsigned size, uint64_t value)
     }
 }
 
-static bool load_in_page(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value)
+static bool load_from(RISCVCPU *cpu, uint64_t va, unsigned size, unsigned mode, const Target *t,
+                      uint64_t *value)
 {
-    unsigned mode = riscv_data_mode(cpu);
-    Target t;
-
-    if (!translate(cpu, va, size, ACCESS_LOAD, mode, &t)) {
-        return false;
+    if (!t->host) {
+        return io_load(cpu, va, t, size, value);
     }
-    if (!t.host) {
-        return io_load(cpu, va, &t, size, value);
+    if (t->whole_page) {
+        tlb_install(cpu, va, mode, t);
     }
-    if (t.whole_page) {
-        tlb_install(cpu, va, mode, &t);
-    }
-    *value = ram_load(t.host, size);
+    *value = ram_load(t->host, size);
     return true;
 }
 
 bool riscv_mem_load(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value)
 {
     unsigned first = TARGET_PAGE_SIZE - (va & (TARGET_PAGE_SIZE - 1));
+    unsigned mode = riscv_data_mode(cpu);
     uint64_t low, high;
+    Target t, t2;
 
     if (first >= size) {
-        return load_in_page(cpu, va, size, value);
+        return translate(cpu, va, size, ACCESS_LOAD, mode, &t) &&
+               load_from(cpu, va, size, mode, &t, value);
     }
-    if (!load_in_page(cpu, va, first, &low) ||
-        !load_in_page(cpu, va + first, size - first, &high)) {
+    /* both pages must be here before a device behind either is read */
+    if (!translate(cpu, va, first, ACCESS_LOAD, mode, &t) ||
+        !translate(cpu, va + first, size - first, ACCESS_LOAD, mode, &t2) ||
+        !load_from(cpu, va, first, mode, &t, &low) ||
+        !load_from(cpu, va + first, size - first, mode, &t2, &high)) {
         return false;
     }
     *value = low | high << (8 * first);
@@ -538,16 +594,23 @@ bool riscv_mem_fetch_page(RISCVCPU *cpu, uint64_t va, uint64_t *pa, const uint8_
     return true;
 }
 
-bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa)
+bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa, bool *missing)
 {
     Walk w;
     unsigned mode = riscv_data_mode(cpu);
+    uint32_t cause = 0;
 
+    *missing = false;
     for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
-        if (!walk(cpu, va, a, mode, false, &w) ||
-            (mode == MODE_S && !walk(cpu, va, a, MODE_SUM, false, &w))) {
+        if (!(cause = walk(cpu, va, a, mode, false, &w)) ||
+            (mode == MODE_S && !(cause = walk(cpu, va, a, MODE_SUM, false, &w)))) {
             *pa = w.pa;
             return true;
+        }
+        if (cause == EXC_MISSING) {
+            *pa = w.pa;
+            *missing = true;
+            return false;
         }
     }
     return false;

@@ -433,6 +433,7 @@ bool riscv_wire_post_load(void *opaque, int version_id, GError **errp)
         heal_clock(cpu, e);
     }
     load_interrupts(cpu, e->mip);
+    riscv_cpu_forget_page(cpu);
     riscv_pmp_recompute(cpu);
     riscv_cpu_mode_changed(cpu);
     cpu->accel->flush(cpu);

@@ -290,6 +290,93 @@ static void test_pmp_locks_tor(void)
     rig_free(rig);
 }
 
+/* ---- pages that have not come ---- */
+
+static void nobody_asked(void *opaque, size_t block, uint64_t page, int user)
+{
+    g_assert_not_reached();     /* the walk only says what to wait for */
+}
+
+static uint64_t page_of(uint64_t pa)
+{
+    return (pa - RAM) >> TARGET_PAGE_BITS;
+}
+
+static void here(Rig *rig, uint64_t pa)
+{
+    g_autofree uint8_t *same = g_memdup2(rig->ram + (pa - RAM), TARGET_PAGE_SIZE);
+
+    g_assert_true(present_map_place(rig->m.present, 0, page_of(pa), same));
+}
+
+static void check_missing(Rig *rig, uint32_t cause, uint64_t pa)
+{
+    g_assert_cmphex(cause, ==, EXC_MISSING);
+    g_assert_true(rig->cpu->missing_block == rig->block);
+    g_assert_cmphex(rig->cpu->missing_page, ==, page_of(pa));
+}
+
+static void test_missing(void)
+{
+    static const PresentOps ops = { .wanted = nobody_asked };
+    Rig *rig = rig_new("rv64");
+    uint64_t pa;
+    bool missing;
+
+    map(rig, PTE_V | RWX);
+    set_pte(rig, LEAF, 2, DATA + 0x1000, PTE_V | RWX | AD);
+    g_assert_true(present_map_begin(rig->m.present, NULL));
+    present_map_set_missing(rig->m.present, 0, page_of(ROOT), 3);
+    present_map_set_missing(rig->m.present, 0, page_of(DATA), 2);
+    present_map_arm(rig->m.present, &ops, NULL);
+
+    /* each level of the table, for every kind of access and for monitors */
+    static const uint64_t tables[] = { ROOT, MID, LEAF };
+    for (unsigned i = 0; i < 3; i++) {
+        check_missing(rig, try_load(rig, 0x1000), tables[i]);
+        check_missing(rig, try_store(rig, 0x1000), tables[i]);
+        check_missing(rig, try_fetch(rig, 0x1000), tables[i]);
+        g_assert_false(riscv_mem_translate_debug(rig->cpu, 0x1000, &pa, &missing));
+        g_assert_true(missing);
+        g_assert_cmphex(pa & ~0xfffULL, ==, tables[i]);
+        here(rig, tables[i]);
+    }
+
+    /* the page itself: A and D stay as they are until the access happens */
+    g_assert_true(riscv_mem_translate_debug(rig->cpu, 0x1000, &pa, &missing));
+    g_assert_false(missing);
+    check_missing(rig, try_store(rig, 0x1000), DATA);
+    check_missing(rig, try_load(rig, 0x1000), DATA);
+    check_missing(rig, try_fetch(rig, 0x1000), DATA);
+    g_assert_cmphex(word(rig, LEAF)[1] & AD, ==, 0);
+    bool fault;
+    g_assert_null(riscv_mem_rmw(rig->cpu, 0x1000, 8, &fault));
+    g_assert_true(fault);
+    check_missing(rig, rig->cpu->exc_cause, DATA);
+    here(rig, DATA);
+    g_assert_cmpuint(try_store(rig, 0x1000), ==, 0);
+    g_assert_cmphex(word(rig, LEAF)[1] & AD, ==, AD);
+
+    /* an access that crosses into a page that is not here does nothing in the first one */
+    *word(rig, DATA + 0xff8) = 0x1111;
+    check_missing(rig, try_store(rig, 0x1ffc), DATA + 0x1000);
+    check_missing(rig, try_load(rig, 0x1ffc), DATA + 0x1000);
+    g_assert_cmphex(*word(rig, DATA + 0xff8), ==, 0x1111);
+    here(rig, DATA + 0x1000);
+    g_assert_cmpuint(try_store(rig, 0x1ffc), ==, 0);
+
+    /* who may not have it does not wait for it */
+    present_map_end(rig->m.present);
+    riscv_tlb_flush(rig->cpu);
+    set_pte(rig, LEAF, 1, DATA, PTE_V | PTE_R | AD);
+    g_assert_true(present_map_begin(rig->m.present, NULL));
+    present_map_set_missing(rig->m.present, 0, page_of(DATA), 1);
+    present_map_arm(rig->m.present, &ops, NULL);
+    g_assert_cmpuint(try_store(rig, 0x1000), ==, EXC_STORE_PAGE);
+    check_missing(rig, try_load(rig, 0x1000), DATA);
+    rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -301,5 +388,6 @@ int main(int argc, char **argv)
     g_test_add_func("/riscv-mmu/crossing", test_crossing);
     g_test_add_func("/riscv-pmp/matching", test_pmp_matching);
     g_test_add_func("/riscv-pmp/locks-tor", test_pmp_locks_tor);
+    g_test_add_func("/riscv-mmu/missing", test_missing);
     return g_test_run();
 }
