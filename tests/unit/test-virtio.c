@@ -12,104 +12,7 @@
 #include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-net.h"
 #include "hw/virtio/virtio-serial.h"
-#include "tests/unit/board-fixture.h"
-
-#define RING_NUM 16
-#define RING_BASE 0x80100000ULL     /* descriptors, available, used of the queue under test */
-#define DATA_BASE 0x80200000ULL
-#define LEGACY_USED(base) (((base) + 16 * RING_NUM + 2 * (3 + RING_NUM) + 4095) & ~4095ULL)
-
-enum { F_NEXT = 1, F_WRITE = 2, F_INDIRECT = 4 };
-
-/* A driver's view of one queue of one slot. */
-typedef struct Driver {
-    BoardFixture *f;
-    AddressSpace *as;
-    uint64_t mmio, base;
-    uint64_t avail, used;
-    unsigned queue;
-    uint16_t avail_idx;
-} Driver;
-
-static void reg_write(const Driver *d, unsigned reg, uint32_t value)
-{
-    address_space_stx(d->as, d->mmio + reg, 4, value);
-}
-
-static uint32_t reg_read(const Driver *d, unsigned reg)
-{
-    uint64_t value;
-
-    address_space_ldx(d->as, d->mmio + reg, 4, &value);
-    return value;
-}
-
-static Driver driver_new(BoardFixture *f, const char *name, unsigned queue)
-{
-    VirtIODevice *dev = board_fixture_virtio(f, name);
-    Driver d = { .f = f, .as = f->machine.as, .mmio = virtio_slot(dev)->base, .queue = queue };
-
-    d.base = RING_BASE + queue * 0x10000;
-    d.avail = d.base + 16 * RING_NUM;
-    d.used = LEGACY_USED(d.base);
-    return d;
-}
-
-/* Takes every feature, sets the queue up, DRIVER_OK. */
-static void driver_init(const Driver *d)
-{
-    static const uint8_t zeros[8192];
-
-    address_space_write(d->as, d->base, zeros, sizeof(zeros));
-    reg_write(d, 0x70, 3);
-    reg_write(d, 0x14, 0);
-    reg_write(d, 0x24, 0);
-    reg_write(d, 0x20, reg_read(d, 0x10) & ~(FEATURE(29) | FEATURE(24))); /* no event index */
-    reg_write(d, 0x28, 4096);
-    reg_write(d, 0x30, d->queue);
-    g_assert_cmpuint(reg_read(d, 0x34), ==, 1024);
-    reg_write(d, 0x38, RING_NUM);
-    reg_write(d, 0x3c, 4096);
-    reg_write(d, 0x40, d->base >> 12);
-    g_assert_cmpuint(reg_read(d, 0x40), ==, d->base >> 12);
-    reg_write(d, 0x70, 7);
-}
-
-static void put_desc(const Driver *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
-                     uint16_t next)
-{
-    struct { uint64_t addr; uint32_t len; uint16_t flags, next; } desc = { addr, len, flags, next };
-
-    address_space_write(d->as, d->base + 16 * i, &desc, 16);
-}
-
-static void offer(Driver *d, uint16_t head)
-{
-    address_space_stx(d->as, d->avail + 4 + 2 * (d->avail_idx % RING_NUM), 2, head);
-    d->avail_idx++;
-    address_space_stx(d->as, d->avail + 2, 2, d->avail_idx);
-}
-
-static void kick(const Driver *d)
-{
-    reg_write(d, 0x50, d->queue);
-}
-
-static uint16_t used_idx(const Driver *d)
-{
-    uint64_t value;
-
-    address_space_ldx(d->as, d->used + 2, 2, &value);
-    return value;
-}
-
-static uint32_t used_len(const Driver *d, unsigned i)
-{
-    uint64_t value;
-
-    address_space_ldx(d->as, d->used + 4 + 8 * i + 4, 4, &value);
-    return value;
-}
+#include "tests/unit/virtio-driver.h"
 
 /* ---- disk ---- */
 
@@ -829,25 +732,6 @@ static void test_bad_streams(void)
     board_fixture_free(f);
 }
 
-/* A disk with three requests that are kept, of one that reads, one that writes and a flush. */
-static void keep_requests(BoardFixture *f, Driver *d)
-{
-    VirtIOBlk *blk = (VirtIOBlk *)board_fixture_virtio(f, "virtio-blk");
-    static const uint32_t types[] = { 0, 1, 4 };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
-        struct { uint32_t type, prio; uint64_t sector; } head = { types[i], 0, 8 * i };
-        uint64_t at = DATA_BASE + 0x10000 * i;
-
-        address_space_write(d->as, at, &head, 16);
-        put_desc(d, 3 * i, at, 16, F_NEXT, 3 * i + 1);
-        put_desc(d, 3 * i + 1, at + 0x1000, 4096, F_NEXT | (types[i] == 0 ? F_WRITE : 0), 3 * i + 2);
-        put_desc(d, 3 * i + 2, at + 16, 1, F_WRITE, 0);
-        offer(d, 3 * i);
-        g_queue_push_tail(&blk->kept, virtqueue_pop(&blk->dev.queues[0]));
-    }
-}
-
 static void test_kept_requests_travel(void)
 {
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
@@ -855,7 +739,7 @@ static void test_kept_requests_travel(void)
     VirtIOBlk *blk = (VirtIOBlk *)board_fixture_virtio(f, "virtio-blk");
 
     driver_init(&d);
-    keep_requests(f, &d);
+    driver_keep_requests(&d);
     check_travels(f);
     g_assert_cmpuint(g_queue_get_length(&blk->kept), ==, 3);
     g_assert_cmpuint(blk->dev.queues[0].inuse, ==, 3);
@@ -880,7 +764,7 @@ static void test_damaged(void)
     g_test_message("seed %u", seed);
     driver_init(&d);
     driver_init(&rng);
-    keep_requests(f, &d);
+    driver_keep_requests(&d);
     bytes = board_fixture_save(f, NULL);
     start = memmem(bytes->data, bytes->len, "/virtio-blk", 11);
     g_assert_nonnull(start);
