@@ -27,6 +27,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     in->listener = listener;
     in->channels = channel_set_new();
     g_mutex_init(&in->lock);
+    g_cond_init(&in->wake);
     m->incoming = in;
     migration_state_move(&m->in_state, MIGRATION_EVENT_START, NULL);
     in->thread = thread_start("incoming", incoming_thread, in, errp);
@@ -35,6 +36,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
         m->incoming = NULL;
         channel_listener_free(in->listener);
         channel_set_free(in->channels);
+        g_cond_clear(&in->wake);
         g_mutex_clear(&in->lock);
         g_free(in);
         return false;
@@ -78,7 +80,7 @@ bool incoming_received(Incoming *in, IncomingReceived *r)
     bool came = in->came_us != 0;
     int64_t end = in->loaded_us ? in->loaded_us : g_get_monotonic_time();
     *r = (IncomingReceived){ .ram = in->received, .us = came ? end - in->came_us : 0 };
-    if (in->phase == INCOMING_LOADING || in->phase == INCOMING_ANSWERED) {
+    if (in->phase > INCOMING_LISTENING && in->phase < INCOMING_DONE) {
         ram_loader_get_stats(in->load.ram, &r->ram);
     }
     g_mutex_unlock(&in->lock);
@@ -111,7 +113,15 @@ void incoming_free(Incoming *in)
         return;
     }
     g_mutex_lock(&in->lock);
+    bool running = in->phase == INCOMING_RUNNING;
+    g_mutex_unlock(&in->lock);
+    if (running) {
+        /* Whoever waits for a page waits for good, and nobody may go on without it. */
+        cpus_pause_begin(in->machine->cpus);
+    }
+    g_mutex_lock(&in->lock);
     in->quit = true;
+    g_cond_broadcast(&in->wake);
     g_mutex_unlock(&in->lock);
     incoming_yank(in);
     bool locked = bql_locked(in->machine->loop);
@@ -125,6 +135,7 @@ void incoming_free(Incoming *in)
     g_clear_error(&in->error);
     migration_settings_unref(in->settings);
     channel_set_free(in->channels);
+    g_cond_clear(&in->wake);
     g_mutex_clear(&in->lock);
     g_free(in);
 }

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hw/net-backend.h"
-#include "migration/destination/incoming.h"
+#include "migration/destination/postcopy.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -18,12 +18,13 @@
 /* The invariants of incoming.h. Incoming thread. */
 static void check(const Incoming *in)
 {
-    bool connected = in->phase == INCOMING_LOADING || in->phase == INCOMING_ANSWERED;
+    bool begun = in->phase > INCOMING_LISTENING && in->phase < INCOMING_DONE;
 
-    g_assert(!connected == !in->channel);
-    g_assert(!connected == !in->answers);
-    g_assert(!connected == !in->load.ram);
-    g_assert(in->phase == INCOMING_LISTENING || !in->listener);
+    g_assert(!begun == !in->channel);
+    g_assert(!begun == !in->answers);
+    g_assert(!begun == !in->load.ram);
+    g_assert(in->phase != INCOMING_DONE || !in->listener);
+    g_assert(in->phase != INCOMING_RUNNING || in->postcopy);
 }
 
 static void set_phase(Incoming *in, IncomingPhase phase)
@@ -150,6 +151,16 @@ static bool finish(Incoming *in, GError **errp)
     return ok;
 }
 
+static void drop_listener(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    ChannelListener *l = g_steal_pointer(&in->listener);
+    ChannelListener *next = g_steal_pointer(&in->next_listener);
+    g_mutex_unlock(&in->lock);
+    channel_listener_free(l);
+    channel_listener_free(next);
+}
+
 /* Frees what was handed on from step to step, and closes the channels. */
 static void let_go(Incoming *in)
 {
@@ -159,12 +170,45 @@ static void let_go(Incoming *in)
     }
     in->phase = INCOMING_DONE;      /* nobody looks at the loader from here on */
     g_mutex_unlock(&in->lock);
+    postcopy_free(g_steal_pointer(&in->postcopy));
+    drop_listener(in);
     incoming_load_clear(&in->load);
     stream_reader_free(g_steal_pointer(&in->reader));
     return_path_writer_free(g_steal_pointer(&in->answers));
     in->channel = NULL;
     channel_set_close_all(in->channels, NULL);
     check(in);
+}
+
+/* Postcopy: the guest starts before its memory is here; the source hears when it is. */
+static bool start_early(Incoming *in, GError **errp)
+{
+    bql_lock(in->machine->loop);
+    bool ok = settle_guest(in, true, errp);
+    if (ok) {
+        note_step(in, SWITCHOVER_STARTED);
+        announce_guest(in);
+    }
+    bql_unlock(in->machine->loop);
+    return ok;
+}
+
+static bool finish_postcopy(Incoming *in, GError **errp)
+{
+    set_phase(in, INCOMING_RUNNING);
+    if (!start_early(in, errp) || !postcopy_await(in->postcopy, errp)) {
+        return false;
+    }
+    return_path_send_shut(in->answers, NULL, NULL);
+    g_mutex_lock(&in->lock);
+    in->loaded_us = g_get_monotonic_time();
+    g_mutex_unlock(&in->lock);
+    set_phase(in, INCOMING_ANSWERED);
+    bql_lock(in->machine->loop);
+    tell_received(in);
+    bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
+    bql_unlock(in->machine->loop);
+    return ok;
 }
 
 static void quit_failed(void *opaque)
@@ -222,10 +266,6 @@ static bool accept_peer(Incoming *in, GError **errp)
     Channel *c = fault_point(&in->machine->faults, FAULT_DST_ACCEPT, errp)
                      ? channel_listener_accept(in->listener, errp) : NULL;
 
-    g_mutex_lock(&in->lock);
-    ChannelListener *l = g_steal_pointer(&in->listener);
-    g_mutex_unlock(&in->lock);
-    channel_listener_free(l);
     if (c && channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, errp)) {
         in->channel = c;
         in->answers = return_path_writer_new(c);
@@ -240,6 +280,11 @@ static void begin_loading(Incoming *in)
     in->reader = stream_reader_new(in->channel);
     incoming_load_init(&in->load, in->m, in->settings, in->channel);
     in->load.answers = in->answers;
+    if (migration_settings_caps(in->settings) & MIGRATION_CAP(POSTCOPY_RAM)) {
+        in->postcopy = postcopy_new(in);    /* the listener stays for the channel of urgent pages */
+    } else {
+        drop_listener(in);
+    }
     g_mutex_lock(&in->lock);
     in->came_us = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
@@ -252,7 +297,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
     bool ok = incoming_load_stream(&in->load, in->reader, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);
-    in->loaded_us = g_get_monotonic_time();
+    in->loaded_us = in->load.ran ? 0 : g_get_monotonic_time();
     in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
     g_mutex_unlock(&in->lock);
     trace_loadvm_state_cleanup();
@@ -274,7 +319,8 @@ gpointer incoming_thread(gpointer opaque)
     g_mutex_lock(&in->lock);
     in->tid = syscall(SYS_gettid);
     g_mutex_unlock(&in->lock);
-    bool ok = accept_peer(in, &err) && load_from_channel(in, &err) && finish(in, &err);
+    bool ok = accept_peer(in, &err) && load_from_channel(in, &err) &&
+              (in->load.ran ? finish_postcopy(in, &err) : finish(in, &err));
     yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {

@@ -13,12 +13,16 @@
  *
  *   (1) listening: there is a listener, or accepting has failed; nothing was read or allocated.
  *   (2) loading:   the peer is there: channel, reader, answers, loader. No vCPU has run.
- *   (3) answered:  as loading, and the source has our verdict: nothing more is said to it.
- *   (4) done:      none of these is left; the state is completed or failed.
+ *   (3) running:   postcopy: the guest may run, and nowhere else; pages are missing. Loader and
+ *                  answers are there, channel and reader while there is a connection.
+ *   (4) answered:  as loading, and the source has our verdict: nothing more is said to it.
+ *   (5) done:      none of these is left; the state is completed or failed.
  */
 typedef enum IncomingPhase {
-    INCOMING_LISTENING, INCOMING_LOADING, INCOMING_ANSWERED, INCOMING_DONE,
+    INCOMING_LISTENING, INCOMING_LOADING, INCOMING_RUNNING, INCOMING_ANSWERED, INCOMING_DONE,
 } IncomingPhase;
+
+typedef struct Postcopy Postcopy;
 
 struct Incoming {
     /* set once */
@@ -29,9 +33,11 @@ struct Incoming {
     ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
 
     GMutex lock;
+    GCond wake;                 /* postcopy: a reader has stopped, a listener is there, quit */
     /* protected by lock */
     IncomingPhase phase;        /* written by the incoming thread, which reads it without */
-    ChannelListener *listener;  /* NULL once the peer is there */
+    ChannelListener *listener;  /* NULL once all channels are there that may come */
+    ChannelListener *next_listener; /* the newest recovery's, while listener is being given up */
     bool quit;                  /* incoming_free wants the thread to end */
     GError *error;
     int tid;
@@ -45,6 +51,7 @@ struct Incoming {
     StreamReader *reader;       /* over channel */
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel */
+    Postcopy *postcopy;         /* with the capability postcopy-ram; else NULL */
 };
 
 /** The loop of the incoming thread. */

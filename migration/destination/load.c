@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include "migration/load-error.h"
 #include "migration/stream/return-path.h"
+#include "migration/destination/commands.h"
 #include "migration/destination/hints.h"
 #include "migration/destination/load.h"
 #include "migration/migration-private.h"
@@ -90,6 +91,17 @@ static bool load_device(IncomingLoad *l, StreamReader *r, const SectionBinding *
     return ok;
 }
 
+/* Behind the switch a guest runs; and a package is read while its memory is. */
+static bool check_section(const IncomingLoad *l, bool ram, GError **errp)
+{
+    if ((l->place == INCOMING_IN_PACKAGE && ram) || (l->place == INCOMING_IN_BACKGROUND && !ram)) {
+        error_setg(errp, "Unexpected section '%s' %s", l->reading,
+                   ram ? "in a package" : "after the switch to postcopy");
+        return false;
+    }
+    return true;
+}
+
 static bool load_payload(IncomingLoad *l, StreamReader *r, uint32_t id, const SectionBinding *b,
                          GError **errp)
 {
@@ -100,7 +112,8 @@ static bool load_payload(IncomingLoad *l, StreamReader *r, uint32_t id, const Se
     g_snprintf(l->doing, sizeof(l->doing), "section '%s' (id %u, version %u)", b->idstr, id,
                b->version_id);
     uint64_t start = stream_reader_offset(r);
-    bool ok = fault_point(&l->m->machine->faults, FAULT_DST_SECTION, errp) &&
+    bool ok = check_section(l, ram, errp) &&
+              fault_point(&l->m->machine->faults, FAULT_DST_SECTION, errp) &&
               (ram ? ram_load_payload(l->ram, r, b->version_id, errp)
                    : load_device(l, r, b, errp)) && check_footer(l, r, id, b->idstr, errp);
     trace_qemu_loadvm_state_section_end(id, b->idstr, stream_reader_offset(r) - start,
@@ -148,143 +161,73 @@ static bool load_part(IncomingLoad *l, StreamReader *r, GError **errp)
     return load_payload(l, r, id, b, errp);
 }
 
-/* ---- commands ---- */
-
-static const struct {
-    const char *name;
-    int len;                /* -1: any */
-    const char *missing;    /* why we refuse it */
-} commands[MIG_CMD_MAX] = {
-    [MIG_CMD_OPEN_RETURN_PATH] = { "CMD_OPEN_RETURN_PATH", 0, NULL },
-    [MIG_CMD_PING] = { "CMD_PING", MIG_CMD_PING_BYTES, NULL },
-    [MIG_CMD_POSTCOPY_ADVISE] = { "CMD_POSTCOPY_ADVISE", -1, "postcopy" },
-    [MIG_CMD_POSTCOPY_LISTEN] = { "CMD_POSTCOPY_LISTEN", 0, "postcopy" },
-    [MIG_CMD_POSTCOPY_RUN] = { "CMD_POSTCOPY_RUN", 0, "postcopy" },
-    [MIG_CMD_POSTCOPY_RAM_DISCARD] = { "CMD_POSTCOPY_RAM_DISCARD", -1, "postcopy" },
-    [MIG_CMD_PACKAGED] = { "CMD_PACKAGED", MIG_CMD_PACKAGED_BYTES, "postcopy" },
-    [MIG_CMD_ENABLE_COLO] = { "CMD_ENABLE_COLO", 0, "COLO" },
-    [MIG_CMD_POSTCOPY_RESUME] = { "CMD_POSTCOPY_RESUME", 0, "postcopy" },
-    [MIG_CMD_RECV_BITMAP] = { "CMD_MIG_RECV_BITMAP", -1, "postcopy" },
-    [MIG_CMD_SWITCHOVER_START] = { "CMD_SWITCHOVER_START", 0, NULL },
-};
-
-static bool load_ping(IncomingLoad *l, StreamReader *r, GError **errp)
-{
-    uint32_t value = stream_get_be32(r);
-
-    if (!stream_reader_ok(r, errp)) {
-        return false;
-    }
-    if (!l->return_path) {
-        error_setg(errp, "CMD_PING (0x%x) received with no return path", value);
-        return false;
-    }
-    trace_loadvm_process_command_ping(value);
-    return fault_point(&l->m->machine->faults, FAULT_DST_PONG, errp) &&
-           return_path_send_pong(l->answers, value, errp);
-}
-
-static bool open_return_path(IncomingLoad *l, GError **errp)
-{
-    if (!l->channel || !channel_has_return_path(l->channel)) {
-        error_setg(errp, "CMD_OPEN_RETURN_PATH failed: nothing can be sent back on this channel");
-        return false;
-    }
-    l->return_path = true;
-    /* No device here has a state of its own that would have to be there first. */
-    return !(migration_settings_caps(l->settings) & MIGRATION_CAP(SWITCHOVER_ACK)) ||
-           return_path_send_switchover_ack(l->answers, errp);
-}
-
-static bool load_command(IncomingLoad *l, StreamReader *r, GError **errp)
-{
-    uint16_t cmd = stream_get_be16(r);
-    uint16_t len = stream_get_be16(r);
-
-    if (!stream_reader_ok(r, errp)) {
-        return false;
-    }
-    if (cmd >= MIG_CMD_MAX || !commands[cmd].name) {
-        error_setg(errp, "MIG_CMD 0x%x unknown (len 0x%x)", cmd, len);
-        return false;
-    }
-    if (commands[cmd].len >= 0 && len != commands[cmd].len) {
-        error_setg(errp, "%s received with bad length - expecting %d, got %u", commands[cmd].name,
-                   commands[cmd].len, len);
-        return false;
-    }
-    if (commands[cmd].missing) {
-        error_setg(errp, "%s received: %s is not supported", commands[cmd].name,
-                   commands[cmd].missing);
-        return false;
-    }
-    trace_loadvm_process_command(commands[cmd].name, len);
-    switch (cmd) {
-    case MIG_CMD_OPEN_RETURN_PATH:
-        return l->return_path || open_return_path(l, errp); /* a second one is ignored */
-    case MIG_CMD_PING:
-        return load_ping(l, r, errp);
-    default:
-        return true; /* SWITCHOVER_START: the source has stopped, nothing to do */
-    }
-}
-
 /* ---- the stream as a whole ---- */
+
+static bool load_package(IncomingLoad *l, uint64_t at, GError **errp);
+
+/* One element behind its type. */
+static bool load_element(IncomingLoad *l, StreamReader *r, uint8_t type, GError **errp)
+{
+    switch (type) {
+    case SECTION_START:
+    case SECTION_FULL:
+        load_name(l, "section header");
+        return load_start(l, r, errp);
+    case SECTION_PART:
+    case SECTION_END:
+        load_name(l, "section header");
+        return load_part(l, r, errp);
+    case SECTION_COMMAND:
+        load_name(l, "command");
+        return incoming_command(l, r, errp) &&
+               (!l->package || load_package(l, stream_reader_offset(r), errp));
+    default:
+        load_name(l, "section type");
+        error_setg(errp, "Unknown savevm section type %d", type);
+        return false;
+    }
+}
 
 static bool load_elements(IncomingLoad *l, StreamReader *r, GError **errp)
 {
-    for (;;) {
+    while (!l->ran) {
         uint8_t type = stream_get_u8(r);
-        bool ok;
 
         if (!stream_reader_ok(r, errp)) {
             load_name(l, "section type");
             return false;
         }
         trace_qemu_loadvm_state_section(type);
-        switch (type) {
-        case SECTION_EOF:
+        if (type == SECTION_EOF) {
             return true;
-        case SECTION_START:
-        case SECTION_FULL:
-            load_name(l, "section header");
-            ok = load_start(l, r, errp);
-            break;
-        case SECTION_PART:
-        case SECTION_END:
-            load_name(l, "section header");
-            ok = load_part(l, r, errp);
-            break;
-        case SECTION_COMMAND:
-            load_name(l, "command");
-            ok = load_command(l, r, errp);
-            break;
-        default:
-            load_name(l, "section type");
-            error_setg(errp, "Unknown savevm section type %d", type);
-            ok = false;
         }
-        if (!ok) {
+        if (!load_element(l, r, type, errp)) {
             return false;
         }
     }
+    return true;
 }
 
-/* The text grows with what arrives: an announced length allocates nothing. */
-static char *get_text(StreamReader *r, uint32_t len)
+/* It ends with the guest's start. What follows it in the stream is somebody else's to read. */
+static bool load_package(IncomingLoad *l, uint64_t at, GError **errp)
 {
-    g_autoptr(GByteArray) text = g_byte_array_new();
-    uint8_t chunk[4096];
+    g_autoptr(GByteArray) bytes = g_steal_pointer(&l->package);
+    StreamReader *r = stream_reader_new_memory(bytes->data, bytes->len);
 
-    while (text->len < len) {
-        uint32_t n = MIN(len - text->len, sizeof(chunk));
-        if (!stream_get_buffer(r, chunk, n)) {
-            return NULL;
-        }
-        g_byte_array_append(text, chunk, n);
+    l->place = INCOMING_IN_PACKAGE;
+    l->package_at = at;
+    trace_loadvm_handle_cmd_packaged_main(bytes->len);
+    bool ok = load_elements(l, r, errp);
+    if (ok && !l->ran) {
+        error_setg(errp, "The package does not start the guest");
+        ok = false;
     }
-    g_byte_array_append(text, (const uint8_t *)"", 1);
-    return (char *)g_byte_array_free(g_steal_pointer(&text), FALSE);
+    if (!ok) {
+        error_prepend(errp, "package of %u bytes, at 0x%" PRIx64 ": ", bytes->len,
+                      stream_reader_offset(r));
+    }
+    stream_reader_free(r);
+    return ok;
 }
 
 /* A device that was left out is not found out by what came: by what is described, and by what we have. */
@@ -343,8 +286,12 @@ static bool load_description(IncomingLoad *l, StreamReader *r, GError **errp)
         stream_skip(r, len);
         return true;
     }
-    g_autofree char *text = get_text(r, len);
-    return !text || use_description(l, text, errp);
+    g_autoptr(GByteArray) text = incoming_get_bytes(r, len);
+    if (!text) {
+        return true;
+    }
+    g_byte_array_append(text, (const uint8_t *)"", 1);
+    return use_description(l, (const char *)text->data, errp);
 }
 
 static RamLoader *make_loader(Migration *m, const MigrationSettings *s)
@@ -370,9 +317,38 @@ void incoming_load_init(IncomingLoad *l, Migration *m, MigrationSettings *settin
 
 void incoming_load_clear(IncomingLoad *l)
 {
-    ram_loader_free(g_steal_pointer(&l->ram));
+    RamLoader *ram = g_steal_pointer(&l->ram);
+
+    if (!l->borrowed_ram) {
+        ram_loader_free(ram);
+    }
+    g_clear_pointer(&l->package, g_byte_array_unref);
     g_clear_pointer(&l->sections, g_hash_table_unref);
     g_clear_pointer(&l->settings, migration_settings_unref);
+}
+
+static void copy_binding(gpointer id, gpointer binding, gpointer opaque)
+{
+    g_hash_table_insert(opaque, id, g_memdup2(binding, sizeof(SectionBinding)));
+}
+
+void incoming_load_init_background(IncomingLoad *l, const IncomingLoad *of)
+{
+    *l = (IncomingLoad){
+        .m = of->m,
+        .settings = migration_settings_ref(of->settings),
+        .place = INCOMING_IN_BACKGROUND,
+        .channel = of->channel,
+        .answers = of->answers,
+        .return_path = of->return_path,
+        .ops = of->ops,
+        .opaque = of->opaque,
+        .ram = of->ram,
+        .borrowed_ram = true,
+        .ram_id = of->ram_id,
+        .sections = g_hash_table_new_full(NULL, NULL, NULL, g_free),
+    };
+    g_hash_table_foreach(of->sections, copy_binding, l->sections);
 }
 
 static bool check_layout(IncomingLoad *l, GError **errp)
@@ -386,6 +362,15 @@ static bool check_layout(IncomingLoad *l, GError **errp)
     return true;
 }
 
+/* Where the package began if it was in there: what follows it is another thread's to read. */
+static void explain(IncomingLoad *l, const StreamReader *r, GError **errp)
+{
+    uint64_t at = l->place == INCOMING_IN_PACKAGE ? l->package_at : stream_reader_offset(r);
+
+    incoming_explain(errp, l->doing, l->reading, vmstate_received_dialect(l->m->machine->vmstate),
+                     l->ram_id, at);
+}
+
 bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
 {
     stream_reader_set_wait_hook(r, lock_bql_hook, l);
@@ -394,12 +379,20 @@ bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
     bql_unlock(l->m->machine->loop);
     trace_loadvm_state_setup();
     bool ok = check_layout(l, errp) && migration_get_header(l->m, r, l->settings, errp) &&
-              load_elements(l, r, errp) && load_description(l, r, errp);
+              load_elements(l, r, errp) && (l->ran || load_description(l, r, errp));
     trace_qemu_loadvm_state_post_main(ok ? 0 : -1);
-    if (ok) {
-        return true;
+    if (!ok) {
+        explain(l, r, errp);
     }
-    incoming_explain(errp, l->doing, l->reading, vmstate_received_dialect(l->m->machine->vmstate),
-                     l->ram_id, stream_reader_offset(r));
-    return false;
+    return ok;
+}
+
+bool incoming_load_background(IncomingLoad *l, StreamReader *r, GError **errp)
+{
+    load_name(l, "section type");
+    bool ok = load_elements(l, r, errp);
+    if (!ok) {
+        explain(l, r, errp);
+    }
+    return ok;
 }

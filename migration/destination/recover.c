@@ -1,15 +1,213 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What monitors do with an incoming postcopy: pause it, let it listen again. Main thread, BQL. */
-#include "migration/migration-private.h"
+/*
+ * A guest runs here while its memory comes: the connection is watched, and when
+ * it breaks the migration pauses and another one is waited for, as often as it
+ * takes (migration-stream 8.7). Told by the incoming thread; the handles at the
+ * end are the monitors'.
+ */
+#include "migration/destination/postcopy.h"
 #include "util/error.h"
+#include "util/trace-migration.h"
 
-void incoming_pause(Incoming *in)
+/* So long urgent pages may be under way when the stream has ended. */
+#define STRAGGLERS_US (30 * G_USEC_PER_SEC)
+#define STRAGGLERS_STEP_US (20 * G_TIME_SPAN_MILLISECOND)
+
+/* ---- one connection ---- */
+
+/* The stream has ended; the last urgent pages may still be in the other channel. in->lock held. */
+static void await_stragglers(Postcopy *pc)
 {
-    incoming_yank(in);
+    Incoming *in = pc->in;
+    int64_t now = g_get_monotonic_time(), until = now + STRAGGLERS_US;
+
+    while (present_map_missing(pc->map) && page_readers_urgent(pc->readers) && !in->quit &&
+           page_readers_state(pc->readers) == PAGE_READERS_ENDED && now < until) {
+        g_cond_wait_until(&in->wake, &in->lock, now + STRAGGLERS_STEP_US);
+        now = g_get_monotonic_time();
+    }
 }
+
+/* True: all is here. False: the connection is of no use any more. */
+static bool await_memory(Postcopy *pc)
+{
+    Incoming *in = pc->in;
+
+    g_mutex_lock(&in->lock);
+    while (page_readers_state(pc->readers) == PAGE_READERS_READ && !in->quit) {
+        g_cond_wait(&in->wake, &in->lock);
+    }
+    await_stragglers(pc);
+    bool ended = page_readers_state(pc->readers) == PAGE_READERS_ENDED;
+    g_mutex_unlock(&in->lock);
+    return ended && !present_map_missing(pc->map);
+}
+
+/* Nobody reads, writes or listens any more. */
+static void disconnect(Postcopy *pc)
+{
+    Incoming *in = pc->in;
+
+    page_requests_close(pc->requests);
+    incoming_yank(in);
+    page_readers_stop(pc->readers);
+    return_path_writer_replace(in->answers, NULL);
+    g_clear_pointer(&in->reader, stream_reader_free);
+    in->channel = NULL;
+    channel_set_close_all(in->channels, NULL);
+    g_mutex_lock(&in->lock);
+    ChannelListener *l = g_steal_pointer(&in->listener);
+    g_mutex_unlock(&in->lock);
+    channel_listener_free(l);
+}
+
+/* ---- the pause ---- */
+
+static bool quits(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    bool quit = in->quit;
+    g_mutex_unlock(&in->lock);
+    return quit;
+}
+
+/* cause is of the last connection; NULL: the source has ended it too early. */
+static void pause_migration(Postcopy *pc, const GError *cause)
+{
+    Incoming *in = pc->in;
+    uint64_t missing = present_map_missing(pc->map);
+    g_autofree char *why = cause ? g_strdup(cause->message)
+                                 : g_strdup("the source has ended the stream too early");
+
+    trace_postcopy_pause_incoming();
+    g_mutex_lock(&in->lock);
+    if (!in->error) {
+        in->error = g_error_new_literal(FERRY_ERROR, 0, why);
+    }
+    g_mutex_unlock(&in->lock);
+    migration_state_move(&in->m->in_state, MIGRATION_EVENT_BREAK, NULL);
+    machine_report(in->machine, "Detected IO failure for postcopy. Migration paused. The guest runs on "
+                   "without %" PRIu64 " KiB of its memory: 'migrate_recover' here and 'migrate -r' at "
+                   "the source fetch them. %s", missing << (TARGET_PAGE_BITS - 10), why);
+}
+
+/* NULL: the process ends. */
+static ChannelListener *await_listener(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    while (!in->listener && !in->quit) {
+        g_cond_wait(&in->wake, &in->lock);
+    }
+    ChannelListener *l = in->quit ? NULL : in->listener;
+    g_mutex_unlock(&in->lock);
+    return l;
+}
+
+/* True: it has failed by itself. Else there is a newer one, or the process ends. */
+static bool drop_listener(Incoming *in, ChannelListener *l)
+{
+    g_mutex_lock(&in->lock);
+    in->listener = g_steal_pointer(&in->next_listener);
+    bool failed = !in->listener && !in->quit;
+    g_mutex_unlock(&in->lock);
+    channel_listener_free(l);
+    return failed;
+}
+
+/* c is the source's, we take it. Quit may have come meanwhile: then it is shut at once. */
+static bool adopt(Incoming *in, Channel *c)
+{
+    channel_set_reopen(in->channels);
+    if (!channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, NULL)) {
+        return false;
+    }
+    in->channel = c;
+    in->reader = stream_reader_new(c);
+    return_path_writer_replace(in->answers, c);
+    g_mutex_lock(&in->lock);
+    g_clear_error(&in->error);
+    bool quit = in->quit;
+    g_mutex_unlock(&in->lock);
+    if (quit) {
+        channel_set_shutdown_all(in->channels);
+    }
+    trace_postcopy_pause_incoming_continued();
+    return migration_state_move(&in->m->in_state, MIGRATION_EVENT_RESUME, NULL);
+}
+
+/* False: the process ends. */
+static bool await_source(Incoming *in)
+{
+    ChannelListener *l;
+
+    while ((l = await_listener(in))) {
+        g_autoptr(GError) err = NULL;
+        Channel *c = channel_listener_accept(l, &err);
+
+        if (c && adopt(in, c)) {
+            return true;
+        }
+        if (drop_listener(in, l)) {
+            machine_report(in->machine, "migrate_recover: %s", err ? err->message : "no channel");
+        }
+    }
+    return false;
+}
+
+bool postcopy_await(Postcopy *pc, GError **errp)
+{
+    Incoming *in = pc->in;
+    bool reading = true;
+    GError *cause = NULL;
+
+    g_assert(pc->step == POSTCOPY_RUNNING);
+    while (!reading || !await_memory(pc)) {
+        disconnect(pc);
+        if (reading) {
+            page_readers_error(pc->readers, &cause);
+        }
+        bool quit = quits(in);
+        if (!quit) {
+            pause_migration(pc, cause);
+        }
+        g_clear_error(&cause);
+        if (quit || !await_source(in)) {
+            error_setg(errp, "the process ends, and not all of the guest's memory was here");
+            return false;
+        }
+        reading = page_readers_start(pc->readers, in->reader, &cause);
+    }
+    return true;
+}
+
+/* ---- for monitors ---- */
 
 bool incoming_recover(Incoming *in, const char *uri, GError **errp)
 {
-    error_setg(errp, "Cannot listen on '%s': an incoming migration is not paused", uri);
-    return false;
+    FdResolver fds = migration_fd_resolver(in->m);
+    ChannelAddress *addr = channel_address_parse(uri, errp);
+    ChannelListener *l = addr && channel_address_take_fd(addr, &fds, false, errp)
+                             ? channel_listen(addr, errp) : NULL, *stale;
+
+    channel_address_free(addr);
+    if (!l) {
+        return false;
+    }
+    g_mutex_lock(&in->lock);
+    stale = g_steal_pointer(&in->next_listener);
+    if (in->listener) {
+        in->next_listener = l;
+        channel_listener_shutdown(in->listener);
+    } else {
+        in->listener = l;
+    }
+    g_cond_broadcast(&in->wake);
+    g_mutex_unlock(&in->lock);
+    channel_listener_free(stale);
+    return true;
+}
+
+void incoming_pause(Incoming *in)
+{
+    channel_set_shutdown_all(in->channels);
 }

@@ -33,10 +33,17 @@ struct RamLoader {
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
     size_t index;
     uint64_t record;            /* stream offset of the record being read */
+    bool postcopy;              /* pages are placed while the guest runs */
     uint8_t delta[STREAM_PAGE_SIZE];
     /* atomic counters */
-    RamLoadStats stats;
+    RamLoadStats *stats;        /* own, or those of the loader this one is beside */
+    RamLoadStats own;
 };
+
+static void count(uint64_t *counter, uint64_t n)
+{
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
 
 /* ---- the direct sink: guest memory ---- */
 
@@ -149,7 +156,7 @@ static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GErro
         !mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp)) {
         return false;
     }
-    __atomic_store_n(&l->stats.normal, l->stats.normal + pages, __ATOMIC_RELAXED);
+    count(&l->stats->normal, pages);
     return true;
 }
 
@@ -241,7 +248,7 @@ static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint6
         return refuse(l, r, errp, "Illegal RAM offset %" PRIx64 ": RAM block \"%s\" has 0x%" PRIx64
                       " bytes", offset, l->block->idstr, l->block->used_length);
     }
-    if (!l->fresh || !l->listed[l->index]) {
+    if (!l->listed[l->index]) {
         return refuse(l, r, errp, "page 0x%" PRIx64 " of RAM block \"%s\", which was not announced",
                       offset, l->block->idstr);
     }
@@ -257,7 +264,7 @@ static bool load_zero(RamLoader *l, StreamReader *r, uint64_t page, GError **err
         return refuse(l, r, errp, "Found a zero page with value %d: RAM block \"%s\", page 0x%"
                       PRIx64, fill, l->block->idstr, page << STREAM_PAGE_BITS);
     }
-    __atomic_store_n(&l->stats.zero, l->stats.zero + 1, __ATOMIC_RELAXED);
+    count(&l->stats->zero, 1);
     return l->sink->fill(l->sink_opaque, l->index, page, 1, fill, errp);
 }
 
@@ -268,7 +275,7 @@ static bool load_normal(RamLoader *l, StreamReader *r, uint64_t page, GError **e
     if (!stream_get_buffer(r, host, STREAM_PAGE_SIZE)) {
         return broken_off(l, r, errp);
     }
-    __atomic_store_n(&l->stats.normal, l->stats.normal + 1, __ATOMIC_RELAXED);
+    count(&l->stats->normal, 1);
     return l->sink->placed(l->sink_opaque, l->index, page, errp);
 }
 
@@ -286,6 +293,10 @@ static bool load_delta(RamLoader *l, StreamReader *r, uint64_t page, GError **er
     uint8_t encoding = stream_get_u8(r);
     uint16_t len = stream_get_be16(r);
 
+    if (l->postcopy) {
+        return refuse(l, r, errp, "XBZRLE record after the switch to postcopy: RAM block \"%s\", "
+                      "page 0x%" PRIx64, l->block->idstr, page << STREAM_PAGE_BITS);
+    }
     if (!stream_reader_ok(r, NULL)) {
         return broken_off(l, r, errp);
     }
@@ -304,7 +315,7 @@ static bool load_delta(RamLoader *l, StreamReader *r, uint64_t page, GError **er
                       "XBZRLE page at %" PRIx64 ": RAM block \"%s\", malformed delta of %u bytes",
                       page << STREAM_PAGE_BITS, l->block->idstr, len);
     }
-    __atomic_store_n(&l->stats.xbzrle, l->stats.xbzrle + 1, __ATOMIC_RELAXED);
+    count(&l->stats->xbzrle, 1);
     return l->sink->placed(l->sink_opaque, l->index, page, errp);
 }
 
@@ -333,6 +344,9 @@ static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **e
 
     switch (kind) {
     case RAM_FLAG_MEM_SIZE:
+        if (l->postcopy) {
+            return refuse(l, r, errp, "List of RAM blocks after the switch to postcopy");
+        }
         return load_block_list(l, r, word & ~RAM_FLAGS_MASK, errp);
     case RAM_FLAG_ZERO:
     case RAM_FLAG_PAGE:
@@ -358,11 +372,28 @@ static bool payload_is_empty(const RamLoader *l)
     return l->opt.layout == RAM_LAYOUT_FIXED && l->fresh;
 }
 
+/* One record; *eos: it was the one that ends the payload. */
+static bool load_next(RamLoader *l, StreamReader *r, bool *eos, GError **errp)
+{
+    l->record = stream_reader_offset(r);
+    uint64_t word = stream_get_be64(r);
+    if (!stream_reader_ok(r, NULL)) {
+        return broken_off(l, r, errp);
+    }
+    *eos = (word & RAM_FLAGS_MASK & ~(uint64_t)RAM_FLAG_CONTINUE) == RAM_FLAG_EOS;
+    if (*eos) {
+        return true;
+    }
+    if (!load_record(l, r, word, errp)) {
+        return false;
+    }
+    count(&l->stats->bytes, stream_reader_offset(r) - l->record);
+    return true;
+}
+
 bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp)
 {
-    uint64_t before = stream_reader_offset(r);
-
-    l->record = before;
+    l->record = stream_reader_offset(r);
     if (version_id != RAM_SECTION_VERSION) {
         return refuse(l, r, errp, "ram section version %u, expected %u", version_id,
                       RAM_SECTION_VERSION);
@@ -370,24 +401,27 @@ bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError
     if (payload_is_empty(l)) {
         return true;
     }
-    for (;;) {
-        uint64_t word;
-
-        l->record = stream_reader_offset(r);
-        word = stream_get_be64(r);
-        if (!stream_reader_ok(r, NULL)) {
-            return broken_off(l, r, errp);
-        }
-        if ((word & RAM_FLAGS_MASK & ~(uint64_t)RAM_FLAG_CONTINUE) == RAM_FLAG_EOS) {
-            break;
-        }
-        if (!load_record(l, r, word, errp)) {
+    for (bool eos = false; !eos;) {
+        if (!load_next(l, r, &eos, errp)) {
             return false;
         }
-        __atomic_store_n(&l->stats.bytes, l->stats.bytes + stream_reader_offset(r) - l->record,
-                         __ATOMIC_RELAXED);
     }
     trace_ram_load_complete(0, ++l->parts);
+    return true;
+}
+
+bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp)
+{
+    uint8_t first;
+
+    for (bool eos = false; !eos;) {
+        if (!stream_peek(r, 0, &first, 1)) {
+            return stream_reader_ok(r, errp);
+        }
+        if (!load_next(l, r, &eos, errp)) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -401,6 +435,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->dirty = dirty;
     l->opt = *opt;
     l->listed = g_new0(bool, ram_list_count(ram) + 1);
+    l->stats = &l->own;
     ram_loader_set_sink(l, &direct_sink, l);
     return l;
 }
@@ -415,6 +450,22 @@ void ram_loader_free(RamLoader *l)
     }
 }
 
+RamLoader *ram_loader_new_beside(const RamLoader *of)
+{
+    RamLoader *l = ram_loader_new(of->ram, of->dirty, &of->opt);
+
+    memcpy(l->listed, of->listed, ram_list_count(l->ram) * sizeof(l->listed[0]));
+    l->stats = of->stats;
+    return l;
+}
+
+void ram_loader_begin_postcopy(RamLoader *l, const RamPageSink *sink, void *opaque)
+{
+    l->postcopy = true;
+    l->block = NULL;
+    ram_loader_set_sink(l, sink, opaque);
+}
+
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)
 {
     l->sink = sink;
@@ -423,8 +474,8 @@ void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)
 
 void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out)
 {
-    out->normal = __atomic_load_n(&l->stats.normal, __ATOMIC_RELAXED);
-    out->zero = __atomic_load_n(&l->stats.zero, __ATOMIC_RELAXED);
-    out->xbzrle = __atomic_load_n(&l->stats.xbzrle, __ATOMIC_RELAXED);
-    out->bytes = __atomic_load_n(&l->stats.bytes, __ATOMIC_RELAXED);
+    out->normal = __atomic_load_n(&l->stats->normal, __ATOMIC_RELAXED);
+    out->zero = __atomic_load_n(&l->stats->zero, __ATOMIC_RELAXED);
+    out->xbzrle = __atomic_load_n(&l->stats->xbzrle, __ATOMIC_RELAXED);
+    out->bytes = __atomic_load_n(&l->stats->bytes, __ATOMIC_RELAXED);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one parser for the ram section's records, and the sinks it feeds. A
- * sink decides where a page belongs: direct (guest memory), later postcopy
- * (a place to be moved in atomically) and check (compare, change nothing).
+ * sink decides where a page belongs: direct (guest memory), postcopy (a place
+ * to be moved in atomically) and check (compare, change nothing).
  */
 #ifndef MIGRATION_RAM_LOAD_H
 #define MIGRATION_RAM_LOAD_H
@@ -22,5 +22,21 @@ typedef struct RamPageSink {
 
 /** Replaces the direct sink for what follows; opaque is handed to each call. */
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque);
+
+/**
+ * The switch to postcopy, and each new connection after it: pages go to sink
+ * from here on, which never sees a delta; the first one names its block.
+ */
+void ram_loader_begin_postcopy(RamLoader *l, const RamPageSink *sink, void *opaque);
+/**
+ * Another loader for the same guest's memory, to be used on a thread of its
+ * own at the same time; counts with the first one, which must outlive it.
+ */
+RamLoader *ram_loader_new_beside(const RamLoader *of);
+/**
+ * The bare page records of the urgent channel (migration-stream 8.8), until
+ * EOS or until the channel ends between two of them: true.
+ */
+bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp);
 
 #endif

@@ -236,7 +236,7 @@ static void test_mutations(void)
     expect(mutate(0x43, 0, "08 0002 0004 00000007"),
            "CMD_PING (0x7) received with no return path");
     expect(mutate(0x43, 0, "08 0003 0000"),
-           "CMD_POSTCOPY_ADVISE received: postcopy is not supported");
+           "CMD_POSTCOPY_ADVISE received: postcopy-ram is on at the source and off here");
     expect(mutate(0x9b8, 9, "7072656c61756e6368" "73"), "invalid parameter value: prelaunchs");
     expect(mutate(0x98e, 8, "8000000000000000"), "cpu_clock_offset");
 }

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See page-readers.h. Started and stopped by destination/postcopy.c for each
+ * connection; what the connection means for the migration is decided there.
+ */
+#include <string.h>
+#include "migration/destination/page-readers.h"
+#include "migration/ram/load.h"
+#include "util/error.h"
+#include "util/trace-migration.h"
+
+/* Where one reader's pages go. */
+typedef struct Placer {
+    PageReaders *p;
+    uint8_t page[TARGET_PAGE_SIZE];     /* as it comes */
+} Placer;
+
+struct PageReaders {
+    /* set once */
+    Incoming *in;
+    PresentMap *map;
+    /* whoever starts and stops them */
+    GThread *stream_thread, *urgent_thread;
+    StreamReader *r;
+    /* each its thread's */
+    IncomingLoad load;          /* of the stream; lives from connection to connection */
+    RamLoader *urgent;
+    Placer stream_placer, urgent_placer;
+    /* protected by in->lock */
+    PageReadersState state;
+    bool urgent_open;
+    GError *error;
+    /* atomic */
+    uint64_t duplicates;
+};
+
+/* ---- the sink ---- */
+
+static uint8_t *placer_place(void *opaque, size_t block, uint64_t page)
+{
+    return ((Placer *)opaque)->page;
+}
+
+static void put(Placer *placer, size_t block, uint64_t page, const void *content)
+{
+    trace_postcopy_place_page(block, page, !content);
+    if (!present_map_place(placer->p->map, block, page, content)) {
+        __atomic_fetch_add(&placer->p->duplicates, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static bool placer_placed(void *opaque, size_t block, uint64_t page, GError **errp)
+{
+    Placer *placer = opaque;
+
+    put(placer, block, page, placer->page);
+    return true;
+}
+
+static bool placer_fill(void *opaque, size_t block, uint64_t page, uint64_t count, uint8_t value,
+                        GError **errp)
+{
+    Placer *placer = opaque;
+
+    memset(placer->page, value, sizeof(placer->page));
+    for (uint64_t i = 0; i < count; i++) {
+        put(placer, block, page + i, value ? placer->page : NULL);
+    }
+    return true;
+}
+
+static const RamPageSink placer_sink = {
+    .place = placer_place,
+    .placed = placer_placed,
+    .fill = placer_fill,
+};
+
+/* ---- the threads ---- */
+
+/* Takes err. */
+static void set_state(PageReaders *p, PageReadersState state, GError *err)
+{
+    g_mutex_lock(&p->in->lock);
+    if (state > p->state) {
+        p->state = state;
+    }
+    if (!p->error) {
+        p->error = g_steal_pointer(&err);
+    }
+    g_cond_broadcast(&p->in->wake);
+    g_mutex_unlock(&p->in->lock);
+    g_clear_error(&err);
+}
+
+/*
+ * The thread that reads what follows the package, or a later connection. Owns
+ * the stream and its load; waits on the main channel, which channel_shutdown
+ * ends. Ends with the stream.
+ */
+static gpointer stream_thread(gpointer opaque)
+{
+    PageReaders *p = opaque;
+    GError *err = NULL;
+
+    trace_postcopy_ram_listen_thread_start();
+    bool ok = incoming_load_background(&p->load, p->r, &err);
+    trace_postcopy_ram_listen_thread_exit();
+    set_state(p, ok ? PAGE_READERS_ENDED : PAGE_READERS_BROKEN, err);
+    return NULL;
+}
+
+static bool read_urgent(PageReaders *p, Channel *c, GError **errp)
+{
+    StreamReader *r = stream_reader_new(c);
+
+    ram_loader_begin_postcopy(p->urgent, &placer_sink, &p->urgent_placer);
+    bool ok = ram_load_urgent(p->urgent, r, errp);
+    stream_reader_free(r);
+    error_prepend(errp, "the channel of urgent pages: ");
+    return ok;
+}
+
+static void set_urgent_open(PageReaders *p, bool open)
+{
+    g_mutex_lock(&p->in->lock);
+    p->urgent_open = open;
+    g_cond_broadcast(&p->in->wake);
+    g_mutex_unlock(&p->in->lock);
+}
+
+/*
+ * The thread that waits for a channel of urgent pages and reads it. Owns that
+ * channel's reading half; waits on the listener and on the channel, both of
+ * which shutting down ends. Ends with the channel; most sources open none.
+ */
+static gpointer urgent_thread(gpointer opaque)
+{
+    PageReaders *p = opaque;
+    GError *err = NULL;
+    Channel *c = channel_listener_accept(p->in->listener, NULL);
+
+    if (!c || !channel_set_add(p->in->channels, CHANNEL_ROLE_PREEMPT, 0, c, NULL)) {
+        return NULL;
+    }
+    trace_postcopy_preempt_thread_entry();
+    set_urgent_open(p, true);
+    bool ok = read_urgent(p, c, &err);
+    trace_postcopy_preempt_thread_exit();
+    set_state(p, ok ? PAGE_READERS_READ : PAGE_READERS_BROKEN, err);
+    set_urgent_open(p, false);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+PageReaders *page_readers_new(Incoming *in)
+{
+    PageReaders *p = g_new0(PageReaders, 1);
+
+    p->in = in;
+    p->map = in->machine->present;
+    p->stream_placer.p = p->urgent_placer.p = p;
+    p->urgent = ram_loader_new_beside(in->load.ram);
+    incoming_load_init_background(&p->load, &in->load);
+    return p;
+}
+
+void page_readers_free(PageReaders *p)
+{
+    if (p) {
+        incoming_load_clear(&p->load);
+        ram_loader_free(p->urgent);
+        g_clear_error(&p->error);
+        g_free(p);
+    }
+}
+
+bool page_readers_start(PageReaders *p, StreamReader *r, GError **errp)
+{
+    g_assert(!p->stream_thread && !p->urgent_thread);
+    p->r = r;
+    p->state = PAGE_READERS_READ;
+    p->urgent_open = false;
+    g_clear_error(&p->error);
+    ram_loader_begin_postcopy(p->load.ram, &placer_sink, &p->stream_placer);
+    p->stream_thread = thread_start("postcopy/listen", stream_thread, p, errp);
+    if (p->stream_thread && p->in->listener) {
+        p->urgent_thread = thread_start("postcopy/fast", urgent_thread, p, errp);
+    }
+    return p->stream_thread && (p->urgent_thread || !p->in->listener);
+}
+
+void page_readers_stop(PageReaders *p)
+{
+    if (p->stream_thread) {
+        g_thread_join(g_steal_pointer(&p->stream_thread));
+    }
+    if (p->urgent_thread) {
+        g_thread_join(g_steal_pointer(&p->urgent_thread));
+    }
+}
+
+PageReadersState page_readers_state(PageReaders *p)
+{
+    return p->state;
+}
+
+bool page_readers_urgent(PageReaders *p)
+{
+    return p->urgent_open;
+}
+
+void page_readers_error(PageReaders *p, GError **errp)
+{
+    g_assert(!p->stream_thread);
+    if (p->error) {
+        g_propagate_error(errp, g_steal_pointer(&p->error));
+    }
+}
+
+uint64_t page_readers_duplicates(const PageReaders *p)
+{
+    return __atomic_load_n(&p->duplicates, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See page-requests.h. Knows nothing of who waits for the pages, or how. */
+#include "migration/destination/page-requests.h"
+#include "util/error.h"
+#include "util/trace-migration.h"
+
+typedef struct Request {
+    size_t block;
+    uint64_t page;
+} Request;
+
+struct PageRequests {
+    /* set once */
+    RAMList *ram;
+    ReturnPathWriter *answers;
+    void (*broken)(void *opaque);
+    void *opaque;
+    GThread *thread;
+
+    GMutex lock;
+    GCond wake;             /* something is in the queue, or quit */
+    /* protected by lock */
+    GArray *queue;          /* of Request; no longer than there are missing pages */
+    bool open, quit;
+    unsigned era;           /* how often it was closed: what was taken out before is not sent */
+    uint64_t sent;
+};
+
+static bool is_current(PageRequests *q, unsigned era)
+{
+    g_mutex_lock(&q->lock);
+    bool current = q->open && q->era == era;
+    q->sent += current;
+    g_mutex_unlock(&q->lock);
+    return current;
+}
+
+/* One host page; the source serves no less. */
+static bool send_one(PageRequests *q, const Request *req)
+{
+    const RAMBlock *block = ram_list_get(q->ram, req->block);
+    uint64_t start = (req->page << TARGET_PAGE_BITS) & ~(block->page_size - 1);
+
+    trace_postcopy_page_req_add(block->idstr, start);
+    return return_path_send_page_request(q->answers, block->idstr, start, block->page_size, NULL);
+}
+
+static void send_all(PageRequests *q, const GArray *taken, unsigned era)
+{
+    for (guint i = 0; i < taken->len && is_current(q, era); i++) {
+        if (!send_one(q, &g_array_index(taken, Request, i))) {
+            page_requests_close(q);
+            q->broken(q->opaque);
+            return;
+        }
+    }
+}
+
+/*
+ * The request thread. Owns what it has taken out of the queue; waits for the
+ * queue, and for the peer to read (channel_shutdown ends that). Ends with
+ * page_requests_free.
+ */
+static gpointer request_thread(gpointer opaque)
+{
+    PageRequests *q = opaque;
+
+    g_mutex_lock(&q->lock);
+    while (!q->quit) {
+        if (q->queue->len == 0) {
+            g_cond_wait(&q->wake, &q->lock);
+            continue;
+        }
+        GArray *taken = q->queue;
+        unsigned era = q->era;
+        q->queue = g_array_new(FALSE, FALSE, sizeof(Request));
+        g_mutex_unlock(&q->lock);
+        send_all(q, taken, era);
+        g_array_unref(taken);
+        g_mutex_lock(&q->lock);
+    }
+    g_mutex_unlock(&q->lock);
+    return NULL;
+}
+
+void page_requests_add(PageRequests *q, size_t block, uint64_t page)
+{
+    Request req = { block, page };
+
+    g_mutex_lock(&q->lock);
+    if (q->open) {
+        g_array_append_val(q->queue, req);
+        g_cond_signal(&q->wake);
+    }
+    g_mutex_unlock(&q->lock);
+}
+
+void page_requests_open(PageRequests *q)
+{
+    g_mutex_lock(&q->lock);
+    q->open = true;
+    g_mutex_unlock(&q->lock);
+}
+
+void page_requests_close(PageRequests *q)
+{
+    g_mutex_lock(&q->lock);
+    q->open = false;
+    q->era++;
+    g_array_set_size(q->queue, 0);
+    g_mutex_unlock(&q->lock);
+}
+
+uint64_t page_requests_count(PageRequests *q)
+{
+    g_mutex_lock(&q->lock);
+    uint64_t n = q->sent;
+    g_mutex_unlock(&q->lock);
+    return n;
+}
+
+PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers,
+                                void (*broken)(void *opaque), void *opaque, GError **errp)
+{
+    PageRequests *q = g_new0(PageRequests, 1);
+
+    q->ram = ram;
+    q->answers = answers;
+    q->broken = broken;
+    q->opaque = opaque;
+    q->queue = g_array_new(FALSE, FALSE, sizeof(Request));
+    g_mutex_init(&q->lock);
+    g_cond_init(&q->wake);
+    q->thread = thread_start("postcopy/ask", request_thread, q, errp);
+    if (!q->thread) {
+        page_requests_free(q);
+        return NULL;
+    }
+    return q;
+}
+
+void page_requests_free(PageRequests *q)
+{
+    if (!q) {
+        return;
+    }
+    g_mutex_lock(&q->lock);
+    q->quit = true;
+    g_cond_signal(&q->wake);
+    g_mutex_unlock(&q->lock);
+    if (q->thread) {
+        g_thread_join(q->thread);
+    }
+    g_array_unref(q->queue);
+    g_cond_clear(&q->wake);
+    g_mutex_clear(&q->lock);
+    g_free(q);
+}
