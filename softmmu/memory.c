@@ -266,10 +266,33 @@ static void populate(uint8_t *host, size_t len)
 #endif
 }
 
+static void write_ram(AddressSpace *as, const MemoryRegion *region, uint64_t offset,
+                      const uint8_t *from, size_t n)
+{
+    populate(region->block->host + offset, n);
+    guest_ram_copy_to(region->block->host + offset, from, n);
+    dirty_log_mark(as->log, region->block, offset, n);
+}
+
+/* What the loader writes while memory is still coming: page by page, here or not. */
+static void overwrite_ram(AddressSpace *as, const MemoryRegion *region, uint64_t offset,
+                          const uint8_t *from, size_t n)
+{
+    while (n > 0) {
+        size_t part = MIN(n, TARGET_PAGE_SIZE - offset % TARGET_PAGE_SIZE);
+        if (!present_map_overwrite(as->present, region->block, offset, from, part)) {
+            write_ram(as, region, offset, from, part);
+        }
+        offset += part;
+        from += part;
+        n -= part;
+    }
+}
+
 static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *from, size_t len,
                                 bool rom_too)
 {
-    if (!address_space_need(as, addr, len, PRESENT_USER_DEVICE, NULL)) {
+    if (!rom_too && !address_space_need(as, addr, len, PRESENT_USER_DEVICE, NULL)) {
         return MEMTX_MISSING;
     }
     while (len > 0) {
@@ -284,10 +307,10 @@ static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *
             if (io_access_locked(as, region, offset, (uint8_t *)from, n, true) != MEMTX_OK) {
                 return MEMTX_ERROR;
             }
+        } else if (rom_too && present_map_active(as->present)) {
+            overwrite_ram(as, region, offset, from, n);
         } else if (rom_too || !region->readonly) { /* a store into ROM goes nowhere, quietly */
-            populate(region->block->host + offset, n);
-            guest_ram_copy_to(region->block->host + offset, from, n);
-            dirty_log_mark(as->log, region->block, offset, n);
+            write_ram(as, region, offset, from, n);
         }
         addr += n;
         from += n;

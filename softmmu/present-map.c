@@ -25,11 +25,19 @@ typedef struct Call {
     struct Call *next;
 } Call;
 
+/* What is laid over a page when it comes. */
+typedef struct Patch {
+    const RAMBlock *block;
+    uint64_t offset;        /* in the block */
+    GBytes *data;
+} Patch;
+
 struct PresentMap {
     RAMList *ram;
     bool active;            /* atomic */
     uint64_t missing;       /* atomic: pages */
-    GMutex place_locks[PLACE_LOCKS];    /* each: the content and missing bits of its pages */
+    GMutex place_locks[PLACE_LOCKS];    /* each: content, missing bits and patches of its pages */
+    GQueue patches[PLACE_LOCKS];        /* Patch*, oldest first */
 
     GMutex lock;            /* protects what follows; taken after a place lock, before none */
     GCond quiet;            /* a call has ended */
@@ -168,6 +176,57 @@ void present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque)
     g_mutex_unlock(&map->lock);
 }
 
+/* ---- patches: of the pages of one place lock, which is held ---- */
+
+static void patch_free(Patch *patch)
+{
+    g_bytes_unref(patch->data);
+    g_free(patch);
+}
+
+static void patch_apply(const Patch *patch)
+{
+    gsize len;
+    const void *data = g_bytes_get_data(patch->data, &len);
+
+    guest_ram_copy_to(patch->block->host + patch->offset, data, len);
+}
+
+/* Lays what is kept for this page over it; block NULL: for all pages. Whole: there is no need to. */
+static void patches_take(GQueue *patches, const RAMBlock *block, uint64_t page, bool whole)
+{
+    for (GList *at = patches->head, *next; at; at = next) {
+        Patch *patch = at->data;
+
+        next = at->next;
+        if (!block || (patch->block == block && patch->offset >> TARGET_PAGE_BITS == page)) {
+            if (!whole) {
+                patch_apply(patch);
+            }
+            patch_free(patch);
+            g_queue_delete_link(patches, at);
+        }
+    }
+}
+
+/* A reset after a reset writes the same again: that counts once. */
+static void patch_add(GQueue *patches, const RAMBlock *block, uint64_t offset, GBytes *data)
+{
+    for (GList *at = patches->head; at; at = at->next) {
+        Patch *patch = at->data;
+
+        if (patch->block == block && patch->offset == offset &&
+            g_bytes_get_size(patch->data) == g_bytes_get_size(data)) {
+            patch_free(patch);
+            g_queue_delete_link(patches, at);
+            break;
+        }
+    }
+    Patch *patch = g_new(Patch, 1);
+    *patch = (Patch){ block, offset, data };
+    g_queue_push_tail(patches, patch);
+}
+
 /* Nobody places meanwhile: a page that is placed late would be taken off the count twice. */
 static void clear_bits(PresentMap *map)
 {
@@ -179,6 +238,7 @@ static void clear_bits(PresentMap *map)
     }
     __atomic_store_n(&map->missing, 0, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < PLACE_LOCKS; i++) {
+        patches_take(&map->patches[i], NULL, 0, false);
         g_mutex_unlock(&map->place_locks[i]);
     }
 }
@@ -434,29 +494,69 @@ static void wake(PresentMap *map, size_t block, uint64_t page)
 
 /* ---- placing ---- */
 
+static void fill(RAMBlock *block, uint64_t page, const void *content)
+{
+    uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
+
+    if (content) {
+        guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+    } else {
+        guest_ram_shared_begin();
+        memset(host, 0, TARGET_PAGE_SIZE);
+        guest_ram_shared_end();
+    }
+}
+
+/* The content is there: so is the page. Its place lock is held. */
+static void set_here(PresentMap *map, RAMBlock *block, uint64_t page)
+{
+    __atomic_fetch_and(&block->missing[page / 64], ~(1ULL << (page % 64)), __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&map->missing, 1, __ATOMIC_ACQ_REL);
+}
+
 bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void *content)
 {
     RAMBlock *block = ram_list_get(map->ram, index);
-    GMutex *lock = &map->place_locks[page % PLACE_LOCKS];
-    uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
-    uint64_t bit = 1ULL << (page % 64);
+    unsigned stripe = page % PLACE_LOCKS;
 
-    g_mutex_lock(lock);
+    g_mutex_lock(&map->place_locks[stripe]);
     bool placed = is_missing(block, page);
     if (placed) {
-        if (content) {
-            guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
-        } else {
-            guest_ram_shared_begin();
-            memset(host, 0, TARGET_PAGE_SIZE);
-            guest_ram_shared_end();
-        }
-        __atomic_fetch_and(&block->missing[page / 64], ~bit, __ATOMIC_SEQ_CST);
-        __atomic_fetch_sub(&map->missing, 1, __ATOMIC_ACQ_REL);
+        fill(block, page, content);
+        patches_take(&map->patches[stripe], block, page, false);
+        set_here(map, block, page);
     }
-    g_mutex_unlock(lock);
+    g_mutex_unlock(&map->place_locks[stripe]);
     if (placed && bit_of(&block->asked, page, __ATOMIC_SEQ_CST)) {
         wake(map, index, page);
     }
     return placed;
+}
+
+bool present_map_overwrite(PresentMap *map, const RAMBlock *const_block, uint64_t offset,
+                           const void *data, size_t len)
+{
+    if (!present_map_active(map)) {
+        return false;
+    }
+    size_t index = block_index(map, const_block);
+    RAMBlock *block = ram_list_get(map->ram, index);
+    uint64_t page = offset >> TARGET_PAGE_BITS;
+    unsigned stripe = page % PLACE_LOCKS;
+    bool whole = len == TARGET_PAGE_SIZE;
+
+    g_mutex_lock(&map->place_locks[stripe]);
+    bool missing = is_missing(block, page);
+    if (missing && whole) {
+        fill(block, page, data);
+        patches_take(&map->patches[stripe], block, page, true);
+        set_here(map, block, page);
+    } else if (missing) {
+        patch_add(&map->patches[stripe], block, offset, g_bytes_new(data, len));
+    }
+    g_mutex_unlock(&map->place_locks[stripe]);
+    if (missing && whole && bit_of(&block->asked, page, __ATOMIC_SEQ_CST)) {
+        wake(map, index, page);
+    }
+    return missing;
 }

@@ -74,7 +74,10 @@ void mem_missing_error(const MemMissing *missing, GError **errp);
  */
 MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, size_t len);
 MemTxResult address_space_write(AddressSpace *as, uint64_t addr, const void *buf, size_t len);
-/** As write, but also into read-only RAM (loader: mask ROM). */
+/**
+ * As write, but also into read-only RAM (loader: mask ROM), and into pages that have not come: what is
+ * written is there before anybody sees them. Never MEMTX_MISSING.
+ */
 MemTxResult address_space_write_rom(AddressSpace *as, uint64_t addr, const void *buf, size_t len);
 
 /**

@@ -100,6 +100,14 @@ void present_map_forget(PresentMap *map, PresentWaiter *w);
 bool present_map_place(PresentMap *map, size_t block, uint64_t page, const void *content);
 
 /**
+ * Somebody writes [offset, offset + len), in one page, whatever was there: the loader at a reset.
+ * False: the page is here, nothing was done. True: a whole page becomes here; a part is kept and laid
+ * over the page when it comes, before anybody sees it. Any thread.
+ */
+bool present_map_overwrite(PresentMap *map, const RAMBlock *block, uint64_t offset, const void *data,
+                           size_t len);
+
+/**
  * For recovery: bit n of out is set if page n is here. LSB first, (pages + 63) / 64
  * little-endian words, the bits behind the last page clear.
  */

@@ -174,6 +174,65 @@ static void test_copies(void)
     fixture_clear(&f);
 }
 
+/* ---- memory that has not come ---- */
+
+static void on_wanted(void *opaque, size_t block, uint64_t page, int user)
+{
+    g_string_append_printf(((Fixture *)opaque)->accesses, "%zu:%u by %d ", block, (unsigned)page, user);
+}
+
+static void test_missing(void)
+{
+    static const PresentOps ops = { .wanted = on_wanted };
+    Fixture f;
+    MemMissing missing;
+    uint64_t value, len = 8;
+    uint8_t buf[16];
+    g_autoptr(GError) err = NULL;
+
+    fixture_init(&f);
+    memset(f.block->host, 0x77, f.block->used_length);
+    g_assert_true(present_map_begin(f.present, NULL));
+    present_map_set_missing(f.present, 0, 1, 1);
+    present_map_set_missing(f.present, 0, 3, 1);
+    present_map_set_missing(f.present, 1, 0, 1);
+    present_map_arm(f.present, &ops, &f);
+
+    /* what is here, and what is no memory, is as ever */
+    g_assert_cmpint(address_space_read(f.as, 0x80000ff0, buf, 16), ==, MEMTX_OK);
+    g_assert_cmpint(address_space_write(f.as, 0x80002000, buf, 16), ==, MEMTX_OK);
+    g_assert_true(address_space_need(f.as, 0x1000, 8, 0, NULL));
+    g_assert_true(address_space_need(f.as, 0x5000, 8, 0, NULL));
+    g_assert_cmpstr(f.accesses->str, ==, "");
+
+    /* all or nothing; asked for once; who asks is told */
+    g_assert_cmpint(address_space_write(f.as, 0x80000ffc, "abcdefgh", 8), ==, MEMTX_MISSING);
+    g_assert_cmpint(f.block->host[0xffc], ==, 0x77);
+    g_assert_cmpint(address_space_read(f.as, 0x80000ffc, buf, 8), ==, MEMTX_MISSING);
+    g_assert_cmpint(address_space_ldx(f.as, 0x80001000, 8, &value), ==, MEMTX_MISSING);
+    g_assert_cmpint(address_space_stx(f.as, 0x80001000, 8, 1), ==, MEMTX_MISSING);
+    g_assert_null(address_space_map_ram(f.as, 0x80000ffc, &len, true));
+    g_assert_true(address_space_is_ram(f.as, 0x80000ffc, 8, true));
+    g_assert_cmpstr(f.accesses->str, ==, "0:1 by -1 ");
+    g_assert_false(address_space_need(f.as, 0x80002ffc, 0x1100, PRESENT_USER_MONITOR, &missing));
+    g_assert_cmpstr(f.accesses->str, ==, "0:1 by -1 0:3 by -2 1:0 by -2 ");
+    g_assert_true(missing.block == f.block);
+    g_assert_cmpuint(missing.page, ==, 3);
+    g_assert_cmphex(missing.addr, ==, 0x80003000);
+    mem_missing_error(&missing, &err);
+    g_assert_nonnull(strstr(err->message, "0x80003000"));
+
+    /* the loader does not wait */
+    g_assert_cmpint(address_space_write_rom(f.as, 0x80000ffe, "wxyz", 4), ==, MEMTX_OK);
+    g_assert_cmpmem(f.block->host + 0xffe, 4, "wx\x77\x77", 4);
+    memset(buf, 0x22, sizeof(buf));
+    g_assert_true(present_map_place(f.present, 0, 1, NULL));
+    g_assert_cmpmem(f.block->host + 0xffe, 5, "wxyz\0", 5);
+    g_assert_cmpint(address_space_ldx(f.as, 0x80001000, 8, &value), ==, MEMTX_OK);
+    g_assert_cmphex(value, ==, 0x7a79);
+    fixture_clear(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -181,5 +240,6 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/overlap", test_overlap);
     g_test_add_func("/memory/mmio", test_mmio);
     g_test_add_func("/memory/copies", test_copies);
+    g_test_add_func("/memory/missing", test_missing);
     return g_test_run();
 }

@@ -183,6 +183,42 @@ static void test_place(void)
     fixture_clear(&f);
 }
 
+/* A loader does not wait: whole pages are here at once, parts when the rest comes. */
+static void test_overwrite(void)
+{
+    Fixture f;
+    g_autofree uint8_t *page = g_malloc(TARGET_PAGE_SIZE);
+
+    fixture_init(&f);
+    g_assert_false(present_map_overwrite(f.map, f.a, 0, "x", 1));
+    begin(&f);
+    present_map_set_missing(f.map, 0, 0, 4);
+    present_map_arm(f.map, &ops, &f);
+    memset(f.a->host, 0x77, 5 * TARGET_PAGE_SIZE);
+    memset(page, 0x11, TARGET_PAGE_SIZE);
+    g_assert_false(present_map_overwrite(f.map, f.a, 4 * TARGET_PAGE_SIZE, "x", 1));
+    g_assert_true(present_map_overwrite(f.map, f.a, 100, "old", 3));
+    g_assert_true(present_map_overwrite(f.map, f.a, 100, "new", 3));
+    g_assert_true(present_map_overwrite(f.map, f.a, 200, "other", 5));
+    g_assert_true(present_map_overwrite(f.map, f.a, TARGET_PAGE_SIZE + 4, "gone", 4));
+    g_assert_true(present_map_overwrite(f.map, f.a, TARGET_PAGE_SIZE, page, TARGET_PAGE_SIZE));
+    g_assert_true(present_map_overwrite(f.map, f.a, 3 * TARGET_PAGE_SIZE, "end", 3));
+    g_assert_cmpint(f.a->host[100], ==, 0x77);      /* nothing yet */
+    g_assert_false(present_map_here(f.map, f.a, 0));
+    g_assert_true(present_map_here(f.map, f.a, 1));
+    g_assert_cmpint(f.a->host[TARGET_PAGE_SIZE + 4], ==, 0x11);
+    g_assert_false(present_map_place(f.map, 0, 1, NULL));
+
+    g_assert_true(present_map_place(f.map, 0, 0, page));
+    g_assert_cmpmem(f.a->host + 99, 5, "\x11new\x11", 5);
+    g_assert_cmpmem(f.a->host + 199, 7, "\x11other\x11", 7);
+    g_assert_true(present_map_place(f.map, 0, 2, page));
+    g_assert_cmpmem(f.a->host + 2 * TARGET_PAGE_SIZE + 100, 3, "\x11\x11\x11", 3);
+    present_map_end(f.map);
+    g_assert_cmpmem(f.a->host + 3 * TARGET_PAGE_SIZE, 4, "end\x77", 4);
+    fixture_clear(&f);
+}
+
 static PresentWaiter waiter(Fixture *f, int user)
 {
     return (PresentWaiter){ .woken = on_woken, .opaque = f, .user = user };
@@ -389,6 +425,7 @@ int main(int argc, char **argv)
     g_test_add_func("/present-map/off", test_off);
     g_test_add_func("/present-map/bits", test_bits);
     g_test_add_func("/present-map/place", test_place);
+    g_test_add_func("/present-map/overwrite", test_overwrite);
     g_test_add_func("/present-map/wait", test_wait);
     g_test_add_func("/present-map/each-asked", test_each_asked);
     g_test_add_func("/present-map/threads", test_threads);
