@@ -389,6 +389,8 @@ bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
 
 bool incoming_load_background(IncomingLoad *l, StreamReader *r, GError **errp)
 {
+    /* The hook was for who held the lock before the switch; here it is never held. */
+    stream_reader_set_wait_hook(r, NULL, NULL);
     load_name(l, "section type");
     bool ok = load_elements(l, r, errp);
     if (!ok) {
