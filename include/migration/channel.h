@@ -25,6 +25,13 @@ typedef struct ChannelWaitHook {
     void *opaque;
 } ChannelWaitHook;
 
+/** How it ended for whoever takes what was written. */
+typedef enum ChannelEnd {
+    CHANNEL_END_OPEN,           /* not yet */
+    CHANNEL_END_TAKEN,          /* well, or nothing is known of it */
+    CHANNEL_END_FAILED,
+} ChannelEnd;
+
 /** What a leaf implements; every member is required. */
 typedef struct ChannelOps {
     const char *kind;   /* "tcp", "unix", "fd", "exec", "file" */
@@ -36,7 +43,7 @@ typedef struct ChannelOps {
      */
     ssize_t (*read)(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook, GError **errp);
     /** channel_complete. */
-    bool (*complete)(Channel *c, GError **errp);
+    ChannelEnd (*complete)(Channel *c, int ms, GError **errp);
     /** channel_describe_end. */
     char *(*describe_end)(Channel *c);
     /** Ends blocked and future reads and writes, from any thread; idempotent. Works for pipes and files too. */
@@ -81,10 +88,11 @@ void channel_end_writing(Channel *c);
 bool channel_cut_writing(Channel *c);
 /**
  * Everything was written: ends writing where nothing can come back, and
- * waits until whoever takes it has ended. For exec the command: false if it
- * failed. Other kinds: true at once. channel_shutdown ends the wait (false).
+ * waits, ms at most (-1: for ever), until whoever takes it has ended. For exec
+ * the command: FAILED with errp if it did. Other kinds: TAKEN at once.
+ * channel_shutdown ends the wait (FAILED). After OPEN it may be called again.
  */
-bool channel_complete(Channel *c, GError **errp);
+ChannelEnd channel_complete(Channel *c, int ms, GError **errp);
 /**
  * What is known of how the other end ended ("Command 'x' exited with status
  * 0 after 0.3 s"), for the message of whoever wanted more; NULL: nothing.

@@ -50,6 +50,8 @@ bool stream_writer_ok(const StreamWriter *w, GError **errp);
 void stream_writer_set_error(StreamWriter *w, const GError *err);
 /** Bytes put so far (sent or queued). */
 uint64_t stream_writer_bytes(const StreamWriter *w);
+/** Those that the channel has taken; where they went after that nobody here knows. */
+uint64_t stream_writer_taken(const StreamWriter *w);
 /** Bytes of a memory writer; NULL for a channel's. Caller owns. */
 GByteArray *stream_writer_take(StreamWriter *w);
 

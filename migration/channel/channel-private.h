@@ -38,7 +38,7 @@ void channel_finish(Channel *c);
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
                         GError **errp);
-bool channel_fd_complete(Channel *c, GError **errp);
+ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp);
 char *channel_fd_describe_end(Channel *c);
 void channel_fd_shutdown(Channel *c);
 bool channel_fd_close(Channel *c, GError **errp);

@@ -223,9 +223,9 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook
     }
 }
 
-bool channel_fd_complete(Channel *c, GError **errp)
+ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp)
 {
-    return true;        /* a file's late errors come out of its close */
+    return CHANNEL_END_TAKEN;        /* a file's late errors come out of its close */
 }
 
 char *channel_fd_describe_end(Channel *c)
@@ -372,9 +372,9 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp)
     return true;
 }
 
-bool channel_complete(Channel *c, GError **errp)
+ChannelEnd channel_complete(Channel *c, int ms, GError **errp)
 {
-    return c->ops->complete(c, errp);
+    return c->ops->complete(c, ms, errp);
 }
 
 char *channel_describe_end(Channel *c)

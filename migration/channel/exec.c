@@ -144,7 +144,7 @@ static bool exec_drop_output(ExecChannel *e)
 }
 
 /* Until the child has ended, whatever it still says meanwhile. */
-static bool exec_complete(Channel *c, GError **errp)
+static ChannelEnd exec_complete(Channel *c, int ms, GError **errp)
 {
     ExecChannel *e = (ExecChannel *)c;
     struct pollfd p[3] = {
@@ -153,18 +153,24 @@ static bool exec_complete(Channel *c, GError **errp)
         { .fd = c->rfd, .events = POLLIN },
     };
 
+    int64_t until = g_get_monotonic_time() + ms * 1000LL;
+
     channel_end_writing(c);
     while (!exec_ended(e)) {
-        poll(p, 3, e->pid_fd >= 0 ? -1 : EXEC_LOOK_MS);
-        if (p[0].revents) {
+        int left = ms < 0 ? -1 : (int)MAX((until - g_get_monotonic_time()) / 1000, 0);
+        int n = poll(p, 3, e->pid_fd >= 0 || left == 0 ? left : EXEC_LOOK_MS);
+        if (n > 0 && p[0].revents) {
             error_setg(errp, "Waiting for the end of command '%s' was cancelled", e->command);
-            return false;
+            return CHANNEL_END_FAILED;
         }
-        if (p[2].revents && !exec_drop_output(e)) {
+        if (n <= 0 && left == 0) {
+            return CHANNEL_END_OPEN;
+        }
+        if (n > 0 && p[2].revents && !exec_drop_output(e)) {
             p[2].fd = -1;
         }
     }
-    return !exec_status_error(e, errp);
+    return exec_status_error(e, errp) ? CHANNEL_END_FAILED : CHANNEL_END_TAKEN;
 }
 
 /* The shell and what it started: they are a process group of their own. */

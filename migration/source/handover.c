@@ -11,6 +11,8 @@
 #include "util/trace-migration.h"
 
 #define TAKEN_PING 3        /* setup has had 1, the passes 2 */
+#define END_LOOK_MS 50      /* how often somebody who waits for a command looks for a cancel */
+#define END_LATE_US (G_USEC_PER_SEC / 2)    /* so long a command may still take then */
 
 static bool send_rest_of_ram(Outgoing *o, GError **errp)
 {
@@ -112,36 +114,65 @@ static bool accepted_anyway(Outgoing *o, GError **errp)
     return false;
 }
 
+/* Nobody runs what lies in a file. Anything else may have taken it to where it runs. */
+static OutgoingOwner owner_if_lost(Outgoing *o)
+{
+    return channel_is_seekable(o->channel) ? OWNER_SOURCE : OWNER_UNKNOWN;
+}
+
+/*
+ * How the command of exec: ended is the only answer there is. A packing
+ * command may take minutes to the end, so only a cancel makes it short: it has
+ * then half a second more.
+ */
+static bool await_taker(Outgoing *o, GError **errp)
+{
+    int64_t until = 0;
+    ChannelEnd end;
+
+    while ((end = channel_complete(o->channel, END_LOOK_MS, errp)) == CHANNEL_END_OPEN) {
+        int64_t now = g_get_monotonic_time();
+        if (outgoing_cancelled(o) && !until) {
+            until = now + END_LATE_US;
+        }
+        if (until && now >= until) {
+            error_setg(errp, "the migration was cancelled when '%s' had taken everything and had "
+                       "not ended", channel_name(o->channel));
+            return false;
+        }
+    }
+    return end == CHANNEL_END_TAKEN;
+}
+
 /* Without a return path the end of the channel must do. What becomes of a file's content is known here. */
 static bool await_end(Outgoing *o, GError **errp)
 {
-    if (!outgoing_point(o, FAULT_SRC_AWAITS, errp)) {
-        o->owner = o->addr->kind == CHANNEL_FILE ? OWNER_SOURCE : OWNER_UNKNOWN;
-        return false;
-    }
-    if (!channel_complete(o->channel, errp)) {  /* a cancel ends it: the channel is still ours */
-        o->owner = outgoing_cancelled(o) ? OWNER_SOURCE : OWNER_UNKNOWN;
+    outgoing_enter(o, OUTGOING_AWAITS);
+    bool taken = outgoing_point(o, FAULT_SRC_AWAITS, errp) && await_taker(o, errp);
+    outgoing_enter(o, OUTGOING_ENDS);
+    if (!taken) {
+        o->owner = owner_if_lost(o);
         return false;
     }
     o->channel = NULL;
     return channel_set_close_all(o->channels, errp);
 }
 
-/* The end of the stream, without which no destination takes the guest. */
+/*
+ * The end of the stream, without which no destination takes the guest. If it
+ * cannot be sent, or not all, what the destination says decides; without a
+ * return path, whether any of it has left.
+ */
 static bool send_end(Outgoing *o, GError **errp)
 {
-    if (o->rp) {
-        if (!sections_were_taken(o, errp)) {
-            return false;
-        }
-        if (!outgoing_point(o, FAULT_SRC_TAKEN, errp)) {
-            return false;
-        }
-        outgoing_enter(o, OUTGOING_HANDS_OVER);
-        if (!outgoing_check_cancelled(o, errp) || !outgoing_point(o, FAULT_SRC_HANDS_OVER, errp)) {
-            return false;
-        }
+    if (o->rp && (!sections_were_taken(o, errp) || !outgoing_point(o, FAULT_SRC_TAKEN, errp))) {
+        return false;
     }
+    outgoing_enter(o, OUTGOING_HANDS_OVER);
+    if (!outgoing_check_cancelled(o, errp) || !outgoing_point(o, FAULT_SRC_HANDS_OVER, errp)) {
+        return false;
+    }
+    uint64_t before = stream_writer_taken(o->w);
     stream_put_u8(o->w, SECTION_EOF);
     if (!migration_settings_props(o->settings)->suppress_vmdesc) {
         put_description(o);
@@ -149,8 +180,13 @@ static bool send_end(Outgoing *o, GError **errp)
     if (stream_flush(o->w, errp)) {
         return true;
     }
-    /* It may have been taken all the same, or in part: what the destination says decides. */
-    return o->rp && accepted_anyway(o, errp);
+    if (o->rp) {
+        return accepted_anyway(o, errp);
+    }
+    if (stream_writer_taken(o->w) > before) {
+        o->owner = owner_if_lost(o);
+    }
+    return false;
 }
 
 bool outgoing_complete(Outgoing *o, GError **errp)

@@ -296,7 +296,9 @@ static void find_cause(Outgoing *o, GError **err)
     g_autoptr(GError) cause = NULL;
     bool broken;
 
-    if (o->owner == OWNER_UNKNOWN || !o->channel || outgoing_cancelled(o) ||
+    bool asked = o->owner == OWNER_UNKNOWN && o->rp;
+
+    if (asked || !o->channel || outgoing_cancelled(o) ||
         !channel_has_return_path(o->channel) || !o->w) {
         return;
     }
@@ -306,6 +308,8 @@ static void find_cause(Outgoing *o, GError **err)
     }
     switch (o->rp ? return_path_wait(o->rp, LATE_VERDICT_US) : RETURN_PATH_OPEN) {
     case RETURN_PATH_REFUSED:
+        o->owner = OWNER_SOURCE;
+        /* fall through */
     case RETURN_PATH_INVALID:
         return_path_error(o->rp, &cause);
         g_clear_error(err);
@@ -374,11 +378,13 @@ static void settle_guest(Outgoing *o)
 /* No message can decide it any more, so people or their programs must. */
 static void tell_doubt(Outgoing *o, GError **err)
 {
+    const char *taker = o->addr->kind == CHANNEL_EXEC ? "whoever the command has handed it to"
+                                                      : "the destination";
     GError *told = NULL;
 
-    error_setg(&told, "The guest was sent completely, and the destination may run it: look there "
-               "('info status'). It stays paused here; 'cont' takes it back if it does not run "
-               "there. What happened: %s", (*err)->message);
+    error_setg(&told, "The guest was sent completely, and %s may run it: look there ('info "
+               "status'). It stays paused here; 'cont' takes it back if it does not run there. What "
+               "happened: %s", taker, (*err)->message);
     g_clear_error(err);
     *err = told;
     machine_report(o->machine, "migration: %s", told->message);

@@ -13,9 +13,10 @@
 /* How far the guest is on its way; only ever forward. */
 typedef enum OutgoingPhase {
     OUTGOING_SENDS,             /* the destination cannot have it: a cancel cuts the connections */
-    OUTGOING_HANDS_OVER,        /* with a return path: the last bytes are being written; a cancel ends
-                                   our half of a socket, and the answer is read */
-    OUTGOING_AWAITS,            /* all is sent: a cancel only ends our half, the answer is read */
+    OUTGOING_HANDS_OVER,        /* the last bytes are being written; a cancel ends our half of a
+                                   socket, and an answer is read */
+    OUTGOING_AWAITS,            /* all is sent: a cancel only ends our half, the answer is read; a
+                                   command that is the answer gets half a second to end */
     OUTGOING_ENDS,              /* it is decided, or cannot be */
 } OutgoingPhase;
 

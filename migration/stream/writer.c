@@ -32,6 +32,7 @@ struct StreamWriter {
     struct iovec iov[WRITER_IOV];
     int iovcnt;
     uint64_t bytes;
+    uint64_t taken;                 /* of them by the channel */
     GError *err;
 };
 
@@ -99,6 +100,7 @@ static void writer_drain(StreamWriter *w)
         if (n < 0) {
             break;
         }
+        w->taken += n;
         first = iov_advance(w->iov, first, w->iovcnt, n);
     }
     w->iovcnt = 0;
@@ -217,6 +219,11 @@ void stream_writer_set_error(StreamWriter *w, const GError *err)
 uint64_t stream_writer_bytes(const StreamWriter *w)
 {
     return w->bytes;
+}
+
+uint64_t stream_writer_taken(const StreamWriter *w)
+{
+    return w->taken;
 }
 
 GByteArray *stream_writer_take(StreamWriter *w)

@@ -302,6 +302,32 @@ def answer_lost(bench, silent, cancel):
     vm.console.wait_statuses(lines + 2)
 
 
+def cancel_late_exec(bench, ends):
+    """The command has taken everything. One that ends in time has the guest, the cancel came too late;
+    of one that does not nobody knows what it did with it: the guest stays paused until `cont`."""
+    vm, journey = start(bench)
+    go = bench.path('go')
+    vm.command('migrate', uri='exec:cat >%s; while [ ! -e %s ]; do sleep 0.02; done' %
+               (bench.path('saved'), go))
+    wait_until(lambda: vm.status() == 'finish-migrate', 30, 'the end of the stream')
+    wait_until(lambda: vm.migration()['ram']['remaining'] == 0, 30, 'all to be sent')
+    time.sleep(0.3)
+    if ends:
+        open(go, 'w').close()
+    vm.command('migrate_cancel')
+    if ends:
+        wait_migration(vm, ['completed'])
+        check_equal(vm.status(), 'postmigrate', 'run state')
+        return
+    wait_migration(vm, ['cancelled'])
+    check_equal(vm.status(), 'paused', 'run state')
+    lost = vm.qmp.wait_event('X_MIGRATION_OWNER_UNKNOWN', 5)
+    check('whoever the command has handed it to may run it' in lost['data']['error'], '%s', lost)
+    vm.command('cont')
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
+
+
 def cancel_and_again(bench, times=20):
     """Cancelled and started again at once, again and again."""
     vm, journey = start(bench)
@@ -444,6 +470,8 @@ CASES = [
     Case('the answer is lost', lambda b: answer_lost(b, False, False)),
     Case('the answer does not come', lambda b: answer_lost(b, True, False)),
     Case('the answer does not come, and somebody cancels', lambda b: answer_lost(b, True, True)),
+    Case('cancel when the command has all and ends', lambda b: cancel_late_exec(b, True)),
+    Case('cancel when the command has all and does not end', lambda b: cancel_late_exec(b, False)),
     Case('cancel and migrate at once, 20 times', cancel_and_again),
     Case('cancel and migrate at once, 1000 times', lambda b: cancel_and_again(b, 1000), full=True,
          timeout=600),

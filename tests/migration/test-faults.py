@@ -45,8 +45,8 @@ POINTS = {
     'src-stop': Point(),
     'src-pre-switchover': Point(caps={'pause_before_switchover': True}),
     'src-devices-taken': Point(), 'src-ram-sent': Point(), 'src-devices-sent': Point(),
-    'src-taken': Point(rp=True), 'src-hands-over': Point(rp=True),
-    'src-awaits': Point(only=('tcp', 'unix', 'file')), 'src-verdict': Point(rp=True),
+    'src-taken': Point(rp=True), 'src-hands-over': Point(),
+    'src-awaits': Point(), 'src-verdict': Point(rp=True),
     'src-confirmed': Point(fails=False), 'src-end': Point(fails=False),
     'src-settle': Point(fails=False),
     'dst-accept': Point(), 'dst-accepted': Point(), 'dst-section': Point(),
@@ -292,7 +292,8 @@ KNOWN = [('tcp', 'src-verdict', 'cancel'),      # the yes is on its way
          ('unix', 'pause-held', 'reset'),       # the guest resets itself while it is stopped
          ('tcp', 'src-ram-sent', 'stop'),       # too late for the source
          ('tcp', 'src-awaits', 'fail'),         # the way back breaks when all is sent
-         ('unix', 'dst-loaded', 'die'), ('tcp', 'src-awaits', 'die')]
+         ('unix', 'dst-loaded', 'die'), ('tcp', 'src-awaits', 'die'),
+         ('exec', 'src-awaits', 'cancel'), ('exec', 'src-hands-over', 'cancel')]
 
 CASES = [Case('the table of points', the_table)] + \
         [Case(*row(*r), **({} if r in KNOWN else {'rotate': 40})) for r in rows()]

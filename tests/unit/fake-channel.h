@@ -67,9 +67,9 @@ static void fake_shutdown(Channel *c)
     ((FakeChannel *)c)->fail_after = 0;
 }
 
-static bool fake_complete(Channel *c, GError **errp)
+static ChannelEnd fake_complete(Channel *c, int ms, GError **errp)
 {
-    return true;
+    return CHANNEL_END_TAKEN;
 }
 
 static char *fake_describe_end(Channel *c)

@@ -201,7 +201,7 @@ static void test_exec(void)
     Channel *c = connect_uri(uri, -1, &err);
     g_assert_true(channel_has_return_path(c));
     g_assert_true(channel_write_all(c, "stream\n", 7, &err));
-    g_assert_true(channel_complete(c, &err));   /* waits for the child */
+    g_assert_cmpint(channel_complete(c, -1, &err), ==, CHANNEL_END_TAKEN);   /* waits for the child */
     g_assert_no_error(err);
     g_assert_true(channel_close(c, &err));
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
@@ -219,9 +219,16 @@ static void test_exec(void)
 
     c = connect_uri("exec:cat; exit 3", -1, NULL);
     g_assert_true(channel_write_all(c, "x", 1, NULL));
-    g_assert_false(channel_complete(c, &err));
+    g_assert_cmpint(channel_complete(c, -1, &err), ==, CHANNEL_END_FAILED);
     assert_starts(err->message, "Command 'cat; exit 3' exited with status 3 after ");
     g_assert_false(channel_close(c, NULL));
+
+    c = connect_uri("exec:cat >/dev/null; exec sleep 40", -1, NULL);
+    g_assert_cmpint(channel_complete(c, 50, NULL), ==, CHANNEL_END_OPEN);
+    g_assert_cmpint(channel_complete(c, 0, NULL), ==, CHANNEL_END_OPEN);
+    channel_shutdown(c);
+    g_assert_cmpint(channel_complete(c, -1, NULL), ==, CHANNEL_END_FAILED);
+    channel_close(c, NULL);
 
     g_clear_error(&err);
     c = connect_uri("exec:exit 7", -1, NULL);
@@ -289,7 +296,7 @@ static void test_exec_endless(void)
         Channel *c = connect_uri(uris[i], -1, NULL);
         g_assert_true(channel_write_all(c, "x", 1, NULL));
         GThread *t = g_thread_new("shut", shut_later, c);
-        g_assert_false(channel_complete(c, &err));
+        g_assert_cmpint(channel_complete(c, -1, &err), ==, CHANNEL_END_FAILED);
         g_assert_true(g_str_has_suffix(err->message, "was cancelled"));
         g_thread_join(t);
         g_assert_true(channel_close(c, NULL));
