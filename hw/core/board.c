@@ -186,6 +186,9 @@ static RAMBlock *add_backend_ram(Machine *machine, Opts *object, GError **errp)
         return NULL;
     }
     block = ram_list_add(machine->ram, id, size, share ? path : NULL, errp);
+    if (block) {
+        block->shared = share && block->named_file;
+    }
     if (block && !share && access(path, F_OK) == 0 && !ram_copy_from_file(block, path, errp)) {
         return NULL;
     }

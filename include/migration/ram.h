@@ -37,6 +37,7 @@ typedef struct RamSaveOptions {
     bool bulk_rule;             /* XBZRLE only after the bulk stage (always on but for demo --bulk-rule) */
     bool detect_zero;           /* zero-page-detection != none */
     RamLayout layout;
+    bool ignore_shared;         /* blocks that are shared are announced, not sent */
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
@@ -86,7 +87,7 @@ void ram_saver_get_stats(RamSaver *s, RamStats *out);
 
 typedef struct RamLoadOptions {
     enum { RAM_ZERO_FILL_ANY, RAM_ZERO_FILL_STRICT } zero_fill; /* 7.2 accepts any byte */
-    bool ignore_shared;
+    bool ignore_shared;         /* as when it was saved */
     RamLayout layout;
 } RamLoadOptions;
 
@@ -96,6 +97,8 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
 void ram_loader_free(RamLoader *l);
 /** One START, PART or END payload up to and including its EOS. */
 bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp);
+/** After the last payload: with x-ignore-shared, what is not shared here must have come. */
+bool ram_load_check_complete(const RamLoader *l, GError **errp);
 /** Pages received so far by kind; for info migrate on the destination and for progress. */
 typedef struct RamLoadStats { uint64_t normal, zero, xbzrle, bytes; } RamLoadStats;
 void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out);

@@ -26,6 +26,7 @@ typedef struct RAMBlock {
     uint64_t guest_addr;    /* guest-physical base, UINT64_MAX if not mapped */
     int fd;                 /* backing fd */
     bool named_file;        /* backed by a file that somebody named: its content may be somebody's */
+    bool shared;            /* a named file, and others may map it while we run (share=on) */
     bool readonly;          /* guest stores are refused (mask ROM, flash) */
     /* the dirty log's (softmmu/dirty-log.h): one bit per target page, atomic words */
     uint64_t *dirty;

@@ -199,7 +199,7 @@ static bool load_elements(IncomingLoad *l, StreamReader *r, GError **errp)
         }
         trace_qemu_loadvm_state_section(type);
         if (type == SECTION_EOF) {
-            return true;
+            return ram_load_check_complete(l->ram, errp);
         }
         if (!load_element(l, r, type, errp)) {
             return false;

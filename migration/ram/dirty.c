@@ -49,6 +49,28 @@ void ram_dirty_free(RamDirty *d)
     g_free(d);
 }
 
+void ram_dirty_leave_out_shared(RamDirty *d)
+{
+    d->leave_out_shared = true;
+}
+
+/* Returns how many pages that were. */
+static uint64_t drop_shared(RamDirty *d)
+{
+    uint64_t dropped = 0;
+
+    for (size_t i = 0; d->leave_out_shared && i < d->blocks; i++) {
+        size_t words = ram_list_get(d->ram, i)->shared ? bitmap_words(d, i) : 0;
+
+        for (size_t w = 0; w < words; w++) {
+            dropped += (uint64_t)__builtin_popcountll(d->bitmaps[i][w]);
+            d->bitmaps[i][w] = 0;
+        }
+    }
+    d->count -= dropped;
+    return dropped;
+}
+
 void ram_dirty_start(RamDirty *d)
 {
     if (!d->logging) {
@@ -66,6 +88,7 @@ void ram_dirty_start(RamDirty *d)
         }
         d->count += pages;
     }
+    drop_shared(d);
 }
 
 uint64_t ram_dirty_sync(RamDirty *d)
@@ -73,7 +96,7 @@ uint64_t ram_dirty_sync(RamDirty *d)
     uint64_t added = dirty_log_sync(d->log, d->bitmaps);
 
     d->count += added;
-    return added;
+    return added - drop_shared(d);
 }
 
 uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from)

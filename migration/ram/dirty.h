@@ -16,11 +16,14 @@ typedef struct RamDirty {
     uint64_t **bitmaps;
     /* changing */
     uint64_t count;         /* bits set in all bitmaps */
+    bool leave_out_shared;  /* memory that the destination maps, too, is never dirty */
     bool logging;
 } RamDirty;
 
 /** NULL with errp if the bitmaps cannot be had. */
 RamDirty *ram_dirty_new(RAMList *ram, DirtyLog *log, GError **errp);
+/** Before the start: pages of shared blocks do not have to be sent (capability x-ignore-shared). */
+void ram_dirty_leave_out_shared(RamDirty *d);
 /** Stops logging if it runs. */
 void ram_dirty_free(RamDirty *d);
 

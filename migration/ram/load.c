@@ -30,6 +30,7 @@ struct RamLoader {
     MappedFile *file;           /* mapped layouts: from the first block on */
     uint64_t parts;                 /* payloads loaded */
     bool *listed;               /* block i was in the block list */
+    bool *came;                 /* pages of block i came */
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
     size_t index;
     uint64_t record;            /* stream offset of the record being read */
@@ -145,6 +146,12 @@ static size_t block_index(const RamLoader *l, const RAMBlock *block)
     return i;
 }
 
+/* Memory that the source maps, too: it is as it has to be. */
+static bool is_left_out(const RamLoader *l, const RAMBlock *block)
+{
+    return l->opt.ignore_shared && block->shared;
+}
+
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
     uint64_t pages;
@@ -165,12 +172,13 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
 {
     char name[256];
     const RAMBlock *block;
+    uint64_t guest_addr = 0;
     size_t index;
 
     stream_get_cstr(r, name);
     *length = stream_get_be64(r);
     if (l->opt.ignore_shared) {
-        stream_get_be64(r); /* guest-physical base; only ignored blocks must agree on it */
+        guest_addr = stream_get_be64(r);
     }
     if (!stream_reader_ok(r, NULL)) {
         return broken_off(l, r, errp);
@@ -186,6 +194,10 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
         return refuse_as(l, r, flash ? LOAD_ERROR_FLASH_SIZE : LOAD_ERROR_BLOCK_SIZE, errp,
                          "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64 ": Invalid argument",
                          name, *length, block->used_length);
+    }
+    if (is_left_out(l, block) && guest_addr != block->guest_addr) {
+        return refuse(l, r, errp, "Mismatched GPAs for block %s: 0x%" PRIx64 " there, 0x%" PRIx64
+                      " here", name, guest_addr, block->guest_addr);
     }
     index = block_index(l, block);
     if (l->listed[index]) {
@@ -252,6 +264,11 @@ static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint6
         return refuse(l, r, errp, "page 0x%" PRIx64 " of RAM block \"%s\", which was not announced",
                       offset, l->block->idstr);
     }
+    if (is_left_out(l, l->block)) {
+        return refuse(l, r, errp, "block %s should not be migrated !: it is shared memory here, "
+                      "give the source the same file with share=on", l->block->idstr);
+    }
+    l->came[l->index] = true;
     *page = offset >> STREAM_PAGE_BITS;
     return true;
 }
@@ -425,6 +442,22 @@ bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp)
     return true;
 }
 
+/* Every page is sent once, zero or not: a block of which nothing came was left out. */
+bool ram_load_check_complete(const RamLoader *l, GError **errp)
+{
+    for (size_t i = 0; l->opt.ignore_shared && i < ram_list_count(l->ram); i++) {
+        const RAMBlock *block = ram_list_get(l->ram, i);
+
+        if (l->listed[i] && !l->came[i] && !block->shared) {
+            error_setg(errp, "the source has left out the memory \"%s\", which is not shared "
+                       "here: give -object memory-backend-file the same file and share=on",
+                       block->idstr);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- life ---- */
 
 RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *opt)
@@ -435,6 +468,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->dirty = dirty;
     l->opt = *opt;
     l->listed = g_new0(bool, ram_list_count(ram) + 1);
+    l->came = g_new0(bool, ram_list_count(ram) + 1);
     l->stats = &l->own;
     ram_loader_set_sink(l, &direct_sink, l);
     return l;
@@ -446,6 +480,7 @@ void ram_loader_free(RamLoader *l)
         mapped_file_close(l->file);
         ram_fresh_free(l->fresh);
         g_free(l->listed);
+        g_free(l->came);
         g_free(l);
     }
 }

@@ -32,6 +32,11 @@ void ram_picker_free(RamPicker *p)
     }
 }
 
+void ram_picker_leave_out_shared(RamPicker *p)
+{
+    ram_dirty_leave_out_shared(p->dirty);
+}
+
 void ram_picker_start(RamPicker *p)
 {
     ram_dirty_start(p->dirty);

@@ -20,6 +20,8 @@ typedef struct RamPick {
 
 /** NULL with errp if the bitmaps cannot be had. Starts nothing. */
 RamPicker *ram_picker_new(RAMList *ram, DirtyLog *log, GError **errp);
+/** As ram_dirty_leave_out_shared. */
+void ram_picker_leave_out_shared(RamPicker *p);
 /** Stops dirty logging if it runs. */
 void ram_picker_free(RamPicker *p);
 

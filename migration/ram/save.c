@@ -192,6 +192,9 @@ static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 
     stream_put_cstr(w, block->idstr);
     stream_put_be64(w, block->used_length);
+    if (s->opt.ignore_shared) {
+        stream_put_be64(w, block->guest_addr == UINT64_MAX ? 0 : block->guest_addr);
+    }
     return s->out->ops->block(s->out, w, index, errp);
 }
 
@@ -334,6 +337,9 @@ RamSaver *ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, 
     s->ram = ram;
     s->opt = *opt;
     s->picker = picker;
+    if (opt->ignore_shared) {
+        ram_picker_leave_out_shared(picker);
+    }
     s->encoder = ram_encoder_new(ram, cache, opt->detect_zero, opt->bulk_rule);
     ram_cost_init(&s->cost);
     return s;

@@ -35,8 +35,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(LATE_BLOCK_ACTIVATE)] = { .side = "destination",
                                    .missing = "disks are not locked, so there is nothing to "
                                               "activate late" },
-    [CAP(X_IGNORE_SHARED)] = { .side = "both",
-                               .missing = "leaving shared memory out is not implemented yet" },
+    [CAP(X_IGNORE_SHARED)] = { .side = "both" },
     [CAP(VALIDATE_UUID)] = { .side = "source" },
     [CAP(BACKGROUND_SNAPSHOT)] = { .side = "source",
                                    .missing = "background snapshots are not implemented yet" },

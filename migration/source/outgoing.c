@@ -143,6 +143,7 @@ static bool make_saver(Outgoing *o, GError **errp)
         .bulk_rule = migration_settings_props(o->settings)->xbzrle_bulk_rule,
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
         .layout = migration_settings_layout(o->settings),
+        .ignore_shared = outgoing_has_cap(o, MIGRATION_CAP(X_IGNORE_SHARED)),
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 

@@ -186,6 +186,46 @@ static void test_ignore_shared(void)
     run_cases(cases, G_N_ELEMENTS(cases), false, (RamLoadOptions) { .ignore_shared = true });
 }
 
+/* A shared block: its base is compared, no page of it is taken; of others all must come. */
+static void test_left_out(void)
+{
+    static const Case cases[] = {
+        CASE("\0\0\0\0\0\x01\0\x04" "\x03ram" "\0\0\0\0\0\x01\0\0" "\0\0\0\0\x80\0\0\0" EOS,
+             NULL),
+        CASE("\0\0\0\0\0\x01\0\x04" "\x03ram" "\0\0\0\0\0\x01\0\0" "\0\0\0\0\x40\0\0\0" EOS,
+             "Mismatched GPAs for block ram: 0x40000000 there, 0x80000000 here"),
+        CASE("\0\0\0\0\0\x01\0\x04" "\x03ram" "\0\0\0\0\0\x01\0\0" "\0\0\0\0\x80\0\0\0" EOS,
+             NULL),
+    };
+    static const char page[] = "\0\0\0\0\0\0\0\x02" "\x03ram" "\0" EOS;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Side *side = side_new(blocks, 2);
+        RamLoader *l = ram_loader_new(side->ram, side->log,
+                                      &(RamLoadOptions) { .ignore_shared = true });
+        GError *err = NULL;
+
+        side_block(side, "ram")->guest_addr = 0x80000000;
+        side_block(side, "ram")->shared = i < 2;
+        g_autofree char *message = load_bytes(side, l, cases[i].bytes, cases[i].len);
+        check_message(message, cases[i].error, i);
+        if (i == 0) {
+            g_autofree char *refused = load_bytes(side, l, page, sizeof(page) - 1);
+            check_message(refused, "block ram should not be migrated !", i);
+            g_assert_true(ram_load_check_complete(l, NULL));
+        } else if (i == 2) {
+            g_assert_false(ram_load_check_complete(l, &err));
+            g_assert_nonnull(strstr(err->message, "has left out the memory \"ram\""));
+            g_error_free(err);
+            g_autofree char *taken = load_bytes(side, l, page, sizeof(page) - 1);
+            g_assert_null(taken);
+            g_assert_true(ram_load_check_complete(l, NULL));
+        }
+        ram_loader_free(l);
+        side_free(side);
+    }
+}
+
 static void test_content(void)
 {
     Side *side = side_new(blocks, 2);
@@ -322,6 +362,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-load/deltas", test_deltas);
     g_test_add_func("/ram-load/strict-fill", test_strict_fill);
     g_test_add_func("/ram-load/ignore-shared", test_ignore_shared);
+    g_test_add_func("/ram-load/left-out", test_left_out);
     g_test_add_func("/ram-load/content", test_content);
     g_test_add_func("/ram-load/version", test_version);
     g_test_add_func("/ram-load/mapped-refuses-pages", test_mapped_refuses_pages);
