@@ -217,8 +217,8 @@ SDOC
 Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:COMMAND` or
 `file:PATH[,offset=N]`. Without `-d` the monitor shows a progress line until the migration has
 ended; Ctrl-C or Esc cancels it then, and what else is typed is read afterwards. If the numbers say
-that it will not end, a line says so, with what would help. `-x` switches the capability `xbzrle` on first. `-b`, `-i` and `-r` are refused: disks are
-not copied, and there is no postcopy to resume yet.
+that it will not end, a line says so, with what would help. `-x` switches the capability `xbzrle` on first. `-r` continues
+a paused postcopy migration over *uri*. `-b` and `-i` are refused: disks are not copied.
 EDOC
 
     {
@@ -229,7 +229,8 @@ EDOC
         .cmd        = hmp_migrate_cancel,
     },
 SDOC
-Cancels the outgoing migration. The guest goes on here; another migration may be started.
+Cancels the outgoing migration. The guest goes on here; another migration may be started. In postcopy
+it is refused: the guest runs at the destination already.
 EDOC
 
     {
@@ -266,8 +267,8 @@ EDOC
         .complete   = hmp_complete_uri,
     },
 SDOC
-Gives a paused incoming postcopy migration a new address. There is no postcopy yet: always an
-error.
+Gives a paused incoming postcopy migration a new address to listen on; `migrate -r` at the source
+connects to it.
 EDOC
 
     {
@@ -278,7 +279,8 @@ EDOC
         .cmd        = hmp_migrate_pause,
     },
 SDOC
-Pauses a postcopy migration. There is no postcopy yet: always an error.
+Ends the connections of a postcopy migration, as an outage would: both sides are then
+`postcopy-paused`, until `migrate_recover` there and `migrate -r` here.
 EDOC
 
     {
@@ -289,7 +291,8 @@ EDOC
         .cmd        = hmp_migrate_start_postcopy,
     },
 SDOC
-Switches a running migration to postcopy. There is no postcopy yet: always an error.
+Switches a running migration to postcopy: the guest is stopped here and runs at the destination at
+once; its memory follows, what it needs first. Needs the capability `postcopy-ram` on both sides.
 EDOC
 
     {

@@ -28,6 +28,10 @@ typedef struct RamStats {
     double xbzrle_cache_miss_rate, xbzrle_encoding_rate;
     uint64_t bytes_dirty_period, bytes_xfer_period; /* of the last period, for auto-converge */
     uint64_t periods;               /* how many periods of over 1 s have ended (at a sync) */
+    /* postcopy */
+    uint64_t postcopy_requests;     /* that came, whatever for */
+    uint64_t postcopy_duplicates;   /* of which for pages that were sent already */
+    uint64_t postcopy_requested_pages, postcopy_prefault_pages, postcopy_background_pages;
 } RamStats;
 
 /** What the saver is told at setup; the live ones are re-read through ram_saver_set_*. */
@@ -38,6 +42,7 @@ typedef struct RamSaveOptions {
     bool detect_zero;           /* zero-page-detection != none */
     RamLayout layout;
     bool ignore_shared;         /* blocks that are shared are announced, not sent */
+    bool postcopy;              /* it may follow: blocks of large host pages say so */
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
@@ -82,6 +87,58 @@ uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);
 bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
 /** Any thread. */
 void ram_saver_get_stats(RamSaver *s, RamStats *out);
+
+/* ---- postcopy, the source's side (8) ---- */
+
+/** In which order pages go that nobody has asked for. */
+typedef enum RamOrder { RAM_ORDER_NONE, RAM_ORDER_LINEAR, RAM_ORDER_FOLLOW_FAULT } RamOrder;
+
+typedef struct RamPostcopyOptions {
+    RamOrder order;
+    uint64_t prefault_forward, prefault_backward;   /* host pages that come with one that was asked for */
+} RamPostcopyOptions;
+
+/**
+ * The guest stands still and the last sync is done: no more differences, host pages that are
+ * dirty in part are dirty as a whole, requests are taken. Migration thread.
+ */
+bool ram_save_postcopy_begin(RamSaver *s, StreamWriter *w, GError **errp);
+/** Live. Migration thread, from ram_save_postcopy_begin on. */
+void ram_save_set_postcopy(RamSaver *s, const RamPostcopyOptions *opt);
+
+/** length bytes from start of the block are dirty. False ends the walk. */
+typedef bool RamRangeFn(void *opaque, const RAMBlock *block, uint64_t start, uint64_t length);
+/** All dirty ranges, block by block, ascending. False if fn was. Migration thread. */
+bool ram_save_each_range(RamSaver *s, RamRangeFn *fn, void *opaque);
+/** The OR of all blocks' page sizes, for ADVISE. */
+uint64_t ram_save_page_sizes(const RamSaver *s);
+
+/**
+ * The destination asks for len bytes from start of a block. False with errp if there is no such
+ * memory, before the switch or if requests are closed. Waits while too many are unanswered, until
+ * ram_save_close_requests. Return path thread.
+ */
+bool ram_save_request(RamSaver *s, const char *block, uint64_t start, uint32_t len, GError **errp);
+/** Is anything asked for that goes before the background? Migration thread; no lock. */
+bool ram_save_is_asked(const RamSaver *s);
+/** All pages are sent: takes requests out that came nevertheless. Migration thread. */
+void ram_save_answer_none(RamSaver *s);
+/** A cut: forgets what was asked for, lets go of who waits in ram_save_request. Any thread. */
+void ram_save_close_requests(RamSaver *s);
+
+/**
+ * RECV_BITMAP after a cut (8.7): where the bits of a block are to be put, NULL with errp if there is
+ * no such block or bytes is not its size; then that they are there. Return path thread.
+ */
+void *ram_save_bitmap_room(RamSaver *s, const char *block, uint64_t bytes, GError **errp);
+void ram_save_bitmap_done(RamSaver *s);
+/** Before they are asked for: what came in an attempt that failed is nothing. No return path thread. */
+void ram_save_forget_bitmaps(RamSaver *s);
+/**
+ * All bits are there: what the destination does not have is dirty, requests are taken again, the
+ * next page names its block. Migration thread, while no return path thread is in the calls above.
+ */
+void ram_save_postcopy_resume(RamSaver *s);
 
 /* ---- load ---- */
 

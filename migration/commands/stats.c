@@ -24,6 +24,8 @@ static MigrationStats *ram_stats(const OutgoingView *v)
     s->pages_per_second = r->pages_per_second;
     s->precopy_bytes = v->precopy_bytes;
     s->downtime_bytes = v->downtime_bytes;
+    s->postcopy_bytes = v->postcopy_bytes;
+    s->postcopy_requests = r->postcopy_requests;
     return s;
 }
 
@@ -53,7 +55,7 @@ static void fill_times(MigrationInfo *info, const OutgoingView *v)
     info->has_total_time = info->has_setup_time = true;
     info->total_time = v->total_ms;
     info->setup_time = v->setup_ms;
-    if (v->status == MIGRATION_STATUS_COMPLETED) {
+    if (v->status == MIGRATION_STATUS_COMPLETED || migration_status_is_postcopy(v->status)) {
         info->has_downtime = true;
         info->downtime = v->downtime_ms;
     } else if (!is_undone(v->status)) {
@@ -68,7 +70,7 @@ MigrationInfo *migration_info_new(const OutgoingView *v)
 
     info->has_status = true;
     info->status = v->status;
-    if (v->status == MIGRATION_STATUS_FAILED) {
+    if (v->status == MIGRATION_STATUS_FAILED || v->status == MIGRATION_STATUS_POSTCOPY_PAUSED) {
         info->error_desc = g_strdup(v->error);
     }
     info->x_outlook = outgoing_outlook_info(v);
@@ -121,6 +123,9 @@ static void ram_text(GString *out, const MigrationStats *s, bool skipped_line)
     }
     if (s->downtime_bytes) {
         line(out, "downtime ram", s->downtime_bytes >> 10, " kbytes");
+    }
+    if (s->postcopy_bytes) {
+        line(out, "postcopy ram", s->postcopy_bytes >> 10, " kbytes");
     }
 }
 

@@ -157,6 +157,11 @@ static bool put_eos(MappedSave *m, StreamWriter *w, uint64_t *bytes, GError **er
 }
 
 /* A page is written in the pass it was sent in. */
+/* Each page has its place: nothing refers to another. */
+static void mapped_save_restart(RamPageOut *out)
+{
+}
+
 static bool mapped_save_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp)
 {
     MappedSave *m = (MappedSave *)out;
@@ -205,6 +210,7 @@ static const RamPageOutOps mapped_save_ops = {
     .block = mapped_save_block,
     .page = mapped_save_page,
     .settle = mapped_save_settle,
+    .restart = mapped_save_restart,
     .part_end = mapped_save_part_end,
     .finish = mapped_save_finish,
     .free = mapped_save_free,

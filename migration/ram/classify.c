@@ -139,6 +139,11 @@ void ram_classifier_set_cache(RamClassifier *c, PageCache *cache)
     c->cache = cache;
 }
 
+void ram_classifier_drop_cache(RamClassifier *c)
+{
+    page_cache_free(g_steal_pointer(&c->cache));
+}
+
 const PageCache *ram_classifier_cache(const RamClassifier *c)
 {
     return c->cache;

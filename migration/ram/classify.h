@@ -49,6 +49,8 @@ void ram_classify(RamClassifier *c, uint64_t addr, const uint8_t *host, RamStage
 
 /** Moves the pages that fit into another, empty cache. No NORMAL page may still be queued from the old one. */
 void ram_classifier_set_cache(RamClassifier *c, PageCache *cache);
+/** XBZRLE is over: the cache is freed. No NORMAL page may still be queued from it. */
+void ram_classifier_drop_cache(RamClassifier *c);
 /** For the estimate and tests; NULL without XBZRLE. */
 const PageCache *ram_classifier_cache(const RamClassifier *c);
 

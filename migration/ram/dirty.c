@@ -119,6 +119,73 @@ uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from)
     return w * 64 + (uint64_t)__builtin_ctzll(bits);
 }
 
+/* The first page >= from that is not dirty, or the block's number of pages. */
+static uint64_t find_clean(const RamDirty *d, size_t block, uint64_t from)
+{
+    uint64_t pages = ram_block_pages(ram_list_get(d->ram, block));
+    const uint64_t *map = d->bitmaps[block];
+    size_t w = from / 64, words = bitmap_words(d, block);
+    uint64_t bits = ~map[w] & ~0ULL << (from % 64);
+
+    while (bits == 0) {
+        if (++w == words) {
+            return pages;
+        }
+        bits = ~map[w];
+    }
+    return MIN(w * 64 + (uint64_t)__builtin_ctzll(bits), pages);
+}
+
+bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first, uint64_t *end)
+{
+    uint64_t found = ram_dirty_find(d, block, from);
+
+    if (found >= ram_block_pages(ram_list_get(d->ram, block))) {
+        return false;
+    }
+    *first = found;
+    *end = find_clean(d, block, found);
+    return true;
+}
+
+static void set_range(RamDirty *d, size_t block, uint64_t first, uint64_t end)
+{
+    for (uint64_t page = first; page < end; page++) {
+        uint64_t bit = 1ULL << (page % 64);
+        d->count += !(d->bitmaps[block][page / 64] & bit);
+        d->bitmaps[block][page / 64] |= bit;
+    }
+}
+
+void ram_dirty_whole_host_pages(RamDirty *d)
+{
+    for (size_t i = 0; i < d->blocks; i++) {
+        const RAMBlock *block = ram_list_get(d->ram, i);
+        uint64_t n = block->page_size / TARGET_PAGE_SIZE, pages = ram_block_pages(block);
+
+        for (uint64_t page = 0; n > 1 && (page = ram_dirty_find(d, i, page)) < pages;) {
+            uint64_t first = page - page % n;
+            page = MIN(first + n, pages);
+            set_range(d, i, first, page);
+        }
+    }
+}
+
+void ram_dirty_add_missing(RamDirty *d, uint64_t *const *received)
+{
+    for (size_t i = 0; i < d->blocks; i++) {
+        uint64_t pages = ram_block_pages(ram_list_get(d->ram, i));
+
+        for (size_t w = 0; w < bitmap_words(d, i); w++) {
+            uint64_t all = pages - w * 64 >= 64 ? ~0ULL : (1ULL << (pages % 64)) - 1;
+            uint64_t missing = ~received[i][w] & all & ~d->bitmaps[i][w];
+
+            d->bitmaps[i][w] |= missing;
+            d->count += (uint64_t)__builtin_popcountll(missing);
+        }
+    }
+}
+
 bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page)
 {
     return d->bitmaps[block][page / 64] >> (page % 64) & 1;

@@ -35,6 +35,12 @@ uint64_t ram_dirty_sync(RamDirty *d);
 /** First dirty page >= from in the block, or its number of pages. */
 uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from);
 bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page);
+/** The first dirty pages >= from in the block: [*first, *end); false if there are none. Words at a time. */
+bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first, uint64_t *end);
+/** Host pages larger than ours that are dirty in part become dirty as a whole. */
+void ram_dirty_whole_host_pages(RamDirty *d);
+/** Pages without a bit in received[block] (as ram_list_get, host byte order) become dirty. */
+void ram_dirty_add_missing(RamDirty *d, uint64_t *const *received);
 /** Before the page is read. It must be set. */
 void ram_dirty_clear(RamDirty *d, size_t block, uint64_t page);
 

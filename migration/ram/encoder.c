@@ -69,6 +69,11 @@ void ram_encoder_set_cache(RamEncoder *e, PageCache *cache)
     ram_classifier_set_cache(e->classifier, cache);
 }
 
+void ram_encoder_drop_cache(RamEncoder *e)
+{
+    ram_classifier_drop_cache(e->classifier);
+}
+
 const PageCache *ram_encoder_cache(const RamEncoder *e)
 {
     return ram_classifier_cache(e->classifier);

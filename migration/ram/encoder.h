@@ -23,6 +23,8 @@ void ram_encoder_encode(RamEncoder *e, const RamPick *pick, uint64_t pass, bool 
 void ram_encoder_sync(RamEncoder *e);
 /** Moves the pages that fit into another, empty cache. Nothing may point into the old one (RamPageOut.settle). */
 void ram_encoder_set_cache(RamEncoder *e, PageCache *cache);
+/** XBZRLE is over. Nothing may point into the cache (RamPageOut.settle). */
+void ram_encoder_drop_cache(RamEncoder *e);
 /** For the estimate; NULL without XBZRLE. */
 const PageCache *ram_encoder_cache(const RamEncoder *e);
 

@@ -34,6 +34,8 @@ typedef struct RamPageOutOps {
                  const RamPage *content, uint64_t *cost, GError **errp);
     /** Afterwards nothing points into the page cache any more. Cheap if nothing did. */
     bool (*settle)(RamPageOut *out, StreamWriter *w, GError **errp);
+    /** The receiver knows of no page before: the next record refers to none. */
+    void (*restart)(RamPageOut *out);
     /** The end of a PART payload. *cost: the bytes its end mark took. */
     bool (*part_end)(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp);
     /** The end of the END payload, with all that the layout writes last. Guest stopped. Settles. */

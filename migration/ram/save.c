@@ -12,11 +12,10 @@
  */
 #include "migration/ram.h"
 
+#include <unistd.h>
+
 #include "migration/mapped/mapped-save.h"
-#include "migration/ram/cost.h"
-#include "migration/ram/counters.h"
-#include "migration/ram/encoder.h"
-#include "migration/ram/picker.h"
+#include "migration/ram/save-private.h"
 #include "migration/ram/stream-out.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
@@ -29,22 +28,6 @@ static RamPageOutNew *const page_out_new[] = {
     [RAM_LAYOUT_STREAM] = stream_out_new,
     [RAM_LAYOUT_MAPPED] = mapped_save_new,
     [RAM_LAYOUT_FIXED] = mapped_save_new,
-};
-
-struct RamSaver {
-    /* set once */
-    RAMList *ram;
-    RamSaveOptions opt;
-    /* migration thread only */
-    RamPicker *picker;
-    RamEncoder *encoder;
-    RamCost cost;
-    RamPageOut *out;                /* from setup on */
-    bool last_stage;
-    uint64_t settled_in_pass;
-    /* any thread, atomically */
-    PageCache *wanted_cache;        /* handed in by ram_saver_set_cache_size */
-    RamCounters counters;
 };
 
 static int64_t now_ms(void)
@@ -123,6 +106,19 @@ static void count_page(RamSaver *s, const RamPage *page, uint64_t bytes)
     ram_counter_add(&s->counters.handled_pages, 1);
 }
 
+static void count_pick(RamSaver *s, const RamPick *pick)
+{
+    uint64_t *const counters[] = {
+        [RAM_PICK_BACKGROUND] = &s->counters.now.postcopy_background_pages,
+        [RAM_PICK_REQUESTED] = &s->counters.now.postcopy_requested_pages,
+        [RAM_PICK_PREFAULT] = &s->counters.now.postcopy_prefault_pages,
+    };
+
+    if (s->postcopy) {
+        ram_counter_add(counters[pick->reason], 1);
+    }
+}
+
 static bool put_page(RamSaver *s, StreamWriter *w, const RamPick *pick, const RamPage *page,
                      GError **errp)
 {
@@ -136,6 +132,7 @@ static bool put_page(RamSaver *s, StreamWriter *w, const RamPick *pick, const Ra
     count_cache_use(s, page);
     trace_cache_use(page, ram_list_get(s->ram, pick->block), pick->page << TARGET_PAGE_BITS);
     note_cost(s, pick, page, bytes);
+    count_pick(s, pick);
     return true;
 }
 
@@ -166,7 +163,20 @@ static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
     return true;
 }
 
-/* *found = false if nothing is dirty. */
+/*
+ * In postcopy somebody may wait for this page, or ask for one while it waits
+ * here for company; pages of zeros are so short that they may.
+ */
+static bool send_at_once(RamSaver *s, StreamWriter *w, const RamPick *pick, const RamPage *page,
+                         GError **errp)
+{
+    bool wait = !s->postcopy || ram_picker_host_page_begun(s->picker) ||
+                (page->kind == RAM_PAGE_ZERO && pick->reason == RAM_PICK_BACKGROUND);
+
+    return wait || stream_flush(w, errp);
+}
+
+/* *found = false if nothing is dirty, or in postcopy wanted. */
 static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **errp)
 {
     RamPick pick;
@@ -181,10 +191,15 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
     }
     ram_encoder_encode(s->encoder, &pick, pass(s), s->last_stage, &page);
     ram_counter_set(&s->counters.now.remaining_pages, pages_left(s));
-    return put_page(s, w, &pick, &page, errp);
+    return put_page(s, w, &pick, &page, errp) && send_at_once(s, w, &pick, &page, errp);
 }
 
 /* ---- START ---- */
+
+static uint64_t host_page_size(void)
+{
+    return MAX((uint64_t)sysconf(_SC_PAGESIZE), TARGET_PAGE_SIZE);
+}
 
 static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 {
@@ -192,6 +207,9 @@ static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 
     stream_put_cstr(w, block->idstr);
     stream_put_be64(w, block->used_length);
+    if (s->opt.postcopy && block->page_size != host_page_size()) {
+        stream_put_be64(w, block->page_size);
+    }
     if (s->opt.ignore_shared) {
         stream_put_be64(w, block->guest_addr == UINT64_MAX ? 0 : block->guest_addr);
     }
@@ -243,6 +261,7 @@ bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhauste
         return false;
     }
     ram_counter_add(&s->counters.now.transferred_bytes, end_bytes);
+    ram_counter_set(&s->counters.now.postcopy_duplicates, ram_picker_duplicates(s->picker));
     return true;
 }
 
@@ -355,6 +374,7 @@ void ram_saver_free(RamSaver *s)
     }
     ram_encoder_free(s->encoder);
     page_cache_free(s->wanted_cache);
+    ram_saver_free_received(s);
     ram_picker_free(s->picker);
     g_free(s);
 }

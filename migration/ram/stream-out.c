@@ -96,6 +96,11 @@ static bool stream_out_settle(RamPageOut *out, StreamWriter *w, GError **errp)
     return true;
 }
 
+static void stream_out_restart(RamPageOut *out)
+{
+    ((StreamOut *)out)->sent_block = NULL;
+}
+
 static bool stream_out_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp)
 {
     stream_put_be64(w, RAM_FLAG_EOS);
@@ -118,6 +123,7 @@ static const RamPageOutOps stream_out_ops = {
     .block = stream_out_block,
     .page = stream_out_page,
     .settle = stream_out_settle,
+    .restart = stream_out_restart,
     .part_end = stream_out_part_end,
     .finish = stream_out_finish,
     .free = stream_out_free,

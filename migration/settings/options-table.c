@@ -21,7 +21,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
                                       "and Ferry never had" },
     [CAP(COMPRESS)] = { .side = "both", .missing = "QEMU removed it in 9.1 and Ferry never had it" },
     [CAP(EVENTS)] = { .side = "each" },
-    [CAP(POSTCOPY_RAM)] = { .side = "both", .missing = "postcopy is not implemented yet" },
+    [CAP(POSTCOPY_RAM)] = { .side = "both" },
     [CAP(X_COLO)] = { .side = "both", .missing = "COLO is not implemented" },
     [CAP(RELEASE_RAM)] = { .side = "source",
                            .missing = "it acts in postcopy only, which is not implemented yet" },
@@ -121,7 +121,6 @@ size_t migration_capability_rule(size_t i, MigrationCapabilityRule *out)
 /* ---- parameters ---- */
 
 #define MAX64 UINT64_MAX
-#define NO_POSTCOPY "postcopy is not implemented yet"
 #define NO_COMPRESS "QEMU removed it in 9.1 and Ferry never had it"
 #define NO_MULTIFD "parallel channels are not implemented yet"
 #define NO_TLS "TLS is not implemented yet"
@@ -193,22 +192,20 @@ const MigrationParameterInfo migration_parameter_table[] = {
       .expects = "a size no less than the target page size and no more than 2^63",
       .doc_range = "from 4096", .live = true },
     { P(max_postcopy_bandwidth, "max-postcopy-bandwidth", PARAM_SIZE),
-      HAS(max_postcopy_bandwidth), .max = MAX64, .missing = NO_POSTCOPY, .live = true },
+      HAS(max_postcopy_bandwidth), .max = MAX64, .live = true },
     { P(x_postcopy_precopy_count, "x-postcopy-precopy-count", PARAM_U32),
-      HAS(x_postcopy_precopy_count), .def = UINT32_MAX, .max = UINT32_MAX,
-      .missing = NO_POSTCOPY, .live = true },
+      HAS(x_postcopy_precopy_count), .def = UINT32_MAX, .max = UINT32_MAX, .live = true },
     { P(x_postcopy_prefault_forward, "x-postcopy-prefault-forward", PARAM_U32),
       HAS(x_postcopy_prefault_forward), .max = 65536, .unit = " pages",
-      .expects = "a value between 0 and 65536", .missing = NO_POSTCOPY,
+      .expects = "a value between 0 and 65536",
       .live = true },
     { P(x_postcopy_prefault_backward, "x-postcopy-prefault-backward", PARAM_U32),
       HAS(x_postcopy_prefault_backward), .max = 65536, .unit = " pages",
-      .expects = "a value between 0 and 65536", .missing = NO_POSTCOPY,
+      .expects = "a value between 0 and 65536",
       .live = true },
     { P(x_postcopy_background, "x-postcopy-background", PARAM_ENUM), HAS(x_postcopy_background),
       .def = X_POSTCOPY_BACKGROUND_FOLLOW_FAULT, .max = X_POSTCOPY_BACKGROUND__MAX - 1,
-      .str = (const char *(*)(int))XPostcopyBackground_str, .parse = XPostcopyBackground_parse,
-      .missing = NO_POSTCOPY, .live = true },
+      .str = (const char *(*)(int))XPostcopyBackground_str, .parse = XPostcopyBackground_parse, .live = true },
     { P(x_postcopy_engine, "x-postcopy-engine", PARAM_ENUM), HAS(x_postcopy_engine),
       .def = X_POSTCOPY_ENGINE_SOFTWARE, .max = X_POSTCOPY_ENGINE__MAX - 1,
       .str = (const char *(*)(int))XPostcopyEngine_str, .parse = XPostcopyEngine_parse,

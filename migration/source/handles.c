@@ -195,7 +195,9 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     v->mbps = v->status == MIGRATION_STATUS_COMPLETED ? mbps_of(bytes, end - o->start_us)
               : o->bandwidth * 8 / 1000;
     v->precopy_bytes = !o->guest_ran ? 0 : o->times.us[SWITCHOVER_ASKED] ? o->bytes_at_stop : bytes;
-    v->downtime_bytes = bytes - v->precopy_bytes;
+    uint64_t run = o->postcopy.bytes_at_run;
+    v->postcopy_bytes = run ? bytes - run : 0;
+    v->downtime_bytes = bytes - v->precopy_bytes - v->postcopy_bytes;
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
     v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH));
     v->pending_wire_bytes = o->pending;
@@ -237,6 +239,7 @@ void outgoing_free(Outgoing *o)
         close(o->cancel_fd);
     }
     channel_address_free(o->postcopy.resume);
+    channel_address_free(o->postcopy.resuming);
     if (o->postcopy.resume_channel) {
         channel_close(o->postcopy.resume_channel, NULL);
     }

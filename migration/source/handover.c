@@ -42,7 +42,7 @@ static void put_description(Outgoing *o)
 }
 
 /* 0: for ever. */
-static int64_t verdict_timeout_us(Outgoing *o)
+int64_t outgoing_verdict_timeout_us(Outgoing *o)
 {
     uint64_t ms = migration_settings_params(o->settings).x_verdict_timeout;
 
@@ -52,7 +52,7 @@ static int64_t verdict_timeout_us(Outgoing *o)
 static void no_answer(Outgoing *o, const char *to, GError **errp)
 {
     error_setg(errp, "the destination has not answered %s for %" G_GINT64_FORMAT " ms "
-               "(x-verdict-timeout)", to, verdict_timeout_us(o) / 1000);
+               "(x-verdict-timeout)", to, outgoing_verdict_timeout_us(o) / 1000);
 }
 
 /*
@@ -69,7 +69,7 @@ static bool sections_were_taken(Outgoing *o, GError **errp)
     if (!stream_flush(o->w, errp)) {
         return false;
     }
-    if (return_path_wait_pong(o->rp, TAKEN_PING, verdict_timeout_us(o))) {
+    if (return_path_wait_pong(o->rp, TAKEN_PING, outgoing_verdict_timeout_us(o))) {
         return true;
     }
     if (outgoing_check_cancelled(o, errp)) {
@@ -86,7 +86,7 @@ static bool await_verdict(Outgoing *o, GError **errp)
         o->owner = OWNER_UNKNOWN;
         return false;
     }
-    ReturnPathState state = return_path_wait(o->rp, verdict_timeout_us(o));
+    ReturnPathState state = return_path_wait(o->rp, outgoing_verdict_timeout_us(o));
     outgoing_enter(o, OUTGOING_ENDS);
     o->owner = state == RETURN_PATH_ACCEPTED  ? OWNER_DESTINATION
                : state == RETURN_PATH_REFUSED ? OWNER_SOURCE : OWNER_UNKNOWN;

@@ -65,14 +65,25 @@ static bool verdict_came(void *opaque, GError **errp)
     return outgoing_point(opaque, FAULT_SRC_VERDICT, errp);
 }
 
-static const ReturnPathOps return_path_ops = {
-    .changed = way_back_changed, .verdict = verdict_came,
-};
-static const ReturnPathOps return_path_ops_ack = {
-    .changed = way_back_changed, .verdict = verdict_came, .switchover_ack = switchover_acked,
-};
+/* What was not asked for may not be answered. */
+static void fill_return_path_ops(const Outgoing *o, ReturnPathOps *ops)
+{
+    ops->changed = way_back_changed;
+    ops->verdict = verdict_came;
+    if (outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK))) {
+        ops->switchover_ack = switchover_acked;
+    }
+    if (outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM))) {
+        outgoing_postcopy_ops(ops);
+    }
+}
 
 /* ---- connect ---- */
+
+static bool wants_return_path(const Outgoing *o)
+{
+    return outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM));
+}
 
 static bool check_channel(Outgoing *o, Channel *c, GError **errp)
 {
@@ -81,7 +92,7 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
                    channel_name(c));
         return false;
     }
-    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH)) && !channel_has_return_path(c)) {
+    if (wants_return_path(o) && !channel_has_return_path(c)) {
         error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
                    channel_name(c));
         return false;
@@ -94,24 +105,30 @@ static const ChannelLiveness migration_liveness = {
     .idle_s = 20, .interval_s = 10, .probes = 4, .silence_ms = 60000,
 };
 
-static bool outgoing_connect(Outgoing *o, GError **errp)
+bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
 {
     if (!outgoing_point(o, FAULT_SRC_CONNECT, errp)) {
         return false;
     }
     if (!o->channel) {
-        o->channel = channel_connect(o->addr, o->cancel_fd, errp);
+        o->channel = channel_connect(addr, o->cancel_fd, errp);
         if (!o->channel ||
             !channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp)) {
             return false;
         }
     }
-    if (o->addr->keep_alive != CHANNEL_OFF) {
+    if (addr->keep_alive != CHANNEL_OFF) {
         channel_set_liveness(o->channel, &migration_liveness);
     }
     trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);
-    return outgoing_check_cancelled(o, errp) && check_channel(o, o->channel, errp);
+    return true;
+}
+
+static bool outgoing_connect(Outgoing *o, GError **errp)
+{
+    return outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
+           check_channel(o, o->channel, errp);
 }
 
 /* ---- setup ---- */
@@ -144,6 +161,7 @@ static bool make_saver(Outgoing *o, GError **errp)
         .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
         .layout = migration_settings_layout(o->settings),
         .ignore_shared = outgoing_has_cap(o, MIGRATION_CAP(X_IGNORE_SHARED)),
+        .postcopy = outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM)),
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 
@@ -153,10 +171,10 @@ static bool make_saver(Outgoing *o, GError **errp)
 static void open_return_path(Outgoing *o)
 {
     uint32_t ping = GUINT32_TO_BE(1);
-    bool ack = outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK));
 
     trace_open_return_path_on_source();
-    o->rp = return_path_new(o->channel, ack ? &return_path_ops_ack : &return_path_ops, o);
+    fill_return_path_ops(o, &o->rp_ops);
+    o->rp = return_path_new(o->channel, &o->rp_ops, o);
     trace_savevm_send_open_return_path();
     outgoing_put_command(o, MIG_CMD_OPEN_RETURN_PATH, NULL, 0);
     trace_savevm_send_ping(1);
@@ -170,11 +188,14 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     }
     trace_savevm_state_header();
     migration_put_header(o->m, o->w, o->settings);
-    if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
+    if (wants_return_path(o)) {
         open_return_path(o);
     }
     if (!make_saver(o, errp)) {
         return false;
+    }
+    if (outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM))) {
+        outgoing_put_advise(o);
     }
     trace_savevm_state_setup();
     outgoing_put_section(o, SECTION_START);
@@ -334,6 +355,9 @@ static void let_go_of_channel(Outgoing *o)
 {
     if (o->owner != OWNER_DESTINATION) {
         channel_set_shutdown_all(o->channels);  /* else the return path thread has read its last */
+        if (o->saver) {
+            ram_save_close_requests(o->saver);
+        }
     }
     return_path_free(g_steal_pointer(&o->rp));
     stream_writer_free(g_steal_pointer(&o->w));
@@ -407,7 +431,7 @@ static void outgoing_end(Outgoing *o, GError *err)
     trace_savevm_state_cleanup();
     outgoing_point(o, FAULT_SRC_SETTLE, NULL);
     settle_guest(o);
-    if (o->owner == OWNER_UNKNOWN) {
+    if (o->owner == OWNER_UNKNOWN && !o->postcopy.abandoned) {
         tell_doubt(o, &err);
         migration_emit_owner_unknown(o->m, err->message);
     }
@@ -440,7 +464,11 @@ gpointer outgoing_thread(gpointer opaque)
     g_mutex_unlock(&o->lock);
     if (outgoing_connect(o, &err) && outgoing_setup(o, &err) && outgoing_passes(o, &err) &&
         outgoing_switch_over(o, &err)) {
-        outgoing_complete(o, &err);
+        if (o->postcopy.follows) {
+            outgoing_postcopy(o, &err);
+        } else {
+            outgoing_complete(o, &err);
+        }
     }
     trace_migration_thread_after_loop();
     outgoing_end(o, err);

@@ -67,6 +67,8 @@ struct Outgoing {
     Channel *channel;           /* the main one of channels; NULL before connect and after the end */
     StreamWriter *w;
     ReturnPath *rp;
+    ReturnPathOps rp_ops;
+    uint64_t bytes_base;        /* over connections that were lost */
     RateLimit rate;
     uint64_t part_limit;        /* max-bandwidth when the part began */
     ThrottleState throttle;
@@ -89,7 +91,34 @@ struct Outgoing {
 /** The migration thread: tells the story from connect to the final state. */
 gpointer outgoing_thread(gpointer opaque);
 
+/** x-verdict-timeout; for ever if it is 0. */
+int64_t outgoing_verdict_timeout_us(Outgoing *o);
+/** Connects to addr, unless a channel was handed in, and makes the writer. */
+bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp);
+
+/* ---- postcopy.c, postcopy-recover.c ---- */
+
+/** The handlers of postcopy's messages. */
+void outgoing_postcopy_ops(ReturnPathOps *ops);
+void outgoing_recovery_ops(ReturnPathOps *ops);
+/** The destination was told to run the guest. Any thread. */
+bool outgoing_runs_there(Outgoing *o);
+/** In setup: postcopy may follow. */
+void outgoing_put_advise(Outgoing *o);
+/** Is it time to switch to postcopy? */
+bool outgoing_postcopy_due(Outgoing *o);
+/**
+ * From the stopped guest, its device state taken, to the destination's word that it has everything.
+ * False with errp: not switched, or refused (OWNER_SOURCE), or the process ends (OWNER_UNKNOWN).
+ */
+bool outgoing_postcopy(Outgoing *o, GError **errp);
+/** After an error, *err, taken: pauses until it goes on (true), is the source's again, or the process ends. */
+bool outgoing_recover(Outgoing *o, GError **err);
+
 /* ---- passes.c: the migration thread ---- */
+
+/** Sleeps off what the rate limit, bytes per second, has against going on; kicks and cancel end it. */
+void outgoing_keep_rate(Outgoing *o, uint64_t limit);
 
 /** Sends and looks at the dirty log until it is time to switch over. False: cancelled, or an error. */
 bool outgoing_passes(Outgoing *o, GError **errp);

@@ -261,9 +261,8 @@ static void learn_rate(Outgoing *o, const RateWindow *window)
 }
 
 /* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
-static void keep_rate(Outgoing *o)
+void outgoing_keep_rate(Outgoing *o, uint64_t limit)
 {
-    uint64_t limit = migration_settings_params(o->settings).max_bandwidth;
     uint64_t sent = outgoing_bytes_sent(o);
     int64_t now = g_get_monotonic_time();
     int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
@@ -293,12 +292,12 @@ bool outgoing_passes(Outgoing *o, GError **errp)
 {
     o->last_sync_us = g_get_monotonic_time();   /* setup has just done one */
     rate_start(&o->rate, o->last_sync_us, outgoing_bytes_sent(o));
-    while (!time_to_switch_over(o)) {
+    while (!outgoing_postcopy_due(o) && !time_to_switch_over(o)) {
         o->part_limit = migration_settings_params(o->settings).max_bandwidth;
         if (!outgoing_check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
             return false;
         }
-        keep_rate(o);
+        outgoing_keep_rate(o, migration_settings_params(o->settings).max_bandwidth);
     }
     return outgoing_check_cancelled(o, errp);
 }

@@ -9,7 +9,7 @@
 void outgoing_start_postcopy(Outgoing *o)
 {
     g_mutex_lock(&o->lock);
-    o->postcopy.wanted = true;
+    o->postcopy.wanted = o->kicked = true;
     g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
 }
@@ -77,8 +77,11 @@ bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp)
 
 char *outgoing_lost_text(Outgoing *o)
 {
-    g_autofree char *where = channel_address_to_string(o->addr);
     OutgoingView v;
+
+    g_mutex_lock(&o->lock);
+    g_autofree char *where = channel_address_to_string(o->addr);
+    g_mutex_unlock(&o->lock);
 
     outgoing_view(o, &v);
     double left = (double)(v.ram.remaining_pages * TARGET_PAGE_SIZE) / (1 << 20);

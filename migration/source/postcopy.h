@@ -3,7 +3,9 @@
 #ifndef MIGRATION_SOURCE_POSTCOPY_H
 #define MIGRATION_SOURCE_POSTCOPY_H
 
+#include <stddef.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "migration/channel.h"
 
 typedef struct OutgoingPostcopy {
@@ -13,6 +15,15 @@ typedef struct OutgoingPostcopy {
     bool abandoned;             /* the process ends */
     ChannelAddress *resume;     /* migrate with resume; the migration thread takes it */
     Channel *resume_channel;    /* the same, of an fd: that was handed in */
+    bool loaded;                /* the destination has the device state, and the guest runs there */
+    size_t bitmaps_left;        /* recovery: how many it has still to send */
+    bool resume_acked;          /* recovery: it goes on */
+    uint64_t bytes_at_run;      /* sent until it was told to run; 0: was not told */
+    unsigned recoveries;
+    /* migration thread only */
+    bool follows;               /* the passes ended for postcopy */
+    bool background;            /* pages go that nobody asked for */
+    ChannelAddress *resuming;   /* where it tries to go on */
 } OutgoingPostcopy;
 
 #endif

@@ -65,7 +65,7 @@ bool outgoing_is_mapped(const Outgoing *o)
 
 uint64_t outgoing_bytes_sent(Outgoing *o)
 {
-    uint64_t bytes = stream_writer_bytes(o->w);
+    uint64_t bytes = o->bytes_base + stream_writer_bytes(o->w);
 
     if (outgoing_is_mapped(o) && o->saver) {
         RamStats ram;

@@ -94,6 +94,9 @@ static bool handle_pong(ReturnPath *rp, const Message *msg, ReturnPathState *ver
     g_cond_broadcast(&rp->changed);
     g_mutex_unlock(&rp->lock);
     trace_source_return_path_thread_pong(value);
+    if (rp->ops->pong) {
+        rp->ops->pong(rp->opaque, value);
+    }
     return true;
 }
 
@@ -336,6 +339,11 @@ void return_path_replace(ReturnPath *rp, Channel *c)
     rp->channel = c;
     *rp->block = '\0';
     start_thread(rp);
+}
+
+void return_path_join(ReturnPath *rp)
+{
+    g_clear_pointer(&rp->thread, g_thread_join);
 }
 
 void return_path_free(ReturnPath *rp)

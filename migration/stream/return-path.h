@@ -87,6 +87,8 @@ typedef struct ReturnPathOps {
     bool (*bitmap_done)(void *opaque, const char *block, GError **errp);
     bool (*resume_ack)(void *opaque, uint32_t value, GError **errp);
     bool (*switchover_ack)(void *opaque, GError **errp);
+    /** PONG; NULL: only return_path_wait_pong wants to know. */
+    void (*pong)(void *opaque, uint32_t value);
     /** The verdict has come and is not told to anybody yet; may be NULL. false: it is lost (BROKEN). */
     bool (*verdict)(void *opaque, GError **errp);
 } ReturnPathOps;
@@ -102,6 +104,8 @@ ReturnPath *return_path_new(Channel *c, const ReturnPathOps *ops, void *opaque);
  * are forgotten. Joins the old thread: shut the old channel down before.
  */
 void return_path_replace(ReturnPath *rp, Channel *c);
+/** Joins the thread; the state and its error stay. Shut the channel down before, and close it only after. */
+void return_path_join(ReturnPath *rp);
 /** Joins the thread: call channel_shutdown first if it may still be reading. */
 void return_path_free(ReturnPath *rp);
 /** Waits at most timeout_us (negative: for ever, i.e. until channel_shutdown) for the end of the talk. */

@@ -60,8 +60,9 @@ static void test_capabilities(void)
               "Fixed-ram migration is incompatible with mapped-ram");
     caps_fail(o, "+postcopy-preempt", "Postcopy preempt requires postcopy-ram");
     caps_fail(o, "+background-snapshot", "Background-snapshot is not compatible with xbzrle");
-    caps_fail(o, "+postcopy-ram",
-              "Capability 'postcopy-ram' is not available: postcopy is not implemented yet");
+    caps_fail(o, "+postcopy-ram +mapped-ram -xbzrle",
+              "Mapped-ram migration is incompatible with postcopy");
+    caps_fail(o, "+postcopy-ram +multifd", "Postcopy is not yet compatible with multifd");
     /* One call may switch one off and the other on, in any order. */
     g_assert_true(set_caps(o, "+mapped-ram -xbzrle", NULL));
     migration_options_unref(o);
@@ -96,7 +97,7 @@ static void test_off_always(void)
         }
     }
     /* What libvirt would use if it were listed. */
-    g_assert_cmphex(listed & (MIGRATION_CAP(POSTCOPY_RAM) | MIGRATION_CAP(MULTIFD) |
+    g_assert_cmphex(listed & (MIGRATION_CAP(MULTIFD) |
                               MIGRATION_CAP(ZERO_COPY_SEND) | MIGRATION_CAP(COMPRESS) |
                               MIGRATION_CAP(RDMA_PIN_ALL) | MIGRATION_CAP(DIRTY_BITMAPS)), ==, 0);
     qapi_free_MigrationCapabilityStatusList(list);
@@ -282,6 +283,11 @@ static void test_hmp_text(void)
                     "max-cpu-throttle: 99\nmax-bandwidth: 134217728 bytes/second\n"
                     "avail-switchover-bandwidth: 0 bytes/second\ndowntime-limit: 300 ms\n"
                     "zero-page-detection: legacy\nxbzrle-cache-size: 67108864 bytes\n"
+                    "max-postcopy-bandwidth: 0\n"
+                    "x-postcopy-precopy-count: 4294967295\n"
+                    "x-postcopy-prefault-forward: 0 pages\n"
+                    "x-postcopy-prefault-backward: 0 pages\n"
+                    "x-postcopy-background: follow-fault\n"
                     "x-verdict-timeout: 30000 ms\n");
     g_assert_cmpstr(globals, ==,
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"

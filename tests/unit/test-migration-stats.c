@@ -51,10 +51,13 @@ static void test_members_by_state(void)
 
         g_assert_cmpint(info->ram != NULL, ==, ram);
         g_assert_cmpint(info->has_total_time, ==, ram);
-        g_assert_cmpint(info->has_downtime, ==, status == MIGRATION_STATUS_COMPLETED);
+        bool stood = status == MIGRATION_STATUS_COMPLETED || migration_status_is_postcopy(status);
+        g_assert_cmpint(info->has_downtime, ==, stood);
         g_assert_cmpint(info->has_expected_downtime, ==,
-                        ram && !undone && status != MIGRATION_STATUS_COMPLETED);
-        g_assert_cmpint(info->error_desc != NULL, ==, status == MIGRATION_STATUS_FAILED);
+                        ram && !undone && !stood);
+        g_assert_cmpint(info->error_desc != NULL, ==,
+                        status == MIGRATION_STATUS_FAILED ||
+                        status == MIGRATION_STATUS_POSTCOPY_PAUSED);
         g_assert_null(info->xbzrle_cache);
         g_assert_cmpint(info->has_cpu_throttle_percentage, ==, ram);
         qapi_free_MigrationInfo(info);
