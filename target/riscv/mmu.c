@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Address translation and the slow paths of memory access: page-table walk
- * with hardware A/D update, PMP, software TLB, MMIO. Called by the hart's
- * thread from the interpreter when its inline TLB lookup misses.
+ * Address translation and the slow paths of memory access: PMP, software TLB,
+ * MMIO; the page-table walk is in walk.c. Called by the hart's thread from the
+ * interpreter when its inline TLB lookup misses.
  *
  * A write entry of the TLB lets stores bypass the dirty log. It is installed
  * only while the log is off or the page's bit is set; riscv_tlb_drop_writes
@@ -12,15 +12,8 @@
  */
 #include <inttypes.h>
 #include "softmmu/guest-ram.h"
-#include "target/riscv/cpu.h"
+#include "target/riscv/walk.h"
 #include "util/log.h"
-
-typedef struct Walk {
-    uint64_t pa;
-    unsigned prot;          /* PMP_R/W/X that the page table grants now (W only if D is set) */
-    uint64_t page_size;
-    const MemoryRegion *missing;    /* with EXC_MISSING: a page of this one, pa is in it */
-} Walk;
 
 typedef struct Target {
     uint64_t pa;
@@ -29,23 +22,6 @@ typedef struct Target {
     unsigned prot;          /* page table and PMP */
     bool whole_page;        /* prot holds for the whole page, all of it RAM of this region */
 } Target;
-
-static uint32_t page_fault(MemAccess access)
-{
-    return access == ACCESS_LOAD    ? EXC_LOAD_PAGE
-           : access == ACCESS_STORE ? EXC_STORE_PAGE : EXC_INST_PAGE;
-}
-
-static uint32_t access_fault(MemAccess access)
-{
-    return access == ACCESS_LOAD    ? EXC_LOAD_ACCESS
-           : access == ACCESS_STORE ? EXC_STORE_ACCESS : EXC_INST_ACCESS;
-}
-
-static unsigned access_need(MemAccess access)
-{
-    return access == ACCESS_LOAD ? PMP_R : access == ACCESS_STORE ? PMP_W : PMP_X;
-}
 
 unsigned riscv_data_mode(const RISCVCPU *cpu)
 {
@@ -61,215 +37,12 @@ unsigned riscv_data_mode(const RISCVCPU *cpu)
     return mode | (cpu->mstatus & MSTATUS_MXR ? MODE_MXR : 0);
 }
 
-static int mode_priv(unsigned mode)
-{
-    mode &= ~MODE_MXR;
-    return mode == MODE_U ? PRV_U : mode == MODE_M ? PRV_M : PRV_S;
-}
-
-static const MemoryRegion *find_region(RISCVCPU *cpu, uint64_t pa)
-{
-    const MemoryRegion *r = cpu->region;
-
-    if (!r || pa - r->base >= r->size) {
-        r = address_space_lookup(cpu->machine->as, pa);
-        if (r && r->block) {
-            cpu->region = r;
-        }
-    }
-    return r;
-}
-
-/* False: the page of pa has not come. What is not RAM is here. */
-static bool page_here(const RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa)
-{
-    const PresentMap *map = cpu->machine->present;
-
-    return G_LIKELY(!present_map_active(map)) || !region || !region->block ||
-           present_map_here(map, region->block, (pa - region->base) >> TARGET_PAGE_BITS);
-}
-
-static uint32_t walk_missing(Walk *out, const MemoryRegion *region, uint64_t pa)
-{
-    out->pa = pa;
-    out->missing = region;
-    return EXC_MISSING;
-}
-
 /* The hart will wait for the page of pa. */
 static bool raise_missing(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa)
 {
     cpu->missing_block = region->block;
     cpu->missing_page = (pa - region->base) >> TARGET_PAGE_BITS;
     return riscv_raise(cpu, EXC_MISSING, 0);
-}
-
-/* ---- page-table walk ---- */
-
-static unsigned walk_levels(const RISCVCPU *cpu)
-{
-    switch (cpu->satp >> SATP_MODE_SHIFT) {
-    case SATP_SV39:
-        return 3;
-    case SATP_SV48:
-        return 4;
-    case SATP_SV57:
-        return 5;
-    }
-    return 0;
-}
-
-static bool canonical(uint64_t va, unsigned levels)
-{
-    unsigned bits = 12 + 9 * levels;
-
-    return (uint64_t)((int64_t)(va << (64 - bits)) >> (64 - bits)) == va;
-}
-
-static bool leaf_allows(uint64_t pte, MemAccess access, unsigned mode)
-{
-    bool readable = (pte & PTE_R) || ((mode & MODE_MXR) && (pte & PTE_X));
-
-    switch (access) {
-    case ACCESS_LOAD:
-        return readable;
-    case ACCESS_STORE:
-        return pte & PTE_W;
-    default:
-        return pte & PTE_X;
-    }
-}
-
-static bool user_bit_allows(uint64_t pte, MemAccess access, unsigned mode)
-{
-    if (mode_priv(mode) == PRV_U) {
-        return pte & PTE_U;
-    }
-    return !(pte & PTE_U) || (access != ACCESS_FETCH && (mode & ~MODE_MXR) == MODE_SUM);
-}
-
-/* 1 done, 0 the PTE changed under us, -1 fault. */
-static int update_ad(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pte_pa, uint64_t *pte,
-                     MemAccess access, bool side_effects)
-{
-    uint64_t want = *pte | PTE_A | (access == ACCESS_STORE ? PTE_D : 0);
-    const CPUModel *m = cpu->model;
-
-    if (want == *pte || !side_effects) {
-        return 1;
-    }
-    if (m->svade || (m->svadu && !(cpu->menvcfg & MENVCFG_ADUE))) {
-        return -1;
-    }
-    if (region->readonly || !riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_W)) {
-        return -1;
-    }
-    uint64_t *host = (uint64_t *)(region->block->host + (pte_pa - region->base));
-
-    if (!__atomic_compare_exchange_n(host, pte, want, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        return 0;
-    }
-    dirty_log_mark(cpu->machine->dirty, region->block, pte_pa - region->base, 8);
-    *pte = want;
-    return 1;
-}
-
-static uint64_t leaf_size(unsigned level)
-{
-    return 1ULL << (12 + 9 * level);
-}
-
-static uint64_t leaf_pa(uint64_t va, uint64_t pte, unsigned level)
-{
-    uint64_t mask = leaf_size(level) - 1;
-
-    return ((pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12 & ~mask) | (va & mask);
-}
-
-/* D must not be set for a store that has not happened: the page itself comes first. */
-static bool target_missing(RISCVCPU *cpu, uint64_t pa, Walk *out)
-{
-    if (G_LIKELY(!present_map_active(cpu->machine->present))) {
-        return false;
-    }
-    const MemoryRegion *region = find_region(cpu, pa);
-
-    return !page_here(cpu, region, pa) && walk_missing(out, region, pa);
-}
-
-static uint32_t finish_leaf(RISCVCPU *cpu, uint64_t va, uint64_t pte, unsigned level,
-                            MemAccess access, unsigned mode, Walk *out)
-{
-    out->pa = leaf_pa(va, pte, level);
-    out->page_size = leaf_size(level);
-    out->prot = 0;
-    for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
-        if (leaf_allows(pte, a, mode) && user_bit_allows(pte, a, mode) &&
-            (a != ACCESS_STORE || (pte & PTE_D) || a == access)) {
-            out->prot |= access_need(a);
-        }
-    }
-    return 0;
-}
-
-/* 0, or the exception cause. side_effects: set A and D. */
-static uint32_t walk(RISCVCPU *cpu, uint64_t va, MemAccess access, unsigned mode,
-                     bool side_effects, Walk *out)
-{
-    unsigned levels = mode_priv(mode) == PRV_M ? 0 : walk_levels(cpu);
-
-    if (levels == 0) {
-        *out = (Walk){.pa = va, .prot = PMP_R | PMP_W | PMP_X, .page_size = TARGET_PAGE_SIZE};
-        return 0;
-    }
-    if (!canonical(va, levels)) {
-        return page_fault(access);
-    }
-restart:;
-    uint64_t table = (cpu->satp & SATP_PPN_MASK) << 12;
-
-    for (int level = (int)levels - 1; level >= 0; level--) {
-        uint64_t pte_pa = table + ((va >> (12 + 9 * level)) & 0x1ff) * 8;
-        const MemoryRegion *region = find_region(cpu, pte_pa);
-
-        if (!riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_R) || !region || !region->block) {
-            return access_fault(access);
-        }
-        if (!page_here(cpu, region, pte_pa)) {
-            return walk_missing(out, region, pte_pa);
-        }
-        uint64_t pte = __atomic_load_n(
-            (uint64_t *)(region->block->host + (pte_pa - region->base)), __ATOMIC_ACQUIRE);
-
-        if (!(pte & PTE_V) || (pte & PTE_RESERVED)) {
-            return page_fault(access);
-        }
-        if (!(pte & (PTE_R | PTE_W | PTE_X))) {
-            if (pte & (PTE_D | PTE_A | PTE_U)) {
-                return page_fault(access);
-            }
-            table = (pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT << 12;
-            continue;
-        }
-        if ((pte & (PTE_R | PTE_W)) == PTE_W || !user_bit_allows(pte, access, mode) ||
-            !leaf_allows(pte, access, mode) ||
-            ((pte & PTE_PPN_MASK) >> PTE_PPN_SHIFT & ((1ULL << (9 * level)) - 1))) {
-            return page_fault(access);
-        }
-        if (side_effects && target_missing(cpu, leaf_pa(va, pte, level), out)) {
-            return EXC_MISSING;
-        }
-        int done = update_ad(cpu, region, pte_pa, &pte, access, side_effects);
-
-        if (done < 0) {
-            return page_fault(access);
-        }
-        if (done == 0) {
-            goto restart;
-        }
-        return finish_leaf(cpu, va, pte, level, access, mode, out);
-    }
-    return page_fault(access);
 }
 
 /* ---- TLB ---- */
@@ -376,7 +149,7 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
                       Target *t)
 {
     Walk w;
-    uint32_t cause = walk(cpu, va, access, mode, true, &w);
+    uint32_t cause = riscv_walk(cpu, va, access, mode, true, &w);
     bool uniform;
     unsigned pmp;
 
@@ -392,7 +165,7 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
                 : !riscv_pmp_check(cpu, w.pa, size, mode_priv(mode), access_need(access))) {
         return riscv_raise(cpu, access_fault(access), va);
     }
-    *t = (Target){.pa = w.pa, .region = find_region(cpu, w.pa), .prot = w.prot & pmp};
+    *t = (Target){.pa = w.pa, .region = riscv_find_region(cpu, w.pa), .prot = w.prot & pmp};
     if (!t->region) {
         memory_log_invalid(NULL, t->pa, size, access == ACCESS_STORE);
         return riscv_raise(cpu, access_fault(access), va);
@@ -602,8 +375,8 @@ bool riscv_mem_translate_debug(RISCVCPU *cpu, uint64_t va, uint64_t *pa, bool *m
 
     *missing = false;
     for (MemAccess a = ACCESS_LOAD; a <= ACCESS_FETCH; a++) {
-        if (!(cause = walk(cpu, va, a, mode, false, &w)) ||
-            (mode == MODE_S && !(cause = walk(cpu, va, a, MODE_SUM, false, &w)))) {
+        if (!(cause = riscv_walk(cpu, va, a, mode, false, &w)) ||
+            (mode == MODE_S && !(cause = riscv_walk(cpu, va, a, MODE_SUM, false, &w)))) {
             *pa = w.pa;
             return true;
         }
