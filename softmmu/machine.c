@@ -26,8 +26,9 @@ void machine_core_init(Machine *m, MachineConfig *config)
     m->clock = virtual_clock_new(m->loop);
     m->ram = ram_list_new();
     m->present = present_map_new(m->ram);
+    m->guard = write_guard_new(m->ram);
     m->dirty = dirty_log_new(m->ram, write_barrier, m);
-    m->as = address_space_new(m->loop, m->dirty, m->present);
+    m->as = address_space_new(m->loop, m->dirty, m->present, m->guard);
     m->vmstate = vmstate_registry_new();
     if (config) {
         vmstate_set_dialect(m->vmstate, config->dialect);
@@ -46,6 +47,7 @@ void machine_core_clear(Machine *m)
     vmstate_registry_free(m->vmstate);
     address_space_free(m->as);
     dirty_log_free(m->dirty);
+    write_guard_free(m->guard);
     present_map_free(m->present);
     ram_list_free(m->ram);
     virtual_clock_free(m->clock);

@@ -20,16 +20,19 @@ struct AddressSpace {
     MainLoop *loop;
     DirtyLog *log;
     PresentMap *present;
+    WriteGuard *guard;
     GPtrArray *regions;     /* MemoryRegion*, by base */
 };
 
-AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log, PresentMap *present)
+AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log, PresentMap *present,
+                                WriteGuard *guard)
 {
     AddressSpace *as = g_new0(AddressSpace, 1);
 
     as->loop = loop;
     as->log = log;
     as->present = present;
+    as->guard = guard;
     as->regions = g_ptr_array_new_with_free_func(g_free);
     return as;
 }
@@ -269,6 +272,7 @@ static void populate(uint8_t *host, size_t len)
 static void write_ram(AddressSpace *as, const MemoryRegion *region, uint64_t offset,
                       const uint8_t *from, size_t n)
 {
+    write_guard_before(as->guard, region->block, offset, n);
     populate(region->block->host + offset, n);
     guest_ram_copy_to(region->block->host + offset, from, n);
     dirty_log_mark(as->log, region->block, offset, n);
@@ -340,6 +344,9 @@ uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len, b
     if (!address_space_need(as, addr, *len, PRESENT_USER_DEVICE, NULL)) {
         return NULL;
     }
+    if (write) {
+        write_guard_before(as->guard, region->block, addr - region->base, *len);
+    }
     return region->block->host + (addr - region->base);
 }
 
@@ -349,6 +356,23 @@ bool address_space_is_ram(const AddressSpace *as, uint64_t addr, uint64_t len, b
 
     return region && region->block && !(write && region->readonly) &&
            len <= region->size - (addr - region->base);
+}
+
+void address_space_before_write(AddressSpace *as, uint64_t addr, uint64_t len)
+{
+    while (write_guard_active(as->guard) && len > 0) {
+        uint64_t offset;
+        size_t n;
+        const MemoryRegion *region = find_part(as, addr, len, &offset, &n);
+        if (!region) {
+            return;
+        }
+        if (region->block) {
+            write_guard_before(as->guard, region->block, offset, n);
+        }
+        addr += n;
+        len -= n;
+    }
 }
 
 void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len)
@@ -416,6 +440,7 @@ MemTxResult address_space_stx(AddressSpace *as, uint64_t addr, unsigned size, ui
     }
     uint64_t offset = addr - region->base;
     void *p = region->block->host + offset;
+    write_guard_before(as->guard, region->block, offset, size);
     switch (size) {
     case 1:
         guest_ram_store((uint8_t *)p, value);

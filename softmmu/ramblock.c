@@ -56,6 +56,7 @@ static void ram_block_free(RAMBlock *block)
     bits_free(block, block->dirty);
     bits_free(block, block->missing);
     bits_free(block, block->asked);
+    bits_free(block, block->guarded);
     if (block->fd >= 0) {
         close(block->fd);
     }
@@ -167,18 +168,24 @@ static bool dirty_alloc(RAMBlock *block, GError **errp)
     return block->dirty != NULL;
 }
 
-static bool add_bits(RAMBlock *block, uint64_t **bits, GError **errp)
+static bool add_bits(RAMBlock *block, uint64_t **bits, const char *what, GError **errp)
 {
     if (!*bits) {
-        __atomic_store_n(bits, bits_new(block, "allocate the present map of", errp),
-                         __ATOMIC_RELEASE);
+        __atomic_store_n(bits, bits_new(block, what, errp), __ATOMIC_RELEASE);
     }
     return *bits != NULL;
 }
 
 bool ram_block_add_present_bits(RAMBlock *block, GError **errp)
 {
-    return add_bits(block, &block->missing, errp) && add_bits(block, &block->asked, errp);
+    static const char what[] = "allocate the present map of";
+
+    return add_bits(block, &block->missing, what, errp) && add_bits(block, &block->asked, what, errp);
+}
+
+bool ram_block_add_guard_bits(RAMBlock *block, GError **errp)
+{
+    return add_bits(block, &block->guarded, "allocate the write guard of", errp);
 }
 
 static void clear_bits(RAMBlock *block, uint64_t *bits)
@@ -192,6 +199,11 @@ void ram_block_clear_present_bits(RAMBlock *block)
 {
     clear_bits(block, block->missing);
     clear_bits(block, block->asked);
+}
+
+void ram_block_clear_guard_bits(RAMBlock *block)
+{
+    clear_bits(block, block->guarded);
 }
 
 static bool block_args_valid(RAMList *list, const char *idstr, uint64_t length, GError **errp)

@@ -12,7 +12,8 @@
  *   a call that is handed guest RAM         between guest_ram_shared_begin and _end
  *
  * Whoever touches it has asked first whether it is here (softmmu/present-map.h): vCPUs in
- * translation, all others through the address space, which gives no pointer to a missing page.
+ * translation, all others through the address space, which gives no pointer to a missing page; and
+ * whoever writes has asked the write guard (softmmu/write-guard.h) at the same places.
  *
  * For ThreadSanitizer the last two are the places where it looks away; a
  * race anywhere else in guest RAM (a loader that writes while a vCPU runs)

@@ -16,6 +16,7 @@
 #include "softmmu/memory.h"
 #include "softmmu/present-map.h"
 #include "softmmu/ramblock.h"
+#include "softmmu/write-guard.h"
 #include "softmmu/yank.h"
 #include "migration/vmstate.h"
 
@@ -33,6 +34,7 @@ typedef struct Machine {
     VirtualClock *clock;
     RAMList *ram;
     PresentMap *present;            /* which pages of it are here */
+    WriteGuard *guard;              /* which may not be written unseen */
     DirtyLog *dirty;
     AddressSpace *as;
     VMStateRegistry *vmstate;       /* dialect lives here */
@@ -54,7 +56,7 @@ typedef struct Machine {
 } Machine;
 
 /**
- * Main loop, clock, RAM list, present map, dirty log, address space, vmstate registry and
+ * Main loop, clock, RAM list, present map, write guard, dirty log, address space, vmstate registry and
  * run state of a zeroed Machine. config may be NULL, in tests. Main thread,
  * BQL not held.
  */

@@ -10,6 +10,7 @@
 #include "softmmu/main-loop.h"
 #include "softmmu/present-map.h"
 #include "softmmu/ramblock.h"
+#include "softmmu/write-guard.h"
 
 /** MISSING: RAM that has not come yet (present-map.h) is needed; it was asked for, nothing was done. */
 typedef enum MemTxResult { MEMTX_OK, MEMTX_ERROR, MEMTX_MISSING } MemTxResult;
@@ -34,8 +35,9 @@ typedef struct AddressSpace AddressSpace;
 /** For -d guest_errors: nothing is there (region NULL), or the device refuses the access. Any thread. */
 void memory_log_invalid(const MemoryRegion *region, uint64_t addr, unsigned size, bool is_write);
 
-/** present may be NULL (tests): all RAM is here. */
-AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log, PresentMap *present);
+/** present, guard may be NULL (tests): all RAM is here, nobody guards it. */
+AddressSpace *address_space_new(MainLoop *loop, DirtyLog *log, PresentMap *present,
+                                WriteGuard *guard);
 void address_space_free(AddressSpace *as);
 /** Both: false with errp naming both regions if they overlap. */
 bool address_space_add_ram(AddressSpace *as, const char *name, uint64_t base, RAMBlock *block,
@@ -83,11 +85,17 @@ MemTxResult address_space_write_rom(AddressSpace *as, uint64_t addr, const void 
 /**
  * Host pointer to RAM at addr, *len clipped to the block. NULL if it is not RAM, with write if it is
  * read-only, or if a page of it has not come: who can wait asks address_space_need first. A caller
- * that writes through it must call address_space_mark_dirty after.
+ * that writes through it must call address_space_mark_dirty after; the write guard is asked for all
+ * of *len before the pointer is given out.
  */
 uint8_t *address_space_map_ram(AddressSpace *as, uint64_t addr, uint64_t *len, bool write);
 /** True if [addr, addr + len) is RAM of one region, with write not a read-only one; here or not. */
 bool address_space_is_ram(const AddressSpace *as, uint64_t addr, uint64_t len, bool write);
+/**
+ * Before a write past the address space (a hole is punched): the write guard is asked. The write comes
+ * next, then address_space_mark_dirty.
+ */
+void address_space_before_write(AddressSpace *as, uint64_t addr, uint64_t len);
 void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len);
 /** Little-endian helpers of 2, 4, 8 bytes for rings. */
 MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t *value);

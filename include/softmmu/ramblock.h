@@ -32,6 +32,7 @@ typedef struct RAMBlock {
     uint64_t *dirty;
     /* the present map's (softmmu/present-map.h): as dirty; NULL until it is first begun, then for good */
     uint64_t *missing, *asked;
+    uint64_t *guarded;      /* the write guard's (softmmu/write-guard.h), likewise */
 } RAMBlock;
 
 typedef struct RAMList RAMList;
@@ -54,6 +55,9 @@ bool ram_block_populate(RAMBlock *block, GError **errp);
 bool ram_block_add_present_bits(RAMBlock *block, GError **errp);
 /** Clears both and gives their memory back to the host; they may be read meanwhile, not written. */
 void ram_block_clear_present_bits(RAMBlock *block);
+/** The same for guarded. */
+bool ram_block_add_guard_bits(RAMBlock *block, GError **errp);
+void ram_block_clear_guard_bits(RAMBlock *block);
 
 /** Number of blocks, and block i in announcement order: largest first, creation order among equals. */
 size_t ram_list_count(const RAMList *list);

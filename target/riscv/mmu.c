@@ -4,11 +4,11 @@
  * MMIO; the page-table walk is in walk.c. Called by the hart's thread from the
  * interpreter when its inline TLB lookup misses.
  *
- * A write entry of the TLB lets stores bypass the dirty log. It is installed
- * only while the log is off or the page's bit is set; riscv_tlb_drop_writes
- * (the barrier of dirty_log_sync) takes them all away again. Slow stores mark
- * the page in the same stretch of guest code as they store, so that no safe
- * point lies between the two.
+ * A write entry of the TLB lets stores bypass the dirty log and the write guard.
+ * It is installed only for pages that nobody guards, while the log is off or the
+ * page's bit is set; riscv_tlb_drop_writes (the barrier of dirty_log_sync) takes
+ * them all away again. Slow stores mark the page in the same stretch of guest
+ * code as they store, so that no safe point lies between the two.
  */
 #include <inttypes.h>
 #include "softmmu/guest-ram.h"
@@ -116,12 +116,12 @@ static void note_superpage(RISCVCPU *cpu, uint64_t va, uint64_t size)
     cpu->super_hi[half] = MAX(cpu->super_hi[half], lo + size - 1);
 }
 
-/* Stores may go unlogged: the log is off, or the page is in it since the last sync. */
+/* Stores may go unseen: nobody guards the page, and the log is off or has had it since the last sync. */
 static bool write_path_allowed(RISCVCPU *cpu, const Target *t)
 {
     uint64_t page = (t->pa - t->region->base) >> TARGET_PAGE_BITS;
 
-    if (t->region->readonly) {
+    if (t->region->readonly || !write_guard_open(cpu->machine->guard, t->region->block, page)) {
         return false;
     }
     if (!dirty_log_enabled(cpu->machine->dirty)) {
@@ -293,6 +293,15 @@ bool riscv_mem_load(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t *value)
     return true;
 }
 
+/* The page is open, and in the log. */
+static void before_write(RISCVCPU *cpu, const Target *t, unsigned size)
+{
+    uint64_t offset = t->pa - t->region->base;
+
+    write_guard_before(cpu->machine->guard, t->region->block, offset, size);
+    dirty_log_mark(cpu->machine->dirty, t->region->block, offset, size);
+}
+
 static bool store_to(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value, unsigned mode,
                      Target *t)
 {
@@ -304,7 +313,7 @@ static bool store_to(RISCVCPU *cpu, uint64_t va, unsigned size, uint64_t value, 
                  t->region->name, t->pa - t->region->base);
         return true;            /* mask ROM and flash arrays ignore stores */
     }
-    dirty_log_mark(cpu->machine->dirty, t->region->block, t->pa - t->region->base, size);
+    before_write(cpu, t, size);
     ram_store(t->host, size, value);
     if (t->whole_page) {
         tlb_install(cpu, va, mode, t);
@@ -342,7 +351,7 @@ void *riscv_mem_rmw(RISCVCPU *cpu, uint64_t va, unsigned size, bool *fault)
         *fault = false;
         return NULL;
     }
-    dirty_log_mark(cpu->machine->dirty, t.region->block, t.pa - t.region->base, size);
+    before_write(cpu, &t, size);
     if (t.whole_page) {
         tlb_install(cpu, va, mode, &t);
     }

@@ -88,6 +88,7 @@ static int update_ad(RISCVCPU *cpu, const MemoryRegion *region, uint64_t pte_pa,
     }
     uint64_t *host = (uint64_t *)(region->block->host + (pte_pa - region->base));
 
+    write_guard_before(cpu->machine->guard, region->block, pte_pa - region->base, 8);
     if (!__atomic_compare_exchange_n(host, pte, want, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         return 0;
     }

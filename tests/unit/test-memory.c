@@ -8,6 +8,7 @@ typedef struct Fixture {
     RAMList *ram;
     DirtyLog *log;
     PresentMap *present;
+    WriteGuard *guard;
     AddressSpace *as;
     RAMBlock *block, *rom;
     GString *accesses;
@@ -41,7 +42,8 @@ static void fixture_init(Fixture *f)
                     .accesses = g_string_new(NULL) };
     f->log = dirty_log_new(f->ram, NULL, NULL);
     f->present = present_map_new(f->ram);
-    f->as = address_space_new(f->loop, f->log, f->present);
+    f->guard = write_guard_new(f->ram);
+    f->as = address_space_new(f->loop, f->log, f->present, f->guard);
     f->block = ram_list_add(f->ram, "ram", 0x4000, NULL, NULL);
     f->rom = ram_list_add(f->ram, "rom", 0x1000, NULL, NULL);
     f->rom->readonly = true;
@@ -54,6 +56,7 @@ static void fixture_clear(Fixture *f)
 {
     address_space_free(f->as);
     dirty_log_free(f->log);
+    write_guard_free(f->guard);
     present_map_free(f->present);
     ram_list_free(f->ram);
     main_loop_free(f->loop);
