@@ -56,6 +56,8 @@ static void test_fd(void)
     g_autofree char *number = g_strdup_printf("fd:%d", pv[0]);
     Channel *in = incoming_uri(number, &err);
     g_assert_no_error(err);
+    g_assert_cmpint(fcntl(pv[0], F_GETFD), ==, FD_CLOEXEC);     /* no child is to keep it open */
+    g_assert_cmpint(fcntl(pv[1], F_GETFD), ==, FD_CLOEXEC);
     assert_says(out, in, "pipe");
     g_assert_false(channel_has_return_path(out));
     channel_close(out, NULL);

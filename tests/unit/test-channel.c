@@ -288,6 +288,15 @@ static void test_port_range(void)
     }
     g_assert_null(listen_uri(none, &err));
     g_assert_nonnull(strstr(err->message, "Address already in use"));
+    if (next && port_of(next) == port + 1) {
+        g_autofree char *full = g_strdup_printf("tcp:127.0.0.1:%u,to=%u", port, port + 1);
+        g_autofree char *said = g_strdup_printf("Failed to find an available port from %u to %u "
+                                                "of '127.0.0.1'", port, port + 1);
+
+        g_clear_error(&err);
+        g_assert_null(listen_uri(full, &err));
+        g_assert_true(g_str_has_prefix(err->message, said));
+    }
     channel_listener_free(taken);
     channel_listener_free(next);
 }
