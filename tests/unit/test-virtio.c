@@ -230,6 +230,7 @@ static void test_balloon(void)
     offer(&d, 0);
     kick(&d);
     g_assert_cmpuint(used_idx(&d), ==, 1);
+    g_assert_cmpuint(reg_read(&d, 0x60), ==, 1);    /* and the guest is told */
     address_space_ldx(d.as, 0x80300008, 8, &value);
     g_assert_cmphex(value, ==, 0);
     address_space_ldx(d.as, 0x80301008, 8, &value);
