@@ -165,6 +165,8 @@ bool incoming_recover(Incoming *in, const char *uri, GError **errp);
 void incoming_pause(Incoming *in);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
+/** Asks the thread to end, without a word about a failure. Does not wait. */
+void incoming_end(Incoming *in);
 /** Ends and joins the thread. BQL held, dropped while waiting. */
 void incoming_free(Incoming *in);
 

@@ -13,6 +13,7 @@
 #include "util/error.h"
 
 #define CANCEL_WAIT_US (2 * G_USEC_PER_SEC)
+#define SHUTDOWN_WAIT_US (700 * 1000)
 
 static const GuestJobKind migration_job = {
     "a migration", "query-migrate tells how far it is, migrate_cancel ends it",
@@ -323,14 +324,39 @@ void migration_yank(Migration *m)
     }
 }
 
-void migration_shutdown(Migration *m)
+/* What reads a file cannot be ended from outside. BQL, dropped meanwhile. */
+static bool await_incoming(Migration *m)
+{
+    int64_t until = g_get_monotonic_time() + SHUTDOWN_WAIT_US;
+    bool over;
+
+    while (!(over = !m->incoming || (!incoming_is_active(m) && !incoming_thread_id(m->incoming))) &&
+           g_get_monotonic_time() < until) {
+        bql_unlock(m->machine->loop);
+        g_usleep(1000);
+        bql_lock(m->machine->loop);
+    }
+    if (!over) {
+        machine_report(m->machine, "what is being loaded does not answer: its thread is left behind");
+    }
+    return over;
+}
+
+bool migration_shutdown(Migration *m)
 {
     end_outgoing(m);
     if (migration_is_active(m)) {
         outgoing_yank(m->outgoing);     /* nobody will be there to hear an answer */
     }
     outgoing_free(g_steal_pointer(&m->outgoing));
+    if (m->incoming) {
+        incoming_end(m->incoming);
+    }
+    if (!await_incoming(m)) {
+        return false;
+    }
     incoming_free(g_steal_pointer(&m->incoming));
+    return true;
 }
 
 /* ---- incoming ---- */

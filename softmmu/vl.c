@@ -337,9 +337,7 @@ static void take_down(Vl *vl)
         return;
     }
     signals_ending(vl->signals);
-    if (m->migration) {
-        migration_shutdown(m->migration);
-    }
+    bool alone = !m->migration || migration_shutdown(m->migration);
     if (m->cpus) {
         cpus_pause_begin(m->cpus);
     }
@@ -347,6 +345,9 @@ static void take_down(Vl *vl)
     qtest_free(vl->qtest);
     monitors_free(m->monitors);
     m->monitors = NULL;
+    if (!alone) {
+        return;     /* the machine is what a thread may come back to: it ends with the process */
+    }
     migration_free(m->migration);
     board_free(m->board);
     cpus_free(m->cpus);

@@ -37,6 +37,10 @@ typedef struct ChannelOps {
     const char *kind;   /* "tcp", "unix", "fd", "exec", "file" */
     /** Writes some bytes (>0), or -1 with errp. Blocks. Interrupted by shutdown (-1). */
     ssize_t (*writev)(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
+    /** channel_pwrite_all, some bytes of it (>0); only ever called where channel_is_seekable. */
+    ssize_t (*pwrite)(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+    /** channel_settle. */
+    bool (*settle)(Channel *c, GError **errp);
     /**
      * Reads some bytes (>0), 0 at end, -1 with errp. Blocks, with hook (may be
      * NULL) around the wait. Interrupted by shutdown.
@@ -63,7 +67,7 @@ bool channel_peer_gone(const Channel *c);
  * was for nobody. Waits a moment for a TCP peer's kernel to say so.
  */
 bool channel_peer_listens(const Channel *c);
-int channel_fd(const Channel *c);           /* for pread/pwrite of seekable channels; -1 otherwise */
+int channel_fd(const Channel *c);           /* for pread/lseek of seekable channels; -1 otherwise */
 /** Human name for messages: "tcp:host:port", "fd:migrate", ... */
 const char *channel_name(const Channel *c);
 /** The kind: "tcp", "unix", "fd", "exec", "file". */
@@ -71,6 +75,13 @@ const char *channel_type(const Channel *c);
 
 ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
+/** Writes all of it at offset, not where the file stands; only where channel_is_seekable. */
+bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+/**
+ * Waits until what was written has reached the descriptor: a file takes copies, which are written
+ * later (errors are told by a later call). To be called before channel_fd is moved or looked at.
+ */
+bool channel_settle(Channel *c, GError **errp);
 ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp);
 /** channel_read with a hook around its waits; hook may be NULL. */
 ssize_t channel_read_hooked(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
@@ -89,7 +100,8 @@ bool channel_cut_writing(Channel *c);
 /**
  * Everything was written: ends writing where nothing can come back, and
  * waits, ms at most (-1: for ever), until whoever takes it has ended. For exec
- * the command: FAILED with errp if it did. Other kinds: TAKEN at once.
+ * the command: FAILED with errp if it did; for a file its close, in which late
+ * errors come out. Other kinds: TAKEN at once.
  * channel_shutdown ends the wait (FAILED). After OPEN it may be called again.
  */
 ChannelEnd channel_complete(Channel *c, int ms, GError **errp);
@@ -177,10 +189,10 @@ Channel *channel_connect(ChannelAddress *a, int cancel_fd, GError **errp);
  */
 typedef struct ChannelListener ChannelListener;
 /**
- * Binds and listens (unix, and tcp by numbers), or opens (fd, exec). What may
- * take for ever is begun, and waited for a quarter of a second at most: the
- * lookup of a name, the opening of a file. What has failed until then fails
- * here, what fails later fails in accept. Takes a->fd.
+ * Binds and listens (tcp by numbers), or opens (fd). What may take for ever is
+ * begun, and waited for half a second at most: the lookup of a name, a path to
+ * be bound, the opening of a file, the start of a command. What has failed
+ * until then fails here, what fails later fails in accept. Takes a->fd.
  */
 ChannelListener *channel_listen(ChannelAddress *a, GError **errp);
 /**

@@ -55,7 +55,12 @@ bool migration_may_yank(const Migration *m);
  * had: it fails as it would then. Does not wait. Main thread; the BQL is not needed.
  */
 void migration_yank(Migration *m);
-/** Stops it for process exit: like migrate_cancel, waits. BQL held, dropped while waiting. */
-void migration_shutdown(Migration *m);
+/**
+ * Stops it for process exit: like migrate_cancel, waits. BQL held, dropped
+ * while waiting. False: a thread did not come back within a second (a file
+ * server that does not answer) and is left behind; m and the machine may not
+ * be freed then, nor the BQL be let go.
+ */
+bool migration_shutdown(Migration *m);
 
 #endif

@@ -19,6 +19,8 @@ struct Channel {
     bool is_socket;         /* both directions are one socket */
     bool seekable;
     bool return_path;
+    /* file.c's: the writing thread, which makes it, and whoever shuts down; atomic */
+    struct FileWriter *writer;
     /* any thread, atomic */
     int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
     int shut;
@@ -38,6 +40,8 @@ void channel_finish(Channel *c);
 ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
                         GError **errp);
+ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+bool channel_fd_settle(Channel *c, GError **errp);
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp);
 char *channel_fd_describe_end(Channel *c);
 void channel_fd_shutdown(Channel *c);
@@ -73,6 +77,33 @@ void channel_socket_addresses(int fd, GPtrArray *list);
 bool channel_socket_is_silent(int fd, unsigned ms);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
+
+/* ---- file-writer.c: writing behind its user's back ---- */
+
+typedef struct FileWriter FileWriter;
+
+/** Takes fd, on success only. Its user is one thread, but for cancel. */
+FileWriter *file_writer_new(int fd, GError **errp);
+/**
+ * Takes a copy of some bytes (>0), to be written at offset or (-1) where the
+ * file stands. -1 with errp: what was taken before could not be written.
+ * Waits while too much is waiting.
+ */
+ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, int64_t offset,
+                           GError **errp);
+/** Waits until all is written. */
+bool file_writer_settle(FileWriter *w, GError **errp);
+/**
+ * And until the file is closed, where late errors come out, ms at most (-1: for
+ * ever). Nothing may be written afterwards; after OPEN it may be called again.
+ */
+ChannelEnd file_writer_close(FileWriter *w, int ms, GError **errp);
+/** Whether that was called. */
+bool file_writer_closing(FileWriter *w);
+/** Ends all of these waits, from any thread: what is not written yet is not wanted. */
+void file_writer_cancel(FileWriter *w);
+/** The same, and no more use of it. Does not wait long: a thread that does not come back is left behind. */
+void file_writer_free(FileWriter *w);
 
 /* ---- exec.c, file.c ---- */
 

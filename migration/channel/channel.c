@@ -223,9 +223,20 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook
     }
 }
 
+ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp)
+{
+    error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not", c->name);
+    return -1;
+}
+
+bool channel_fd_settle(Channel *c, GError **errp)
+{
+    return true;        /* what is written has been handed to the kernel */
+}
+
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp)
 {
-    return CHANNEL_END_TAKEN;        /* a file's late errors come out of its close */
+    return CHANNEL_END_TAKEN;
 }
 
 char *channel_fd_describe_end(Channel *c)
@@ -263,19 +274,6 @@ void channel_fd_shutdown(Channel *c)
 
 bool channel_fd_close(Channel *c, GError **errp)
 {
-    /* Delayed write errors of files (quota, network file systems) come out here. */
-    if (c->seekable && c->wfd >= 0 && close(c->wfd) < 0) {
-        error_setg_errno(errp, errno, "Unable to close '%s'", c->name);
-        c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
-        c->wfd = -1;
-        channel_finish(c);
-        g_free(c);
-        return false;
-    }
-    if (c->seekable && c->wfd >= 0) {
-        c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
-        c->wfd = -1;
-    }
     channel_finish(c);
     g_free(c);
     return true;
@@ -325,6 +323,25 @@ const char *channel_name(const Channel *c)
 ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
 {
     return c->ops->writev(c, iov, iovcnt, errp);
+}
+
+bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp)
+{
+    while (len > 0) {
+        ssize_t n = c->ops->pwrite(c, buf, len, offset, errp);
+        if (n < 0) {
+            return false;
+        }
+        buf = (const char *)buf + n;
+        offset += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool channel_settle(Channel *c, GError **errp)
+{
+    return c->ops->settle(c, errp);
 }
 
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp)

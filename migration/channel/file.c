@@ -3,7 +3,8 @@
  * file: and fd: channels: descriptors that exist or that open() gives.
  * Called by open.c. Layouts inside the file are migration/mapped's business.
  * An open may take for ever (a FIFO, a network file system), so it is a
- * bounded call, and never waits for the other side of a FIFO itself.
+ * bounded call, and never waits for the other side of a FIFO itself; so may a
+ * write to a file, which is file-writer's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,15 +15,90 @@
 #include "util/error.h"
 
 #define FIFO_RETRY_MS 50
+#define CLOSE_WAIT_MS 5000      /* of what nobody has completed */
+
+/* ---- a file that is there ---- */
+
+/* The file's, made when it is first written to; NULL with errp. It has the descriptor from then on. */
+static FileWriter *writer_of(Channel *c, GError **errp)
+{
+    if (!c->writer) {
+        FileWriter *w = c->wfd >= 0 ? file_writer_new(c->wfd, errp) : NULL;
+        g_atomic_pointer_set(&c->writer, w);
+    }
+    if (c->wfd < 0) {
+        error_setg(errp, "Unable to write to '%s': It is open for reading only", c->name);
+    } else if (c->writer && g_atomic_int_get(&c->shut)) {
+        error_setg(errp, "Unable to write to '%s': Channel was shut down", c->name);
+        return NULL;
+    }
+    return c->writer;
+}
+
+static ssize_t file_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
+{
+    if (!c->seekable) {
+        return channel_fd_writev(c, iov, iovcnt, errp);
+    }
+    FileWriter *w = writer_of(c, errp);
+    return w ? file_writer_writev(w, iov, iovcnt, -1, errp) : -1;
+}
+
+static ssize_t file_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp)
+{
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+    FileWriter *w = writer_of(c, errp);
+
+    return w ? file_writer_writev(w, &iov, 1, (int64_t)offset, errp) : -1;
+}
+
+static bool file_settle(Channel *c, GError **errp)
+{
+    return !c->writer || file_writer_settle(c->writer, errp);
+}
+
+static ChannelEnd file_complete(Channel *c, int ms, GError **errp)
+{
+    return c->writer ? file_writer_close(c->writer, ms, errp) : CHANNEL_END_TAKEN;
+}
+
+static void file_shutdown(Channel *c)
+{
+    channel_fd_shutdown(c);
+    FileWriter *w = g_atomic_pointer_get(&c->writer);
+    if (w) {
+        file_writer_cancel(w);
+    }
+}
+
+/*
+ * Who wanted to know whether all is in the file has completed the channel,
+ * and is not here before it is closed; others do not wait long.
+ */
+static bool file_close(Channel *c, GError **errp)
+{
+    bool ok = true;
+
+    if (c->writer) {
+        ok = g_atomic_int_get(&c->shut) || file_writer_closing(c->writer) ||
+             file_writer_close(c->writer, CLOSE_WAIT_MS, errp) == CHANNEL_END_TAKEN;
+        file_writer_free(c->writer);
+        c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
+        c->wfd = -1;
+    }
+    return channel_fd_close(c, NULL) && ok;
+}
 
 static const ChannelOps file_ops = {
-    "file", channel_fd_writev, channel_fd_read,
-    channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown, channel_fd_close,
+    "file", file_writev, file_pwrite, file_settle, channel_fd_read,
+    file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 static const ChannelOps fd_ops = {
-    "fd", channel_fd_writev, channel_fd_read,
-    channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown, channel_fd_close,
+    "fd", file_writev, file_pwrite, file_settle, channel_fd_read,
+    file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
+
+/* ---- opening one ---- */
 
 typedef struct OpenJob {
     char *path;

@@ -107,13 +107,10 @@ void incoming_yank(Incoming *in)
     fault_end_stalls(&in->machine->faults);
 }
 
-void incoming_free(Incoming *in)
+void incoming_end(Incoming *in)
 {
-    if (!in) {
-        return;
-    }
     g_mutex_lock(&in->lock);
-    bool running = in->phase == INCOMING_RUNNING;
+    bool running = in->phase == INCOMING_RUNNING && !in->quit;
     g_mutex_unlock(&in->lock);
     if (running) {
         /* Whoever waits for a page waits for good, and nobody may go on without it. */
@@ -124,6 +121,14 @@ void incoming_free(Incoming *in)
     g_cond_broadcast(&in->wake);
     g_mutex_unlock(&in->lock);
     incoming_yank(in);
+}
+
+void incoming_free(Incoming *in)
+{
+    if (!in) {
+        return;
+    }
+    incoming_end(in);
     bool locked = bql_locked(in->machine->loop);
     if (locked) {
         bql_unlock(in->machine->loop);

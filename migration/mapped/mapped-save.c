@@ -72,27 +72,12 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
 static bool write_at(MappedSave *m, size_t block, const void *buf, uint64_t len, uint64_t offset,
                      GError **errp)
 {
-    const uint8_t *p = buf;
-
-    while (len > 0) {
-        guest_ram_shared_begin(); /* the pages are written from where they are */
-        ssize_t n = pwrite(channel_fd(m->channel), p, len, (off_t)offset);
-        guest_ram_shared_end();
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            error_setg_errno(errp, n < 0 ? errno : ENOSPC, "cannot write RAM block \"%s\" to '%s' "
-                             "at 0x%" PRIx64, ram_list_get(m->ram, block)->idstr,
-                             channel_name(m->channel), offset);
-            return false;
-        }
-        p += n;
-        offset += (uint64_t)n;
-        len -= (uint64_t)n;
+    if (channel_pwrite_all(m->channel, buf, len, offset, errp)) {
+        return true;
     }
-    return true;
+    error_prepend(errp, "cannot write RAM block \"%s\" to '%s' at 0x%" PRIx64 ": ",
+                  ram_list_get(m->ram, block)->idstr, channel_name(m->channel), offset);
+    return false;
 }
 
 /* Writes what is noted. */

@@ -243,7 +243,7 @@ static bool writer_seekable(StreamWriter *w, GError **errp)
                    w->memory ? "memory" : channel_name(w->channel));
         return false;
     }
-    return stream_flush(w, errp);
+    return stream_flush(w, errp) && channel_settle(w->channel, errp);
 }
 
 bool stream_writer_tell(StreamWriter *w, uint64_t *pos, GError **errp)

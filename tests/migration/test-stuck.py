@@ -15,8 +15,8 @@ from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
 
 EMULATOR = emulators.subject()
 AT_ONCE = 8     # far from the minute that any of these waits
-SLOW_NAMES = os.path.join(os.path.abspath(os.environ.get('FERRY_BUILD', 'build')),
-                          'tests/migration/slow-names.so')
+SLOW_SERVERS = os.path.join(os.path.abspath(os.environ.get('FERRY_BUILD', 'build')),
+                          'tests/migration/slow-servers.so')
 
 
 def fifo(bench):
@@ -38,8 +38,17 @@ def silent_command(_bench):
 
 
 def slow_name(_bench):
-    os.environ['LD_PRELOAD'] = SLOW_NAMES
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
     return 'tcp:slow.test:4444'
+
+
+def hung_file(bench):
+    """A file server that answers no read and no write."""
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
+    path = bench.path('hung')
+    with open(path, 'wb') as file:
+        file.write(bytes(1 << 20))
+    return 'file:' + path
 
 
 def start(bench, name, **options):
@@ -124,12 +133,14 @@ def bind_error_is_the_answer(bench):
 
 CASES = [Case('migrate-incoming: a bind error is the answer', bind_error_is_the_answer)]
 for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
+                         ('hung file', hung_file, 'active'),
                          ('command that sleeps', sleeping_command, 'finish'),
                          ('command that ignores SIGTERM and reads nothing', deaf_command, 'setup')):
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
-for place, at in (('fifo', fifo), ('name', slow_name), ('command', silent_command)):
+for place, at in (('fifo', fifo), ('name', slow_name), ('hung file', hung_file),
+                  ('command', silent_command)):
     for ending in ('quit', 'SIGTERM'):
         for later in (False, True):
             CASES.append(Case('%s, %s, %s' % ('migrate-incoming' if later else '-incoming', place,

@@ -62,6 +62,16 @@ static ssize_t fake_read(Channel *c, void *buf, size_t len, const ChannelWaitHoo
     return n;
 }
 
+static ssize_t fake_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp)
+{
+    g_assert_not_reached();
+}
+
+static bool fake_settle(Channel *c, GError **errp)
+{
+    return true;
+}
+
 static void fake_shutdown(Channel *c)
 {
     ((FakeChannel *)c)->fail_after = 0;
@@ -86,8 +96,8 @@ static bool fake_close(Channel *c, GError **errp)
 
 static inline FakeChannel *fake_channel_new(const void *in, size_t len, size_t piece)
 {
-    static const ChannelOps ops = { "fake", fake_writev, fake_read, fake_complete, fake_describe_end,
-                                    fake_shutdown, fake_close };
+    static const ChannelOps ops = { "fake", fake_writev, fake_pwrite, fake_settle, fake_read,
+                                    fake_complete, fake_describe_end, fake_shutdown, fake_close };
     FakeChannel *f = g_new0(FakeChannel, 1);
 
     f->base.ops = &ops;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * migration/channel with a name server and a file server that do not answer:
- * getaddrinfo, bind and execv are this file's, and hold names below
+ * getaddrinfo, bind, write and execv are this file's, and hold names below
  * "slow.test", paths below slow.test/ and the shell until they are let go.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <string.h>
@@ -92,6 +93,24 @@ int execv(const char *path, char *const argv[])
         sleep(3);
     }
     return real(path, argv);
+}
+
+/* A file of that server: the first write of 1 MiB or more does not come back. */
+ssize_t write(int fd, const void *buf, size_t len)
+{
+    ssize_t (*real)(int, const void *, size_t) = (__typeof__(real))dlsym(RTLD_NEXT, "write");
+
+    if (len >= 1 << 20) {
+        g_mutex_lock(&gate.lock);
+        gate.asked++;
+        while (!gate.open) {
+            g_cond_wait(&gate.changed, &gate.lock);
+        }
+        gate.answered++;
+        g_cond_broadcast(&gate.changed);
+        g_mutex_unlock(&gate.lock);
+    }
+    return real(fd, buf, len);
 }
 
 static void set_gate(bool open)
@@ -247,6 +266,76 @@ static void test_command(void)
     close(cancel);
 }
 
+static gpointer shut_channel_later(gpointer c)
+{
+    g_usleep(50 * 1000);
+    channel_shutdown(c);
+    return NULL;
+}
+
+/* Whatever is waited for: room, what is written, the close. */
+static void test_file(void)
+{
+    g_autofree uint8_t *mib = g_malloc0(1 << 20);
+
+    set_gate(false);
+    for (int what = 0; what < 3; what++) {
+        g_autoptr(GError) err = NULL;
+        g_autofree char *path = NULL;
+        bool ok;
+        int fd = g_file_open_tmp("ferry-channel-XXXXXX", &path, NULL);
+        Channel *c = channel_new_fd(fd, "file:slow", NULL);
+        GThread *t = g_thread_new("shut", shut_channel_later, c);
+        ok = channel_write_all(c, mib, 1 << 20, &err);      /* behind our back */
+        for (int i = 0; what == 0 && ok; i++) {
+            g_assert_cmpint(i, <, 8);   /* it takes no end of copies */
+            ok = channel_write_all(c, mib, 1 << 20, &err);
+        }
+        if (what == 2) {    /* asked again and again, it says so, and may be closed then */
+            g_assert_cmpint(channel_complete(c, 0, NULL), ==, CHANNEL_END_OPEN);
+        }
+        ok = ok && (what == 1 ? channel_settle(c, &err)
+                                 : channel_complete(c, -1, &err) == CHANNEL_END_TAKEN);
+        g_assert_false(ok);
+        g_assert_nonnull(err);
+        g_thread_join(t);
+        channel_close(c, NULL);         /* leaves the thread behind */
+        g_unlink(path);
+    }
+    set_gate(true);
+}
+
+/* Errors come later, but they come; and nothing is lost or out of order. */
+static void test_file_behind(void)
+{
+    g_autofree uint8_t *mib = g_malloc0(1 << 20), *back = g_malloc(1 << 20);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("ferry-channel-XXXXXX", &path, NULL);
+    Channel *c = channel_new_fd(dup(fd), "file:order", NULL);
+
+    set_gate(true);
+    for (int i = 0; i < 16; i++) {
+        memset(mib, 'a' + i, 1 << 20);
+        g_assert_true(channel_write_all(c, mib, (1 << 20) - (i & 3), NULL));
+        g_assert_true(channel_pwrite_all(c, &i, sizeof(i), (64 << 20) + 8 * i, NULL));
+    }
+    g_assert_true(channel_settle(c, NULL));
+    g_assert_cmpint(lseek(channel_fd(c), 0, SEEK_CUR), ==, (16 << 20) - 4 * 6);
+    g_assert_cmpint(channel_complete(c, -1, &err), ==, CHANNEL_END_TAKEN);
+    g_assert_true(channel_close(c, NULL));
+    for (int i = 0, at = 0; i < 16; at += (1 << 20) - (i & 3), i++) {
+        int number = -1;
+        memset(mib, 'a' + i, 1 << 20);
+        g_assert_cmpint(pread(fd, back, (1 << 20) - (i & 3), at), ==, (1 << 20) - (i & 3));
+        g_assert_cmpmem(back, (1 << 20) - (i & 3), mib, (1 << 20) - (i & 3));
+        g_assert_cmpint(pread(fd, &number, sizeof(number), (64 << 20) + 8 * i), ==, 4);
+        g_assert_cmpint(number, ==, i);
+    }
+    close(fd);
+    g_unlink(path);
+}
+
 /* Who is left behind is counted: a server that never answers does not take all threads there are. */
 static void test_limit(void)
 {
@@ -280,6 +369,8 @@ int main(int argc, char **argv)
     g_test_add_func("/channel-slow/numbers", test_numbers);
     g_test_add_func("/channel-slow/listen-elsewhere", test_listen_elsewhere);
     g_test_add_func("/channel-slow/command", test_command);
+    g_test_add_func("/channel-slow/file", test_file);
+    g_test_add_func("/channel-slow/file-behind", test_file_behind);
     g_test_add_func("/channel-slow/limit", test_limit);
     return g_test_run();
 }

@@ -17,22 +17,11 @@
 static const BlockSpec one_mib[] = { { "ram", 256 } };
 static const BlockSpec three[] = { { "pc.ram", 700 }, { "flash", 65 }, { "odd", 1 } };
 
-static const ChannelOps ops = {
-    .kind = "file",
-    .writev = channel_fd_writev,
-    .read = channel_fd_read,
-    .complete = channel_fd_complete,
-    .describe_end = channel_fd_describe_end,
-    .shutdown = channel_fd_shutdown,
-    .close = channel_fd_close,
-};
-
 static Channel *channel_on(int fd)
 {
-    Channel *c = g_new0(Channel, 1);
+    Channel *c = channel_new_fd(dup(fd), "file:test", NULL);
 
-    g_assert_true(channel_init(c, &ops, "file:test", dup(fd), -1, NULL));
-    c->wfd = c->rfd;
+    g_assert_nonnull(c);
     return c;
 }
 
@@ -437,12 +426,15 @@ static void test_write_fails(void)
     g_assert_true(ram_save_setup(saver, w, NULL));
     int fd = open(f.path, O_RDONLY);
     g_assert_cmpint(dup2(fd, channel_fd(c)), ==, channel_fd(c));
-    g_assert_false(ram_save_iterate(saver, w, never_exhausted, NULL, &err));
-    g_assert_nonnull(strstr(err->message, "cannot write RAM block \"ram\" to 'file:test' at 0x1"));
+    /* Pages are written behind our back: the bitmap at the end is what hears of it. */
+    g_assert_false(ram_save_iterate(saver, w, never_exhausted, NULL, &err) &&
+                   channel_settle(c, &err));
+    g_assert_false(ram_save_complete(saver, w, NULL));
+    g_assert_nonnull(strstr(err->message, "Unable to write to file: Bad file descriptor"));
     close(fd);
     ram_saver_free(saver);
     stream_writer_free(w);
-    channel_close(c, NULL);
+    g_assert_false(channel_close(c, NULL));
     file_clear(&f);
     side_free(side);
 }

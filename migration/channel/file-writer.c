@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writing to a file behind its user's back: what is to be written is copied
+ * into blocks, and a thread writes them. So a file server that does not answer
+ * holds up that thread and nobody else, who is left behind when the user has
+ * lost patience; and one that does answers while the next pages are looked
+ * for. Used by file.c only. An error is told by the next call.
+ */
+#include <errno.h>
+#include <unistd.h>
+#include "migration/channel/channel-private.h"
+#include "softmmu/guest-ram.h"
+#include "util/error.h"
+
+#define BLOCK_BYTES (1u << 20)
+#define BLOCKS 4
+#define FREE_WAIT_US (300 * 1000)   /* for a thread that is about to come back */
+
+typedef struct FileBlock {
+    uint8_t *data;          /* NULL until it is used for the first time */
+    size_t len;
+    int64_t offset;         /* -1: where the file stands */
+} FileBlock;
+
+struct FileWriter {
+    /* set once */
+    int fd;                 /* the thread closes it */
+    int refs;               /* atomic: the user's and the thread's */
+    GMutex lock;
+    GCond changed;
+    /* protected by lock */
+    FileBlock blocks[BLOCKS];   /* a ring; the thread reads the first one's data without the lock */
+    unsigned first, count;
+    bool writing;           /* the first block */
+    bool closing;           /* nothing more comes */
+    bool cancelled;         /* nothing more is wanted */
+    bool ended;             /* the thread, and fd is closed */
+    bool lost;              /* nobody waits for the thread */
+    int os_errno;           /* the first error, */
+    bool in_close;          /* of closing it */
+};
+
+static void writer_unref(FileWriter *w)
+{
+    if (!g_atomic_int_dec_and_test(&w->refs)) {
+        return;
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        g_free(w->blocks[i].data);
+    }
+    g_mutex_clear(&w->lock);
+    g_cond_clear(&w->changed);
+    g_free(w);
+}
+
+/* ---- the thread ---- */
+
+/* 0 or an errno. */
+static int write_block(int fd, const FileBlock *b)
+{
+    for (size_t done = 0; done < b->len;) {
+        ssize_t n = b->offset < 0 ? write(fd, b->data + done, b->len - done)
+                                  : pwrite(fd, b->data + done, b->len - done,
+                                           b->offset + (int64_t)done);
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return n ? errno : ENOSPC;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* Locked; let go meanwhile. */
+static void write_first(FileWriter *w)
+{
+    FileBlock *b = &w->blocks[w->first];
+
+    w->writing = true;
+    g_mutex_unlock(&w->lock);
+    int err = write_block(w->fd, b);
+    g_mutex_lock(&w->lock);
+    w->os_errno = w->os_errno ? w->os_errno : err;
+    w->writing = false;
+    b->len = 0;
+    w->first = (w->first + 1) % BLOCKS;
+    w->count--;
+    g_cond_broadcast(&w->changed);
+}
+
+/*
+ * The thread of one file. Owns the descriptor; waits for blocks and for the
+ * file system, the latter with nobody to end it; ends with the file's close.
+ */
+static gpointer writer_thread(gpointer opaque)
+{
+    FileWriter *w = opaque;
+
+    g_mutex_lock(&w->lock);
+    while (!w->cancelled && !w->os_errno && (w->count || !w->closing)) {
+        if (w->count) {
+            write_first(w);
+        } else {
+            g_cond_wait(&w->changed, &w->lock);
+        }
+    }
+    while (!w->closing && !w->cancelled) {  /* an error: the descriptor stays until it was told */
+        g_cond_wait(&w->changed, &w->lock);
+    }
+    g_mutex_unlock(&w->lock);
+    int err = close(w->fd) < 0 ? errno : 0;
+    g_mutex_lock(&w->lock);
+    w->in_close = err && !w->os_errno;
+    w->os_errno = w->os_errno ? w->os_errno : err;
+    w->ended = true;
+    if (w->lost) {
+        bounded_regain();
+    }
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+    writer_unref(w);
+    return NULL;
+}
+
+FileWriter *file_writer_new(int fd, GError **errp)
+{
+    FileWriter *w = g_new0(FileWriter, 1);
+    GThread *thread;
+
+    w->fd = fd;
+    w->refs = 2;
+    g_mutex_init(&w->lock);
+    g_cond_init(&w->changed);
+    thread = bounded_may_start(errp) ? thread_start("file_writer", writer_thread, w, errp) : NULL;
+    if (!thread) {
+        w->refs = 1;
+        writer_unref(w);
+        return NULL;
+    }
+    g_thread_unref(thread);     /* nobody joins it */
+    return w;
+}
+
+/* ---- its user ---- */
+
+/* Locked. False with errp where nothing more can be written. */
+static bool check_writer(const FileWriter *w, GError **errp)
+{
+    if (w->cancelled) {
+        error_setg(errp, "Unable to write to file: Operation was cancelled");
+    } else if (w->os_errno) {
+        error_setg_errno(errp, w->os_errno, w->in_close ? "Unable to close file"
+                                                        : "Unable to write to file");
+    }
+    return !w->cancelled && !w->os_errno;
+}
+
+/* Locked. The last block if there is room in it for what comes at offset and it is not being written. */
+static FileBlock *last_block(FileWriter *w, int64_t offset)
+{
+    FileBlock *b = &w->blocks[(w->first + w->count + BLOCKS - 1) % BLOCKS];
+    bool free = w->count > 1 || (w->count == 1 && !w->writing);
+
+    if (!free || b->len == BLOCK_BYTES || (b->offset < 0) != (offset < 0)) {
+        return NULL;
+    }
+    return offset < 0 || b->offset + (int64_t)b->len == offset ? b : NULL;
+}
+
+/* Locked, and waits. One that takes what comes at offset; NULL with errp. */
+static FileBlock *block_for(FileWriter *w, int64_t offset, GError **errp)
+{
+    FileBlock *b;
+
+    while (check_writer(w, errp)) {
+        b = last_block(w, offset);
+        if (b) {
+            return b;
+        }
+        if (w->count < BLOCKS) {
+            b = &w->blocks[(w->first + w->count) % BLOCKS];
+            b->data = b->data ? b->data : g_try_malloc(BLOCK_BYTES);
+            if (!b->data) {
+                error_setg(errp, "Unable to write to file: not enough memory for a block of 1 MiB");
+                return NULL;
+            }
+            b->offset = offset;
+            w->count++;
+            return b;
+        }
+        g_cond_wait(&w->changed, &w->lock);
+    }
+    return NULL;
+}
+
+ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, int64_t offset,
+                           GError **errp)
+{
+    size_t done = 0;
+
+    g_mutex_lock(&w->lock);
+    FileBlock *b = block_for(w, offset, errp);
+    for (int i = 0; b && i < iovcnt && b->len < BLOCK_BYTES; i++) {
+        size_t n = MIN(iov[i].iov_len, BLOCK_BYTES - b->len);
+        guest_ram_copy_from(b->data + b->len, iov[i].iov_base, n);
+        b->len += n;
+        done += n;
+    }
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+    return b ? (ssize_t)done : -1;
+}
+
+bool file_writer_settle(FileWriter *w, GError **errp)
+{
+    g_mutex_lock(&w->lock);
+    while (w->count && !w->cancelled && !w->os_errno) {
+        g_cond_wait(&w->changed, &w->lock);
+    }
+    bool ok = check_writer(w, errp);
+    g_mutex_unlock(&w->lock);
+    return ok;
+}
+
+/* Locked; lets go of it until something changes. False: the time is over. */
+static bool wait_until(FileWriter *w, gint64 until)
+{
+    if (until < 0) {
+        g_cond_wait(&w->changed, &w->lock);
+        return true;
+    }
+    return g_cond_wait_until(&w->changed, &w->lock, until);
+}
+
+ChannelEnd file_writer_close(FileWriter *w, int ms, GError **errp)
+{
+    gint64 until = ms < 0 ? -1 : g_get_monotonic_time() + ms * 1000LL;
+    ChannelEnd end = CHANNEL_END_OPEN;
+
+    g_mutex_lock(&w->lock);
+    w->closing = true;
+    g_cond_broadcast(&w->changed);
+    while (!w->ended && !w->cancelled && wait_until(w, until)) {
+        /* again */
+    }
+    if (w->ended || w->cancelled) {
+        end = check_writer(w, errp) ? CHANNEL_END_TAKEN : CHANNEL_END_FAILED;
+    }
+    g_mutex_unlock(&w->lock);
+    return end;
+}
+
+bool file_writer_closing(FileWriter *w)
+{
+    g_mutex_lock(&w->lock);
+    bool closing = w->closing;
+    g_mutex_unlock(&w->lock);
+    return closing;
+}
+
+void file_writer_cancel(FileWriter *w)
+{
+    g_mutex_lock(&w->lock);
+    w->cancelled = w->cancelled || !w->ended;
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+}
+
+void file_writer_free(FileWriter *w)
+{
+    gint64 until = g_get_monotonic_time() + FREE_WAIT_US;
+
+    g_mutex_lock(&w->lock);
+    w->cancelled = true;
+    g_cond_broadcast(&w->changed);
+    while (!w->ended && g_cond_wait_until(&w->changed, &w->lock, until)) {
+        /* again */
+    }
+    if (!w->ended) {
+        w->lost = true;
+        bounded_lose();
+    }
+    g_mutex_unlock(&w->lock);
+    writer_unref(w);
+}

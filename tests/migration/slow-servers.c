@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Preloaded by test-stuck.py: a name server that does not answer for
+ * "slow.test", and a file server that neither writes nor reads files called
+ * "hung", however often it is asked.
+ */
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **list)
+{
+    if (host && strcmp(host, "slow.test") == 0 && !(hints->ai_flags & AI_NUMERICHOST)) {
+        sleep(60);
+        return EAI_AGAIN;
+    }
+    return REAL(getaddrinfo)(host, port, hints, list);
+}
+
+static void wait_for_server(int fd)
+{
+    char link[32], path[256];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    path[n > 0 ? n : 0] = '\0';
+    if (n >= 5 && strcmp(path + n - 5, "/hung") == 0) {
+        sleep(60);
+    }
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+    wait_for_server(fd);
+    return REAL(write)(fd, buf, len);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+    wait_for_server(fd);
+    return REAL(pwrite)(fd, buf, len, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int iovcnt)
+{
+    wait_for_server(fd);
+    return REAL(writev)(fd, iov, iovcnt);
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+    wait_for_server(fd);
+    return REAL(read)(fd, buf, len);
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+    wait_for_server(fd);
+    return REAL(pread)(fd, buf, len, offset);
+}
