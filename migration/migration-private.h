@@ -163,6 +163,10 @@ bool incoming_received(Incoming *in, IncomingReceived *r);
 bool incoming_recover(Incoming *in, const char *uri, GError **errp);
 /** migrate-pause in postcopy-active: ends its connections, so that it pauses. Any thread. */
 void incoming_pause(Incoming *in);
+/** How it went with pages that were waited for: new; NULL unless it is, or was, a postcopy. Main thread. */
+XPostcopyWaits *incoming_waits_info(Incoming *in);
+/** Fills the members of query-migrate that the capability postcopy-blocktime brings. Main thread. */
+void incoming_fill_blocktime(Incoming *in, MigrationInfo *info);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
 /** Asks the thread to end, without a word about a failure. Does not wait. */

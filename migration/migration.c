@@ -126,6 +126,11 @@ static void await_cancelled(Migration *m)
     }
 }
 
+static bool incoming_is_active(const Migration *m)
+{
+    return m->incoming && migration_status_is_running(migration_state_get(&m->in_state));
+}
+
 static bool check_may_start(Migration *m, GError **errp)
 {
     RunState state = runstate_get(m->machine->runstate);
@@ -136,6 +141,11 @@ static bool check_may_start(Migration *m, GError **errp)
     }
     if (state == RUN_STATE_INMIGRATE) {
         error_setg(errp, "Guest is waiting for an incoming migration");
+        return false;
+    }
+    if (incoming_is_active(m)) {
+        error_setg(errp, "There's a migration process in progress: not all of this guest's memory has "
+                   "come yet");
         return false;
     }
     if (state == RUN_STATE_POSTMIGRATE) {
@@ -302,11 +312,6 @@ char *migration_running_there(const Migration *m)
 
     return m->outgoing && migration_status_is_postcopy(now) ? outgoing_lost_text(m->outgoing)
                                                             : NULL;
-}
-
-static bool incoming_is_active(const Migration *m)
-{
-    return m->incoming && migration_status_is_running(migration_state_get(&m->in_state));
 }
 
 bool migration_may_yank(const Migration *m)

@@ -306,6 +306,15 @@ static void print_received(HMPMonitor *mon, const XMigrationReceived *r)
     }
 }
 
+static void print_waits(HMPMonitor *mon, const XPostcopyWaits *w)
+{
+    g_autofree char *text = w ? migration_waits_text(w) : NULL;
+
+    if (text) {
+        monitor_puts(mon, text);
+    }
+}
+
 /* After QEMU's lines: why it goes on, and what would help. */
 static void print_outlook(HMPMonitor *mon)
 {
@@ -332,6 +341,7 @@ void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
     print_dialect(mon);
     print_outlook(mon);
     print_received(mon, info->x_received);
+    print_waits(mon, info->x_postcopy_waits);
     if (hmp_arg_flag(args, "all")) {
         print_switchover(mon);
     }

@@ -198,6 +198,8 @@ static MigrationInfo *incoming_info(Migration *m)
     info->error_desc = incoming_error(m->incoming);
     info->x_received = incoming_received(m->incoming, &received)
                            ? migration_received_info(&received) : NULL;
+    info->x_postcopy_waits = incoming_waits_info(m->incoming);
+    incoming_fill_blocktime(m->incoming, info);
     g_autoptr(GPtrArray) addresses = incoming_addresses(m->incoming);
     info->socket_address = migration_addresses_to_qapi(addresses);
     return info;

@@ -159,6 +159,16 @@ static void address_text(GString *out, const SocketAddressList *list)
     g_string_append(out, "]\n");
 }
 
+static void blocktime_text(GString *out, const MigrationInfo *info)
+{
+    line(out, "postcopy blocktime", info->postcopy_blocktime, "");
+    g_string_append(out, "postcopy vcpu blocktime: ");
+    for (const uint32List *l = info->postcopy_vcpu_blocktime; l; l = l->next) {
+        g_string_append_printf(out, "%u%s", l->value, l->next ? "," : "");
+    }
+    g_string_append_c(out, '\n');
+}
+
 char *migration_info_text(const MigrationInfo *info, bool skipped_line)
 {
     GString *out = g_string_new(NULL);
@@ -192,6 +202,43 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
     if (info->socket_address) {
         address_text(out, info->socket_address);
     }
+    if (info->has_postcopy_blocktime) {
+        blocktime_text(out, info);
+    }
+    return g_string_free(out, FALSE);
+}
+
+#define BAR 40
+
+/* A line for each bucket, the fullest one with a bar of full length. */
+static void histogram_text(GString *out, const XPostcopyBucketList *list)
+{
+    uint64_t most = 1;
+
+    for (const XPostcopyBucketList *l = list; l; l = l->next) {
+        most = MAX(most, l->value->count);
+    }
+    for (const XPostcopyBucketList *l = list; l; l = l->next) {
+        int len = (l->value->count * BAR + most - 1) / most;
+        g_string_append_printf(out, "  < %10" PRIu64 " us %10" PRIu64 " %.*s\n", l->value->below,
+                               l->value->count, len, "########################################");
+    }
+}
+
+char *migration_waits_text(const XPostcopyWaits *w)
+{
+    GString *out = g_string_new(NULL);
+
+    g_string_append_printf(out, "postcopy: %" PRIu64 " pages asked for, %" PRIu64 " came twice, %"
+                           PRIu64 " kbytes missing\n", w->requests, w->duplicates,
+                           w->missing >> 10);
+    for (const XPostcopyWaitList *l = w->waits; l; l = l->next) {
+        const XPostcopyWait *v = l->value;
+        g_string_append_printf(out, "waits of %s: %" PRIu64 ", mean %" PRIu64 " us, p50 %" PRIu64
+                               ", p90 %" PRIu64 ", p99 %" PRIu64 ", max %" PRIu64 "\n", v->who,
+                               v->count, v->mean, v->p50, v->p90, v->p99, v->max);
+    }
+    histogram_text(out, w->histogram);
     return g_string_free(out, FALSE);
 }
 

@@ -25,4 +25,7 @@ char *migration_outlook_text(const OutgoingView *v);
  */
 char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict);
 
+/** How it went with pages that were waited for, with a histogram, as lines; caller frees. */
+char *migration_waits_text(const XPostcopyWaits *w);
+
 #endif

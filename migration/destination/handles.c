@@ -140,6 +140,7 @@ void incoming_free(Incoming *in)
     g_clear_error(&in->error);
     migration_settings_unref(in->settings);
     channel_set_free(in->channels);
+    wait_stats_free(in->waits);
     g_cond_clear(&in->wake);
     g_mutex_clear(&in->lock);
     g_free(in);

@@ -6,6 +6,7 @@
 #include "migration/channel-set.h"
 #include "migration/destination/load.h"
 #include "migration/migration-private.h"
+#include "migration/destination/wait-stats.h"
 #include "migration/stream/return-path.h"
 
 /*
@@ -44,6 +45,9 @@ struct Incoming {
     SwitchoverTimes times;
     RamLoadStats received;      /* when there is no loader any more */
     int64_t came_us, loaded_us; /* monotonic; 0: not yet */
+    bool switched, blocktime;   /* to postcopy; and the capability postcopy-blocktime was on */
+    WaitStats *waits;           /* made with postcopy, kept to the end; else NULL */
+    uint64_t requests, duplicates; /* atomic: pages asked for, pages that were here when they came */
 
     /* incoming thread only; load.ram may be looked at under the lock before phase done */
     MigrationSettings *settings; /* as they stood when the peer came; NULL before */

@@ -30,8 +30,6 @@ struct PageReaders {
     PageReadersState state;
     bool urgent_open;
     GError *error;
-    /* atomic */
-    uint64_t duplicates;
 };
 
 /* ---- the sink ---- */
@@ -45,7 +43,7 @@ static void put(Placer *placer, size_t block, uint64_t page, const void *content
 {
     trace_postcopy_place_page(block, page, !content);
     if (!present_map_place(placer->p->map, block, page, content)) {
-        __atomic_fetch_add(&placer->p->duplicates, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&placer->p->in->duplicates, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -216,9 +214,4 @@ void page_readers_error(PageReaders *p, GError **errp)
     if (p->error) {
         g_propagate_error(errp, g_steal_pointer(&p->error));
     }
-}
-
-uint64_t page_readers_duplicates(const PageReaders *p)
-{
-    return __atomic_load_n(&p->duplicates, __ATOMIC_RELAXED);
 }

@@ -35,7 +35,4 @@ PageReadersState page_readers_state(PageReaders *p);
 bool page_readers_urgent(PageReaders *p);
 /** The first cause, of BROKEN; stopped. */
 void page_readers_error(PageReaders *p, GError **errp);
-/** Pages that came although they were here. Any thread. */
-uint64_t page_readers_duplicates(const PageReaders *p);
-
 #endif

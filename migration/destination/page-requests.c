@@ -13,6 +13,7 @@ struct PageRequests {
     /* set once */
     RAMList *ram;
     ReturnPathWriter *answers;
+    uint64_t *sent;         /* atomic */
     void (*broken)(void *opaque);
     void *opaque;
     GThread *thread;
@@ -23,14 +24,12 @@ struct PageRequests {
     GArray *queue;          /* of Request; no longer than there are missing pages */
     bool open, quit;
     unsigned era;           /* how often it was closed: what was taken out before is not sent */
-    uint64_t sent;
 };
 
 static bool is_current(PageRequests *q, unsigned era)
 {
     g_mutex_lock(&q->lock);
     bool current = q->open && q->era == era;
-    q->sent += current;
     g_mutex_unlock(&q->lock);
     return current;
 }
@@ -53,6 +52,7 @@ static void send_all(PageRequests *q, const GArray *taken, unsigned era)
             q->broken(q->opaque);
             return;
         }
+        __atomic_fetch_add(q->sent, 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -111,21 +111,14 @@ void page_requests_close(PageRequests *q)
     g_mutex_unlock(&q->lock);
 }
 
-uint64_t page_requests_count(PageRequests *q)
-{
-    g_mutex_lock(&q->lock);
-    uint64_t n = q->sent;
-    g_mutex_unlock(&q->lock);
-    return n;
-}
-
-PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers,
+PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers, uint64_t *sent,
                                 void (*broken)(void *opaque), void *opaque, GError **errp)
 {
     PageRequests *q = g_new0(PageRequests, 1);
 
     q->ram = ram;
     q->answers = answers;
+    q->sent = sent;
     q->broken = broken;
     q->opaque = opaque;
     q->queue = g_array_new(FALSE, FALSE, sizeof(Request));

@@ -13,10 +13,10 @@
 typedef struct PageRequests PageRequests;
 
 /**
- * Closed at first. broken(opaque) is called on its thread, without locks, when
+ * Closed at first. What is sent is counted in *sent, atomically. broken(opaque) is called on its thread, without locks, when
  * a request could not be sent; it is closed then. NULL with errp: no thread.
  */
-PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers,
+PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers, uint64_t *sent,
                                 void (*broken)(void *opaque), void *opaque, GError **errp);
 /** Ends the thread: shut the channel down first, or it may be sending. */
 void page_requests_free(PageRequests *q);
@@ -26,7 +26,5 @@ void page_requests_open(PageRequests *q);
 void page_requests_close(PageRequests *q);
 /** Page of block (its index) is wanted. Does not wait. Any thread, also under the BQL. */
 void page_requests_add(PageRequests *q, size_t block, uint64_t page);
-/** How many were sent. Any thread. */
-uint64_t page_requests_count(PageRequests *q);
 
 #endif

@@ -97,7 +97,13 @@ static void page_wanted(void *opaque, size_t block, uint64_t page, int user)
     page_requests_add(((Postcopy *)opaque)->requests, block, page);
 }
 
-static const PresentOps present_ops = { .wanted = page_wanted };
+static void page_waited(void *opaque, size_t block, uint64_t page, int user, int64_t us)
+{
+    trace_mark_postcopy_blocktime_end(block, page, user, us);
+    wait_stats_add(((Postcopy *)opaque)->in->waits, user, g_get_monotonic_time(), us);
+}
+
+static const PresentOps present_ops = { .wanted = page_wanted, .waited = page_waited };
 
 /* What cannot be sent cannot be read for long: the readers are to find out now. */
 static void cannot_ask(void *opaque)
@@ -119,12 +125,17 @@ static bool listen_to_source(void *opaque, GError **errp)
                    "asked for");
         return false;
     }
-    pc->requests = page_requests_new(in->machine->ram, in->answers, cannot_ask, pc, errp);
+    pc->requests = page_requests_new(in->machine->ram, in->answers, &in->requests, cannot_ask,
+                                     pc, errp);
     if (!pc->requests) {
         return false;
     }
     page_requests_open(pc->requests);
     pc->step = POSTCOPY_LISTENING;
+    g_mutex_lock(&in->lock);
+    in->switched = true;
+    in->blocktime = migration_settings_caps(in->settings) & MIGRATION_CAP(POSTCOPY_BLOCKTIME);
+    g_mutex_unlock(&in->lock);
     present_map_arm(pc->map, &present_ops, pc);
     pc->readers = page_readers_new(in);
     bool ok = page_readers_start(pc->readers, in->reader, errp) &&
@@ -213,6 +224,9 @@ Postcopy *postcopy_new(Incoming *in)
 
     pc->in = in;
     pc->map = in->machine->present;
+    g_mutex_lock(&in->lock);
+    in->waits = wait_stats_new(in->machine->cpus ? cpus_count(in->machine->cpus) : 0);
+    g_mutex_unlock(&in->lock);
     in->load.ops = &postcopy_ops;
     in->load.opaque = pc;
     return pc;
