@@ -167,6 +167,27 @@ static bool check_transport(const MigrationSettings *s, const ChannelAddress *ad
     return true;
 }
 
+/* cpr-reboot: what needs a running guest, or another process, is out. */
+static bool check_mode(const MigrationSettings *s, GError **errp)
+{
+    static const struct { MigrationCaps caps; const char *what; } never[] = {
+        { MIGRATION_CAP(POSTCOPY_RAM), "postcopy" },
+        { MIGRATION_CAP(BACKGROUND_SNAPSHOT), "background snapshot" },
+    };
+    MigrationCaps caps = migration_settings_caps(s);
+
+    if (migration_settings_params(s).mode == MIG_MODE_NORMAL) {
+        return true;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(never); i++) {
+        if (caps & never[i].caps) {
+            error_setg(errp, "Cannot use %s with CPR", never[i].what);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Takes both. The guest's job is begun. */
 static bool start_outgoing(Migration *m, ChannelAddress *addr, MigrationSettings *settings,
                            GError **errp)
@@ -193,7 +214,7 @@ bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
     await_cancelled(m);
     MigrationSettings *settings = migration_settings_take(m->options);
     if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
-        !check_transport(settings, addr, errp) ||
+        !check_transport(settings, addr, errp) || !check_mode(settings, errp) ||
         !guest_job_begin(&m->machine->job, &migration_job, errp)) {
         channel_address_free(addr);
         migration_settings_unref(settings);

@@ -79,10 +79,12 @@ static void parameters(GString *md)
         g_autofree char *range = range_text(info);
         g_autofree char *def = default_text(info);
 
+        const char *why = info->missing ? info->missing : info->missing_value;
+        const char *has = info->missing ? "no: " : why ? "yes, but for the last: " : "yes";
+
         g_string_append_printf(md, "| `%s` | %s | %s | %s | %s | %s%s |\n", info->name, unit, def,
-                               range, info->live ? "at once" : "from the next migration on",
-                               info->missing ? "no: " : "yes",
-                               info->missing ? info->missing : "");
+                               range, info->live ? "at once" : "from the next migration on", has,
+                               why ? why : "");
     }
 }
 

@@ -219,7 +219,7 @@ const MigrationParameterInfo migration_parameter_table[] = {
       .missing = "it needs a KVM dirty ring", .live = true },
     { P(mode, "mode", PARAM_ENUM), HAS(mode), .def = MIG_MODE_NORMAL, .max = MIG_MODE__MAX - 1,
       .str = (const char *(*)(int))MigMode_str, .parse = MigMode_parse,
-      .missing = "only mode 'normal' is implemented" },
+      .missing_value = "taking memory over from a running process is not implemented" },
     { P(direct_io, "direct-io", PARAM_BOOL), HAS(direct_io), .max = 1,
       .missing = "it needs parallel channels, which are not implemented yet" },
     { P(x_verdict_timeout, "x-verdict-timeout", PARAM_U64), HAS(x_verdict_timeout), .def = 30000,

@@ -39,6 +39,7 @@ typedef struct MigrationParameterInfo {
     const char *(*str)(int value);
     int (*parse)(const char *text, GError **errp);
     const char *missing;            /* why Ferry does not have it; NULL if it has */
+    const char *missing_value;      /* an enum's last value, which Ferry does not have: why; else NULL */
     bool live;                      /* a running migration follows it; else it has what stood at its start.
                                        Not for a PARAM_STR */
 } MigrationParameterInfo;

@@ -141,6 +141,11 @@ static bool param_check(const MigrationParameters *p, const MigrationParameterIn
             return false;
         }
         changed = value != info->def;
+        if (info->missing_value && value == info->max) {
+            error_setg(errp, "Parameter '%s' cannot be '%s': %s", info->name,
+                       info->str(info->max), info->missing_value);
+            return false;
+        }
     }
     if (changed && info->missing) {
         error_setg(errp, "Parameter '%s' cannot be changed: %s", info->name, info->missing);

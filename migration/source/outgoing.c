@@ -285,6 +285,18 @@ static bool take_device_state(Outgoing *o, GError **errp)
     return ok;
 }
 
+/* Mode cpr-reboot: the guest stands still from the beginning, and will not go on here. */
+static bool stop_for_reboot(Outgoing *o, GError **errp)
+{
+    if (migration_settings_params(o->settings).mode != MIG_MODE_CPR_REBOOT) {
+        return true;
+    }
+    bql_lock(o->machine->loop);
+    bool ok = stop_guest(o, errp);
+    bql_unlock(o->machine->loop);
+    return ok;
+}
+
 static bool outgoing_switch_over(Outgoing *o, GError **errp)
 {
     bool pause = outgoing_has_cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
@@ -292,7 +304,7 @@ static bool outgoing_switch_over(Outgoing *o, GError **errp)
         return false;
     }
     bql_lock(o->machine->loop);
-    bool ok = stop_guest(o, errp) &&
+    bool ok = (o->stopped || stop_guest(o, errp)) &&
               migration_state_move(&o->m->out_state,
                                    pause ? MIGRATION_EVENT_PAUSE : MIGRATION_EVENT_SWITCHOVER, errp);
     if (ok && pause) {
@@ -462,8 +474,8 @@ gpointer outgoing_thread(gpointer opaque)
     g_mutex_lock(&o->lock);
     o->tid = syscall(SYS_gettid);
     g_mutex_unlock(&o->lock);
-    if (outgoing_connect(o, &err) && outgoing_setup(o, &err) && outgoing_passes(o, &err) &&
-        outgoing_switch_over(o, &err)) {
+    if (outgoing_connect(o, &err) && stop_for_reboot(o, &err) && outgoing_setup(o, &err) &&
+        outgoing_passes(o, &err) && outgoing_switch_over(o, &err)) {
         if (o->postcopy.follows) {
             outgoing_postcopy(o, &err);
         } else {

@@ -10,7 +10,8 @@ from ferrytest.crossing import F10, F72
 from ferrytest.guest import Bare
 from ferrytest.move import wait_alive, wait_migration
 from ferrytest.process import VM
-from ferrytest.tap import Case, Skip, check, check_equal, main, wait_until
+from ferrytest.qmp import QMPError
+from ferrytest.tap import Case, Failed, Skip, check, check_equal, main, wait_until
 
 FERRY = emulators.ferry()
 
@@ -74,7 +75,50 @@ def sides_differ(bench):
         wait_alive(pair.source)
 
 
+def reboot(bench):
+    """As for a new kernel of the host: the guest stops, a moment later all is in two files, the
+    process ends; a new one goes on."""
+    pair = Pair(bench)
+    path = bench.path('state')
+    pair.source.set_capabilities(x_ignore_shared=True)
+    pair.source.set_parameters(mode='cpr-reboot')
+    pair.source.command('migrate', uri='file:' + path)
+    wait_migration(pair.source)
+    check_equal(pair.source.status(), 'postmigrate', 'run state')
+    check(os.path.getsize(path) < 1 << 20, '%d bytes in the file', os.path.getsize(path))
+    pair.source.quit()
+    pair.door = 'file:' + path
+    wait_alive(pair.destination('x_ignore_shared'))
+
+
+def reboot_stops_first(bench):
+    """The guest stands still from the beginning, and runs again if nothing comes of it."""
+    vm = VM(bench, 'source', FERRY, Bare('checker', size='2M'))
+    wait_alive(vm)
+    vm.set_capabilities(events=True)
+    vm.set_parameters(mode='cpr-reboot', max_bandwidth=4096)
+    vm.command('migrate', uri='exec:cat >/dev/null')
+    vm.qmp.wait_event('STOP')
+    wait_until(lambda: vm.migration()['status'] == 'active', 30, 'the first pass')
+    check_equal(vm.status(), 'finish-migrate', 'run state')
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelled'])
+    wait_alive(vm)
+    vm.set_parameters(mode='normal')
+    vm.command('migrate', uri='exec:cat >/dev/null')
+    wait_until(lambda: vm.migration()['status'] == 'active', 30, 'the first pass')
+    check_equal(vm.status(), 'running', 'run state in the mode normal')
+    try:
+        vm.set_parameters(mode='cpr-transfer')
+    except QMPError as error:
+        check('not implemented' in error.desc, 'refused with: %s', error.desc)
+    else:
+        raise Failed('the mode cpr-transfer was taken')
+
+
 CASES = [
+    Case('cpr-reboot', reboot),
+    Case('cpr-reboot stops first', reboot_stops_first),
     Case('left out', left_out),
     Case('sides that differ', sides_differ),
     Case('from qemu 7.2', lambda bench: left_out(bench, emulators.qemu72(), F72)),

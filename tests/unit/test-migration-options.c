@@ -288,7 +288,7 @@ static void test_hmp_text(void)
                     "x-postcopy-prefault-forward: 0 pages\n"
                     "x-postcopy-prefault-backward: 0 pages\n"
                     "x-postcopy-background: follow-fault\n"
-                    "x-verdict-timeout: 30000 ms\n");
+                    "mode: normal\nx-verdict-timeout: 30000 ms\n");
     g_assert_cmpstr(globals, ==,
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"
                     "send-configuration: on\nsend-section-footer: on\n"
