@@ -65,6 +65,9 @@ typedef struct Requests {
     ShutdownCause shutdown, reset;  /* NONE: not asked */
     int exit_code;
     bool powerdown;
+    /* taken up, and still waiting for the vCPUs: another pause may be there first */
+    bool ending;                    /* a shutdown */
+    ShutdownCause resetting;
 } Requests;
 
 struct RunStateCtl {
@@ -356,20 +359,32 @@ static bool reset_must_wait(const RunStateCtl *rs)
     return state == RUN_STATE_FINISH_MIGRATE || state == RUN_STATE_INMIGRATE;
 }
 
-static void reset_do(RunStateCtl *rs, ShutdownCause cause)
+/* A migration may have stopped the machine meanwhile, and may have done it (settle_guest_requests). */
+static void reset_do(RunStateCtl *rs)
 {
     pause_begin(rs);
-    if (reset_must_wait(rs)) {  /* a migration has stopped the machine meanwhile */
-        g_mutex_lock(&rs->lock);
+    g_mutex_lock(&rs->lock);
+    ShutdownCause cause = rs->requests.resetting;
+    rs->requests.resetting = SHUTDOWN_CAUSE_NONE;
+    if (reset_must_wait(rs)) {
         rs->requests.reset = rs->requests.reset ? rs->requests.reset : cause;
-        g_mutex_unlock(&rs->lock);
-    } else {
+        cause = SHUTDOWN_CAUSE_NONE;
+    }
+    g_mutex_unlock(&rs->lock);
+    if (cause) {
         reset_now(rs, cause);
     }
     pause_end(rs);
 }
 
 /* ---- requests ---- */
+
+static void set_ending(RunStateCtl *rs, bool ending)
+{
+    g_mutex_lock(&rs->lock);
+    rs->requests.ending = ending;
+    g_mutex_unlock(&rs->lock);
+}
 
 static void shutdown_do(RunStateCtl *rs, ShutdownCause cause, int exit_code)
 {
@@ -381,6 +396,7 @@ static void shutdown_do(RunStateCtl *rs, ShutdownCause cause, int exit_code)
         if (!vm_stop(rs, RUN_STATE_SHUTDOWN, &err)) {
             machine_report(rs->machine, "shutdown: %s", err->message);
         }
+        set_ending(rs, false);
     } else {
         main_loop_quit(rs->machine->loop, exit_code);
     }
@@ -391,11 +407,12 @@ static Requests requests_take(RunStateCtl *rs)
 {
     g_mutex_lock(&rs->lock);
     Requests now = rs->requests;
-    rs->requests = (Requests){ 0 };
+    rs->requests = (Requests){ .ending = now.ending || now.shutdown };
     if (now.reset && reset_must_wait(rs)) {
         rs->requests.reset = now.reset;
         now.reset = SHUTDOWN_CAUSE_NONE;
     }
+    rs->requests.resetting = now.reset;
     g_mutex_unlock(&rs->lock);
     return now;
 }
@@ -410,7 +427,7 @@ static void requests_process(void *opaque)
         shutdown_do(rs, now.shutdown, now.exit_code);
     }
     if (now.reset) {
-        reset_do(rs, now.reset);
+        reset_do(rs);
     }
     if (now.powerdown) {
         qapi_event_send_powerdown(rs->machine->monitors);
@@ -425,10 +442,10 @@ static void requests_process(void *opaque)
 static bool settle_guest_requests(RunStateCtl *rs, GError **errp)
 {
     g_mutex_lock(&rs->lock);
-    bool off = rs->requests.shutdown != SHUTDOWN_CAUSE_NONE;
-    ShutdownCause reset = rs->requests.reset;
+    bool off = rs->requests.shutdown != SHUTDOWN_CAUSE_NONE || rs->requests.ending;
+    ShutdownCause reset = rs->requests.reset ? rs->requests.reset : rs->requests.resetting;
     if (!off) {
-        rs->requests.reset = SHUTDOWN_CAUSE_NONE;
+        rs->requests.reset = rs->requests.resetting = SHUTDOWN_CAUSE_NONE;
     }
     g_mutex_unlock(&rs->lock);
     if (off) {

@@ -50,6 +50,7 @@ struct options {
     uint64_t size, stride, step, rate, rounds, harts;
     uint64_t tick, print; /* ms: timer period, and one line per so many ms */
     uint64_t regs, sstc;
+    uint64_t reset, off; /* by itself, after so many lines of a life; 0: never */
 };
 
 struct hart_tick hart_ticks[MAX_HARTS];
@@ -190,6 +191,7 @@ static void parse_options(const char *args)
         {"rounds", offsetof(struct options, rounds)}, {"tick", offsetof(struct options, tick)},
         {"print", offsetof(struct options, print)},   {"regs", offsetof(struct options, regs)},
         {"sstc", offsetof(struct options, sstc)},     {"harts", offsetof(struct options, harts)},
+        {"reset", offsetof(struct options, reset)},   {"off", offsetof(struct options, off)},
     };
 
     options = (struct options){.mode = MODE, .size = HAVE_BOARD ? 4 << 20 : 1 << 20, .stride = 1 << 10, .step = 32,
@@ -307,10 +309,21 @@ static void read_input(void)
     }
 }
 
+/* A guest that resets or powers off by itself. */
+static void end_life(uint64_t lines)
+{
+    if (options.off && lines >= options.off) {
+        *POWER = 0x5555;
+    }
+    if (options.reset && lines >= options.reset) {
+        *POWER = 0x7777;
+    }
+}
+
 /* Called often by every hart: clock check, and on hart 0 the console. */
 static void poll(uint64_t hart)
 {
-    static uint64_t last[MAX_HARTS], printed;
+    static uint64_t last[MAX_HARTS], printed, lines;
     uint64_t now = read_time();
 
     if (!HAVE_BOARD) {
@@ -328,6 +341,7 @@ static void poll(uint64_t hart)
             printed = due;
             print_status();
             read_input();
+            end_life(++lines);
         }
     }
 }
