@@ -30,8 +30,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(PAUSE_BEFORE_SWITCHOVER)] = { .side = "source" },
     [CAP(MULTIFD)] = { .side = "both", .missing = "parallel channels are not implemented yet" },
     [CAP(DIRTY_BITMAPS)] = { .side = "both", .missing = "disks have no dirty bitmaps" },
-    [CAP(POSTCOPY_BLOCKTIME)] = { .side = "destination",
-                                  .missing = "postcopy is not implemented yet" },
+    [CAP(POSTCOPY_BLOCKTIME)] = { .side = "destination" },
     [CAP(LATE_BLOCK_ACTIVATE)] = { .side = "destination",
                                    .missing = "disks are not locked, so there is nothing to "
                                               "activate late" },

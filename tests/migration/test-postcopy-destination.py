@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The destination of a postcopy: a guest that runs before its memory is there, with the network cut
+at any moment, monitors that answer whatever the guest waits for, and strangers at the door."""
+import random
+import socket
+import time
+
+from ferrytest import channels, emulators
+from ferrytest.guest import Bare
+from ferrytest.move import wait_migration
+from ferrytest.postcopy import Postcopy
+from ferrytest.proxy import Proxy
+from ferrytest.qmp import QMPError, statuses
+from ferrytest.tap import Case, check, check_equal, main, wait_until
+
+# Not the 100 ms that a monitor takes at most on a machine that has nothing else to do.
+PROMPT = 2
+
+
+class Proxied(channels.Unix):
+    """A unix socket with a wire that can be cut."""
+
+    def before_migrate(self, _source):
+        self.proxy = Proxy(self.bench, self.incoming[5:])
+        self.outgoing = self.proxy.uri
+
+
+def postcopy(bench, harts=1, channel=Proxied, **options):
+    return Postcopy(bench, emulators.ferry(), Bare('checker', 64, harts, size='8M'),
+                    channel(bench), compare=options.pop('compare', False), **options)
+
+
+def begin(bench, **options):
+    """The guest has just been switched over; little of its memory is there."""
+    move = postcopy(bench, slow=1 << 20, rest=1 << 20, **options)
+    move.start_source()
+    move.start_destination()
+    move.start_migration()
+    move.switch()
+    return move
+
+
+def end(move):
+    move.source.set_parameters(max_postcopy_bandwidth=0)
+    move.finish()
+
+
+def plain(harts, channel, **options):
+    def run(bench):
+        move = postcopy(bench, harts, channels.ALL[channel], **options).run()
+        told = statuses(move.destination.qmp.poll_events())
+        check_equal(told, ['setup', 'active', 'postcopy-active', 'completed'],
+                    'events of the destination')
+        info = move.destination.migration()
+        check_equal(info['x-postcopy-waits']['missing'], 0, 'bytes that are missing')
+    return run
+
+
+def refused(vm, text, command, **arguments):
+    try:
+        vm.command(command, **arguments)
+    except QMPError as error:
+        check(text in str(error), '%s: %s', command, error)
+    else:
+        check(False, '%s was accepted', command)
+
+
+def prompt(vm, limit=PROMPT):
+    """What a monitor is asked while the guest stands still; returns the longest answer."""
+    longest = 0
+    for command, arguments in (('query-status', {}), ('query-migrate', {}), ('stop', {}),
+                               ('cont', {}), ('query-cpus-fast', {}),
+                               ('human-monitor-command', {'command-line': 'info migrate'}),
+                               ('human-monitor-command', {'command-line': 'info registers'})):
+        start = time.monotonic()
+        vm.command(command, **arguments)
+        longest = max(longest, time.monotonic() - start)
+        check(longest < limit, '%s took %.3f s', command, longest)
+    return longest
+
+
+def stalled(bench):
+    """Nothing comes any more, and nothing breaks: all harts wait, monitors answer, and pause helps."""
+    move = begin(bench, harts=2)
+    move.channel.proxy.stalled = True
+    check(move.destination.migration()['x-postcopy-waits']['missing'] > 1 << 20, 'it is all there')
+    waits = {}
+    def all_wait():
+        now = move.destination.console.text(), move.destination.migration()['x-postcopy-waits']
+        same, waits['last'] = now == waits.get('last'), now
+        return same
+    wait_until(all_wait, 60, 'the guest to stand still', interval=0.5)
+    bench.note('longest answer: %.1f ms' % (1000 * prompt(move.destination)))
+    refused(move.destination, 'not all of this guest', 'migrate', uri='exec:cat >/dev/null')
+    refused(move.destination, 'can only be run when postcopy is paused', 'migrate-recover',
+            uri='tcp:127.0.0.1:0')
+    move.destination.command('migrate-pause')
+    wait_migration(move.destination, ('postcopy-paused',))
+    bench.note('longest answer, paused: %.1f ms' % (1000 * prompt(move.destination)))
+    move.channel.proxy.stalled = False
+    move.await_paused()
+    move.recover('tcp:127.0.0.1:0')
+    end(move)
+
+
+def quits(bench):
+    """From each state in which the guest may wait."""
+    for number in range(3):
+        move = begin(bench, names=('source-%d' % number, 'destination-%d' % number), harts=2)
+        if number == 0:
+            move.channel.proxy.stalled = True
+        else:
+            move.destination.command('migrate-pause')
+            wait_migration(move.destination, ('postcopy-paused',))
+        if number == 2:
+            move.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+        time.sleep(0.1)
+        move.destination.quit()
+        move.channel.proxy.stalled = False
+        wait_migration(move.source, ('postcopy-paused',))
+        move.source.quit()
+
+
+def cuts(times, harts=2):
+    """The wire is cut at a random moment, again and again; also while the two agree again."""
+    def run(bench):
+        done = 0
+        while done < times:
+            done += cut_often(bench, 'after-%d' % done, min(times - done, 20), harts)
+    return run
+
+
+def cut_often(bench, name, times, harts):
+    """One move with so many cuts, or fewer if all memory is there before; returns how many."""
+    move = begin(bench, harts=harts, names=(name + '-source', name))
+    proxy, made = move.channel.proxy, times
+    for number in range(times):
+        move.source.set_parameters(max_postcopy_bandwidth=random.randint(1 << 19, 1 << 22))
+        cut = random.choice([0, 10, 40, 200, random.randint(1000, 400000)])
+        proxy.cut_after = proxy.passed + cut
+        wait_until(lambda: proxy.broken or
+                   move.destination.migration()['status'] == 'completed', 60, 'the cut')
+        proxy.cut_after = None
+        if move.destination.migration()['status'] == 'completed':
+            made = number
+            break
+        move.await_paused()
+        path = bench.path('%s-%d' % (name, number))
+        proxy = Proxy(bench, path)
+        if random.random() < 0.3:       # the attempt itself does not get through
+            proxy.cut_after = random.randint(0, 60)
+        move.destination.command('migrate-recover', uri='unix:' + path)
+        move.source.command('migrate', uri=proxy.uri, resume=True)
+        if proxy.cut_after is not None:
+            wait_until(lambda: proxy.broken, 60, 'the cut of the recovery')
+            move.await_paused()
+            proxy.cut_after = proxy.broken = None
+            move.destination.command('migrate-recover', uri='unix:' + path)
+            move.source.command('migrate', uri=proxy.uri, resume=True)
+        wait_migration(move.destination, ('postcopy-active', 'completed'))
+        wait_migration(move.source, ('postcopy-active', 'completed'))
+    end(move)
+    return max(made, 1)
+
+
+def strangers(bench):
+    """Who knocks and is not the source breaks the connection, and no more."""
+    move = begin(bench)
+    move.destination.command('migrate-pause')
+    move.await_paused()
+    for hello in (b'', b'GET / HTTP/1.0\r\n\r\n', b'QEVM\0\0\0\3', b'\x08\0\x05\0\0',
+                  b'\x08\0\x0a\0\x04\x03ram', b'\x04' + b'\0' * 64, b'\x08\0\x09\0\0'):
+        path = bench.path('door')
+        move.destination.command('migrate-recover', uri='unix:' + path)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(path)
+            s.sendall(hello)
+            s.shutdown(socket.SHUT_WR)
+            s.settimeout(20)
+            while s.recv(4096):
+                pass
+        wait_migration(move.destination, ('postcopy-paused',))
+    # The last one to be told where to listen counts.
+    move.destination.command('migrate-recover', uri='unix:' + bench.path('not-this'))
+    move.recover('unix:' + bench.path('this'))
+    end(move)
+
+
+def blocktime(bench):
+    """QEMU's numbers, with its capability only, and the histogram, which needs none."""
+    move = begin(bench, harts=2, dst_caps={'postcopy_blocktime': True})
+    end(move)
+    info = move.destination.migration()
+    check_equal(len(info['postcopy-vcpu-blocktime']), 2, 'vCPUs with a blocktime')
+    check(info['postcopy-blocktime'] <= min(info['postcopy-vcpu-blocktime']),
+          'all waited longer than one of them: %s', info)
+    waits = info['x-postcopy-waits']
+    check_equal(waits['waits'][0]['who'], 'all', 'the first row')
+    check_equal(sum(b['count'] for b in waits['histogram']), waits['waits'][0]['count'],
+                'the histogram\'s sum')
+    check(0 < waits['waits'][0]['count'], 'nobody waited: %s', waits)
+    text = move.destination.hmp('info migrate')
+    check('waits of all: ' in text and 'postcopy vcpu blocktime: ' in text, '%s', text)
+
+
+main([
+    Case('1 hart, unix', plain(1, 'unix')),
+    Case('2 harts, tcp', plain(2, 'tcp')),
+    Case('4 harts, unix', plain(4, 'unix'), rotate=2),
+    Case('stopped, unix', plain(1, 'unix', paused=True, compare=True)),
+    Case('stalled', stalled),
+    Case('quits', quits),
+    Case('cuts', cuts(4)),
+    Case('cuts, 1 hart', cuts(3, harts=1), rotate=2),
+    Case('strangers', strangers),
+    Case('blocktime', blocktime),
+    Case('cuts, 100', cuts(100), full=True, timeout=900),
+])
