@@ -228,6 +228,7 @@ static void test_balloon(void)
     address_space_write(d.as, DATA_BASE, pfns, sizeof(pfns));
     put_desc(&d, 0, DATA_BASE, sizeof(pfns), 0, 0);
     offer(&d, 0);
+    reg_write(&d, 0x64, 3);
     kick(&d);
     g_assert_cmpuint(used_idx(&d), ==, 1);
     g_assert_cmpuint(reg_read(&d, 0x60), ==, 1);    /* and the guest is told */
