@@ -51,8 +51,12 @@ static int open_path(Chardev *chr, const char *path, int flags, GError **errp)
     if (g_str_has_prefix(path, "/dev/fdset/")) {
         return fdset_open(chr->owner->machine->fds, path, flags, 0666, errp);
     }
-    int fd = open(path, flags | O_CLOEXEC, 0666);
-    if (fd < 0) {
+    /* While the machine runs nobody waits for the other end of a FIFO. */
+    int fd = open(path, flags | O_CLOEXEC | (chr->hot ? O_NONBLOCK : 0), 0666);
+    if (fd < 0 && errno == ENXIO) {
+        error_setg(errp, "Could not open '%s': it is a FIFO that nobody reads; start its reader first",
+                   path);
+    } else if (fd < 0) {
         error_setg_errno(errp, errno, "Could not open '%s'", path);
     }
     return fd;

@@ -84,7 +84,8 @@ static bool log_open(Chardev *chr, Opts *opts, GError **errp)
         return false;
     }
     if (path) {
-        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC);
+        int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC) |
+                    (chr->hot ? O_NONBLOCK : 0);
         chr->log_fd = open(path, flags, 0666);
         if (chr->log_fd < 0) {
             error_setg_errno(errp, errno, "Unable to open logfile %s", path);

@@ -13,6 +13,7 @@ struct MainLoop {
     GMainContext *context;      /* set once */
     pthread_mutex_t bql;
     uintptr_t owner;            /* atomic: pthread_self() of the lock's holder, 0 if free */
+    int running;                /* atomic: main_loop_run has begun */
     int quitting;               /* atomic: 0 run on, 1 somebody asked to end */
     int status;                 /* written by whoever set quitting */
     GPollFD *fds;               /* main thread only */
@@ -90,11 +91,17 @@ int main_loop_run(MainLoop *loop)
     g_assert(bql_locked(loop));
     bool acquired = g_main_context_acquire(loop->context);
     g_assert(acquired);
+    __atomic_store_n(&loop->running, 1, __ATOMIC_RELAXED);
     while (__atomic_load_n(&loop->quitting, __ATOMIC_ACQUIRE) != 2) {
         loop_turn(loop);
     }
     g_main_context_release(loop->context);
     return loop->status;
+}
+
+bool main_loop_running(MainLoop *loop)
+{
+    return __atomic_load_n(&loop->running, __ATOMIC_RELAXED);
 }
 
 void main_loop_quit(MainLoop *loop, int status)

@@ -22,7 +22,7 @@
 #define GRACE_SECOND_MS 900     /* after a second signal */
 #define GRACE_FIRST_MS 10000    /* after the first one, when it meets an end that was begun before */
 
-typedef enum Phase { STARTING, RUNNING, ENDING } Phase;
+typedef enum Phase { STARTING, BUILDING, RUNNING, ENDING } Phase;
 
 struct Signals {
     struct Machine *machine;    /* set once, as are the next six */
@@ -103,7 +103,7 @@ static void take_signal(Signals *s, const struct signalfd_siginfo *info)
     Phase phase = s->phase;
     if (phase == STARTING) {
         end_by_signal(s, info->ssi_signo);
-    } else if (phase == RUNNING && first) {
+    } else if ((phase == RUNNING || phase == BUILDING) && first) {
         system_shutdown_request(s->machine->runstate, SHUTDOWN_CAUSE_HOST_SIGNAL, 0);
     }
     g_mutex_unlock(&s->lock); /* from here on the run state may be gone */
@@ -111,6 +111,9 @@ static void take_signal(Signals *s, const struct signalfd_siginfo *info)
         set_deadline(s, GRACE_SECOND_MS);
         report(s, info, ", and not the first: at once");
     } else if (phase == RUNNING) {
+        report(s, info, "");
+    } else if (phase == BUILDING) {     /* nobody hears requests while it waits for, say, a FIFO */
+        set_deadline(s, GRACE_SECOND_MS);
         report(s, info, "");
     } else {
         set_deadline(s, GRACE_FIRST_MS);
@@ -211,6 +214,11 @@ static void set_phase(Signals *s, Phase phase)
 }
 
 void signals_watch(Signals *s)
+{
+    set_phase(s, BUILDING);
+}
+
+void signals_running(Signals *s)
 {
     set_phase(s, RUNNING);
 }

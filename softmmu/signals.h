@@ -16,8 +16,13 @@ typedef struct Signals Signals;
  * thread exists.
  */
 Signals *signals_new(struct Machine *machine, const char *pidfile, GError **errp);
-/** From now on a signal is a request to shut down to the machine's run state. Main thread. */
+/**
+ * From now on a signal is a request to shut down to the machine's run state, which is met as soon as
+ * the main loop runs; if it does not within a second, the process ends. Main thread.
+ */
 void signals_watch(Signals *s);
+/** The main loop is about to run: it may take its time. Main thread. */
+void signals_running(Signals *s);
 /**
  * The machine is taken down: nothing is requested any more, and who signals now waits for the end
  * a while, but not for ever. After it the run state may be freed. Main thread.

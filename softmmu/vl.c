@@ -440,6 +440,7 @@ int ferry_main(int argc, char **argv)
         machine_report(&vl.machine, "%s", err->message);
         status = 1;
     } else if (!done) {
+        signals_running(vl.signals);
         status = main_loop_run(vl.machine.loop);
     }
     take_down(&vl);

@@ -19,6 +19,9 @@ void main_loop_free(MainLoop *loop);
 /** Runs until main_loop_quit; returns the exit status. Main thread, BQL held on entry and return. */
 int main_loop_run(MainLoop *loop);
 
+/** Whether main_loop_run has begun: from then on nothing on the main thread may wait. Any thread. */
+bool main_loop_running(MainLoop *loop);
+
 /** Asks the loop to end with this exit status (the first wins). Any thread. */
 void main_loop_quit(MainLoop *loop, int status);
 

@@ -524,6 +524,9 @@ def chardevs_come_and_go(bench):
     check_equal(labels(vm)['p'], 'pty:' + pty, 'query-chardev')
     refused(vm, "Failed to add chardev 'f': ", 'chardev-add', id='f', backend={
         'type': 'file', 'data': {'out': bench.path('no/where')}})
+    os.mkfifo(bench.path('unread'))
+    refused(vm, 'it is a FIFO that nobody reads', 'chardev-add', id='f', backend={
+        'type': 'file', 'data': {'out': bench.path('unread')}})
     for used in before:
         refused(vm, "Chardev '%s' is busy" % used, 'chardev-remove', id=used)
     for name in set(labels(vm)) - set(before):

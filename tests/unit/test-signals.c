@@ -37,8 +37,15 @@ static void hang(const char *pidfile, void (*tell)(Signals *s))
     _exit(0);
 }
 
+/* Before the main loop runs one is enough: who waits for a FIFO then never looks. */
+static void one_while_building(Signals *s)
+{
+    kill(getpid(), SIGTERM);
+}
+
 static void two_signals(Signals *s)
 {
+    signals_running(s);
     kill(getpid(), SIGTERM);
     g_usleep(100000); /* two at once are one */
     kill(getpid(), SIGTERM);
@@ -47,7 +54,9 @@ static void two_signals(Signals *s)
 static void two_while_ending(Signals *s)
 {
     signals_ending(s);
-    two_signals(s);
+    kill(getpid(), SIGTERM);
+    g_usleep(100000);
+    kill(getpid(), SIGTERM);
 }
 
 static void ended_soon(void (*tell)(Signals *s))
@@ -68,6 +77,11 @@ static void ended_soon(void (*tell)(Signals *s))
 static void test_main_thread_hangs(void)
 {
     ended_soon(two_signals);
+}
+
+static void test_building_hangs(void)
+{
+    ended_soon(one_while_building);
 }
 
 static void test_end_hangs(void)
@@ -119,6 +133,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/signals/main-thread-hangs", test_main_thread_hangs);
     g_test_add_func("/signals/end-hangs", test_end_hangs);
+    g_test_add_func("/signals/building-hangs", test_building_hangs);
     g_test_add_func("/signals/starting", test_starting);
     g_test_add_func("/signals/one-while-ending", test_one_while_ending);
     return g_test_run();

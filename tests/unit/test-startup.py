@@ -253,6 +253,27 @@ def test_signal_while_starting():
         expect(not os.path.exists(pidfile), 'the pid file is left behind')
 
 
+def test_signal_while_it_waits():
+    """Whatever nobody ever answers at the start: one signal ends it, within a second."""
+    with tempfile.TemporaryDirectory() as tmp:
+        fifo, pidfile = tmp + '/fifo', tmp + '/pid'
+        os.mkfifo(fifo)
+        for options in (['-serial', 'file:' + fifo], ['-D', fifo, '-d', 'trace:x'],
+                        ['-chardev', f'null,id=c,logfile={fifo}'], ['-kernel', fifo],
+                        ['-bios', fifo], ['-serial', f'unix:{tmp}/s,server=on,wait=on']):
+            process = start(['-M', 'virt', '-pidfile', pidfile, *options])
+            wait_for(lambda: os.path.exists(pidfile), 'pid file')
+            time.sleep(0.2)
+            begin = time.monotonic()
+            process.terminate()
+            process.communicate(timeout=TIMEOUT)
+            took = time.monotonic() - begin
+            expect(took < 5, f'{options}: {took:.1f} s, expected 1')
+            expect(process.returncode in (0, -signal.SIGTERM),
+                   f'{options}: exit {process.returncode}')
+            expect(not os.path.exists(pidfile), f'{options}: the pid file is left behind')
+
+
 def test_no_greeting_before_an_error():
     """A client that connected before the process was up gets end of file, nothing else."""
     with tempfile.TemporaryDirectory() as tmp:
