@@ -439,8 +439,8 @@ EDOC
         .cmd        = hmp_device_add,
     },
 SDOC
-Adds a device to the running machine. No bus here can take one: always an error, which names the
-bus. `device_add help` lists the drivers.
+Adds a device to the running machine: a port of virtio-serial. The other buses here cannot take one.
+`device_add help` lists the drivers.
 EDOC
 
     {
@@ -466,7 +466,7 @@ EDOC
         .complete   = hmp_device_complete,
     },
 SDOC
-Asks for the removal of a device. Devices here cannot be removed: always an error.
+Removes a port of virtio-serial. Other devices cannot be removed.
 EDOC
 
     {

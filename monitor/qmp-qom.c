@@ -5,14 +5,19 @@
 
 #include "hw/balloon.h"
 #include "hw/boards.h"
+#include "migration/migration.h"
 #include "monitor/qom.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-events.h"
 #include "qapi/qapi-visit.h"
 #include "softmmu/config.h"
 #include "softmmu/machine-types.h"
 #include "softmmu/machine.h"
 #include "softmmu/objects.h"
+#include "softmmu/runstate.h"
 #include "util/error.h"
+
+#define PERIPHERAL "/machine/peripheral/"
 
 /* ---- the tree ---- */
 
@@ -140,26 +145,49 @@ static const char *string_argument(struct json_object *args, const char *name)
                                                                  : NULL;
 }
 
+/* A device that comes or goes would not be in what was sent, or be sent to. */
+static bool may_plug(struct Machine *machine, const char *command, GError **errp)
+{
+    if (migration_is_active(machine->migration) ||
+        runstate_get(machine->runstate) == RUN_STATE_INMIGRATE) {
+        error_setg(errp, "%s not allowed while migrating", command);
+        return false;
+    }
+    return true;
+}
+
+static bool hot_add(struct Machine *machine, struct json_object *args, GError **errp)
+{
+    Opts *opts = opts_parse(json_object_to_json_string(args), NULL, errp);
+    bool ok = opts && may_plug(machine, "device_add", errp) &&
+              board_device_add(machine->board, opts, errp);
+
+    opts_free(opts);
+    return ok;
+}
+
 bool qmp_device_add(struct Machine *machine, struct json_object *args, struct json_object **ret,
                     GError **errp)
 {
     const char *driver = string_argument(args, "driver"), *bus = string_argument(args, "bus");
     const DeviceTypeInfo *type = device_types();
     g_autofree char *slot = NULL;
-    (void)ret;
     if (!driver) {
         error_setg(errp, "Parameter 'driver' is missing");
         return false;
+    }
+    if (board_device_hotpluggable(driver)) {
+        bool ok = hot_add(machine, args, errp);
+        *ret = ok ? json_object_new_object() : NULL;
+        return ok;
     }
     while (type->name && strcmp(type->name, driver)) {
         type++;
     }
     if (!type->name) {
         error_setg(errp, "'%s' is not a valid device model name", driver);
-    } else if (!type->bus || !strcmp(type->bus, "System")) {
+    } else if (!type->bus || strcmp(type->bus, "virtio-bus")) {
         error_setg(errp, "Parameter 'driver' expects a pluggable device type");
-    } else if (strcmp(type->bus, "virtio-bus")) {
-        error_setg(errp, "Bus '%s' does not support hotplugging", bus ? bus : type->bus);
     } else if (!bus && !(slot = free_slot(machine))) {
         error_setg(errp, "No 'virtio-bus' bus found for device '%s'", driver);
     } else {
@@ -170,16 +198,24 @@ bool qmp_device_add(struct Machine *machine, struct json_object *args, struct js
 
 bool qmp_device_del(struct Machine *machine, const char *id, GError **errp)
 {
-    size_t n = machine->board ? board_device_count(machine->board) : 0;
-    for (size_t i = 0; i < n; i++) {
-        const BoardDevice *d = board_device(machine->board, i);
-        if (d->id && !strcmp(d->id, id)) {
-            error_setg(errp, "Bus '%s' does not support hotplugging", d->bus);
-            return false;
-        }
+    const char *name = g_str_has_prefix(id, PERIPHERAL) ? id + strlen(PERIPHERAL) : id;
+    const BoardDevice *d = board_device_find(machine->board, name);
+
+    if (!d) {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
+        return false;
     }
-    error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
-    return false;
+    if (!board_device_hotpluggable(d->driver)) {
+        error_setg(errp, "Bus '%s' does not support hotplugging", d->bus);
+        return false;
+    }
+    if (!may_plug(machine, "device_del", errp)) {
+        return false;
+    }
+    g_autofree char *device = g_strdup(name), *path = g_strconcat(PERIPHERAL, name, NULL);
+    board_device_del(machine->board, device);
+    qapi_event_send_device_deleted(machine->monitors, device, path);
+    return true;
 }
 
 /* ---- types ---- */

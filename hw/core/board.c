@@ -50,6 +50,23 @@ BoardDevice *board_add_device(Board *board, const char *driver, const char *id, 
     return dev;
 }
 
+const BoardDevice *board_device_find(const Board *board, const char *id)
+{
+    for (guint i = 0; i < board->devices->len; i++) {
+        const BoardDevice *dev = g_ptr_array_index(board->devices, i);
+
+        if (g_strcmp0(dev->id, id) == 0) {
+            return dev;
+        }
+    }
+    return NULL;
+}
+
+void board_forget_device(Board *board, const char *id)
+{
+    g_ptr_array_remove(board->devices, (BoardDevice *)board_device_find(board, id));
+}
+
 Board *board_alloc(Machine *machine)
 {
     Board *board = g_new0(Board, 1);

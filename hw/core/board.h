@@ -32,6 +32,8 @@ struct Board {
     GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
 };
 
+/** The reverse of board_add_device. */
+void board_forget_device(Board *board, const char *id);
 /** An empty board; board_new and board_build fill it. */
 Board *board_alloc(Machine *machine);
 /** Runs what board_on_free was given, the last first; once. */

@@ -71,9 +71,9 @@ static const DeviceType types[] = {
       virtio_serial_create,
       &virtio_serial_vmstate },
     { { "virtconsole", "virtio-serial-bus", NULL }, virtserialport_props, true,
-      virtconsole_create },
+      virtconsole_create, NULL, virtio_port_remove },
     { { "virtserialport", "virtio-serial-bus", NULL }, virtserialport_props, true,
-      virtserialport_create },
+      virtserialport_create, NULL, virtio_port_remove },
     { { "virtio-balloon-device", "virtio-bus", NULL }, virtio_balloon_props, true,
       virtio_balloon_create,
       &virtio_balloon_vmstate },
@@ -211,13 +211,9 @@ static bool id_ok(Board *board, const char *id, GError **errp)
                    "digits, '-', '.', '_', starting with a letter.");
         return false;
     }
-    for (size_t i = 0; i < board_device_count(board); i++) {
-        const BoardDevice *dev = board_device(board, i);
-
-        if (dev->id && strcmp(dev->id, id) == 0) {
-            error_setg(errp, "Duplicate ID '%s' for device", id);
-            return false;
-        }
+    if (board_device_find(board, id)) {
+        error_setg(errp, "Duplicate ID '%s' for device", id);
+        return false;
     }
     return true;
 }
@@ -272,12 +268,20 @@ static char *opts_text(const Opts *opts)
     return g_string_free(text, FALSE);
 }
 
+/* With -global's values, checked. */
+static bool type_create(Board *board, const DeviceType *type, Opts *user, GError **errp)
+{
+    Opts *opts = merged_opts(board, type, user, errp);
+    bool ok = opts && type->create(board, opts, errp);
+
+    opts_free(opts);
+    return ok;
+}
+
 static bool device_create_checked(Board *board, Opts *user, GError **errp)
 {
     const char *driver = opts_get(user, "driver"), *id = opts_get(user, "id");
     const DeviceType *type;
-    Opts *opts;
-    bool ok;
 
     if (id && !id_ok(board, id, errp)) {
         return false;
@@ -295,13 +299,7 @@ static bool device_create_checked(Board *board, Opts *user, GError **errp)
         error_setg(errp, "Parameter 'driver' expects a pluggable device type");
         return false;
     }
-    opts = merged_opts(board, type, user, errp);
-    if (!opts) {
-        return false;
-    }
-    ok = type->create(board, opts, errp);
-    opts_free(opts);
-    return ok;
+    return type_create(board, type, user, errp);
 }
 
 bool device_create(Board *board, Opts *user, GError **errp)
@@ -313,4 +311,34 @@ bool device_create(Board *board, Opts *user, GError **errp)
         return false;
     }
     return true;
+}
+
+/* ---- while the machine runs ---- */
+
+bool board_device_hotpluggable(const char *driver)
+{
+    const DeviceType *type = device_type_find(driver);
+
+    return type && type->remove;
+}
+
+bool board_device_add(Board *board, Opts *user, GError **errp)
+{
+    const char *id = opts_get(user, "id");
+
+    if (id && !id_wellformed(id)) {
+        error_setg(errp, "Parameter 'id' expects an identifier");
+        return false;
+    }
+    if (id && board_device_find(board, id)) {
+        error_setg(errp, "Duplicate device ID '%s'", id);
+        return false;
+    }
+    return type_create(board, device_type_find(opts_get(user, "driver")), user, errp);
+}
+
+void board_device_del(Board *board, const char *id)
+{
+    device_type_find(board_device_find(board, id)->driver)->remove(board, id);
+    board_forget_device(board, id);
 }

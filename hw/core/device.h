@@ -13,6 +13,8 @@ typedef struct DeviceType {
     /** Makes the device; opts hold -global defaults and the user's values, names and types checked. */
     bool (*create)(Board *board, Opts *opts, GError **errp);
     const VMStateDescription *vmsd; /* what travels of it; NULL: nothing */
+    /** Takes away the device with this id, which is there. NULL: its bus cannot do that, nor add one. */
+    void (*remove)(Board *board, const char *id);
 } DeviceType;
 
 /** Entry of the table or NULL. */
@@ -34,5 +36,8 @@ bool virtio_serial_create(Board *board, Opts *opts, GError **errp);
 bool virtconsole_create(Board *board, Opts *opts, GError **errp);
 bool virtserialport_create(Board *board, Opts *opts, GError **errp);
 bool virtio_balloon_create(Board *board, Opts *opts, GError **errp);
+
+/* The removers likewise. */
+void virtio_port_remove(Board *board, const char *device_id);
 
 #endif

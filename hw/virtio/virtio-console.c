@@ -83,7 +83,7 @@ static void port_event(void *opaque, ChardevEvent event)
 
 static const ChardevFrontend port_frontend = { port_can_read, port_read, port_event };
 
-void virtio_port_set_guest(VirtIOPort *port, bool connected)
+static void port_set_guest(VirtIOPort *port, bool connected)
 {
     if (port->guest_connected == connected) {
         return;
@@ -98,7 +98,7 @@ void virtio_port_set_guest(VirtIOPort *port, bool connected)
     }
 }
 
-void virtio_port_free(VirtIOPort *port)
+static void port_free(VirtIOPort *port)
 {
     if (port->chr) {
         chardev_detach(port->chr, port);
@@ -110,6 +110,8 @@ void virtio_port_free(VirtIOPort *port)
     g_free(port->device_id);
     g_free(port);
 }
+
+static const VirtIOPortOps port_ops = { port_set_guest, port_free };
 
 /* bus=: the device's id with ".0", or its number as "virtio-serial0.0"; none: the first. */
 static VirtIOSerial *find_bus(Board *board, const char *bus, const char *driver, GError **errp)
@@ -143,7 +145,7 @@ static bool choose_id(const VirtIOSerial *s, bool console, uint64_t nr, uint32_t
         return false;
     }
     if (nr == 0 && !console) {
-        error_setg(errp, "virtio-serial-bus: Port number 0 on virtio-serial devices reserved for "
+        error_setg(errp, "Port number 0 on virtio-serial devices reserved for "
                    "virtconsole devices for backward compatibility.");
         return false;
     }
@@ -170,6 +172,7 @@ static bool port_connect(VirtIOPort *port, Board *board, const char *driver, con
         return false;
     }
     if (!chardev_attach(chr, &port_frontend, port, errp)) {
+        error_prepend(errp, "Property '%s.chardev' can't take value '%s': ", driver, chardev);
         return false;
     }
     port->chr = chr;
@@ -180,7 +183,7 @@ static bool port_connect(VirtIOPort *port, Board *board, const char *driver, con
     return true;
 }
 
-bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp)
+static bool port_create(Board *board, Opts *opts, bool console, GError **errp)
 {
     const char *driver = console ? "virtconsole" : "virtserialport";
     const char *chardev = opts_get(opts, "chardev"), *name = opts_get(opts, "name");
@@ -193,6 +196,7 @@ bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp)
         return false;
     }
     port = g_new0(VirtIOPort, 1);
+    port->ops = &port_ops;
     port->bus = bus;
     port->id = id;
     port->console = console;
@@ -200,20 +204,43 @@ bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp)
     port->device_id = g_strdup(opts_get(opts, "id"));
     port->host_connected = console;
     if (chardev && !port_connect(port, board, driver, chardev, errp)) {
-        virtio_port_free(port);
+        port_free(port);
         return false;
     }
-    bus->ports[id] = port;
+    virtio_port_plug(port);
     board_add_device(board, driver, opts_get(opts, "id"), "virtio-serial-bus.0", 0, NULL);
     return true;
 }
 
 bool virtconsole_create(Board *board, Opts *opts, GError **errp)
 {
-    return virtio_port_create(board, opts, true, errp);
+    return port_create(board, opts, true, errp);
 }
 
 bool virtserialport_create(Board *board, Opts *opts, GError **errp)
 {
-    return virtio_port_create(board, opts, false, errp);
+    return port_create(board, opts, false, errp);
+}
+
+static VirtIOPort *find_port(const Board *board, const char *device_id)
+{
+    for (guint i = 0; i < board->serial_buses->len; i++) {
+        VirtIOSerial *bus = g_ptr_array_index(board->serial_buses, i);
+
+        for (unsigned n = 0; n < SERIAL_PORTS_MAX; n++) {
+            if (bus->ports[n] && g_strcmp0(bus->ports[n]->device_id, device_id) == 0) {
+                return bus->ports[n];
+            }
+        }
+    }
+    return NULL;
+}
+
+void virtio_port_remove(Board *board, const char *device_id)
+{
+    VirtIOPort *port = find_port(board, device_id);
+
+    port_set_guest(port, false);
+    virtio_port_unplug(port);
+    port_free(port);
 }

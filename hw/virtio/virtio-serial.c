@@ -88,7 +88,7 @@ static void serial_control_message(VirtIOSerial *s, uint32_t id, uint16_t event,
     } else if (port && event == SERIAL_PORT_READY && value) {
         serial_port_ready(s, port);
     } else if (port && event == SERIAL_PORT_OPEN) {
-        virtio_port_set_guest(port, value != 0);
+        port->ops->set_guest(port, value != 0);
         if (port->guest_connected && port->chr) {
             chardev_accept_input(port->chr);
         }
@@ -225,6 +225,22 @@ void virtio_port_flush(VirtIOPort *port)
     }
 }
 
+void virtio_port_plug(VirtIOPort *port)
+{
+    port->bus->ports[port->id] = port;
+    virtio_serial_control(port->bus, port->id, SERIAL_PORT_ADD, 1, NULL);
+}
+
+void virtio_port_unplug(VirtIOPort *port)
+{
+    if (port->elem) {
+        serial_finish_element(port);
+        virtqueue_notify(virtio_port_tx(port));
+    }
+    port->bus->ports[port->id] = NULL;
+    virtio_serial_control(port->bus, port->id, SERIAL_PORT_REMOVE, 1, NULL);
+}
+
 /* ---- config and life ---- */
 
 static void serial_get_config(VirtIODevice *dev, uint8_t *config)
@@ -258,7 +274,7 @@ static void serial_reset(VirtIODevice *dev)
         VirtIOPort *port = s->ports[i];
 
         if (port) {
-            virtio_port_set_guest(port, false);
+            port->ops->set_guest(port, false);
             port->done = 0;
             g_clear_pointer(&port->elem, virtqueue_element_free);
         }
@@ -297,7 +313,11 @@ static void serial_free(VirtIODevice *dev)
 
     g_queue_clear_full(&s->control, (GDestroyNotify)g_bytes_unref);
     for (unsigned i = 0; i < SERIAL_PORTS_MAX; i++) {
-        g_clear_pointer(&s->ports[i], virtio_port_free);
+        VirtIOPort *port = g_steal_pointer(&s->ports[i]);
+
+        if (port) {
+            port->ops->free(port);
+        }
     }
 }
 
@@ -386,7 +406,7 @@ static bool serial_load_port(VirtIOSerial *s, StreamReader *r, GError **errp)
         error_setg(errp, "virtio-console: the stream has a port %u that is not here", id);
         return false;
     }
-    virtio_port_set_guest(port, stream_get_u8(r));
+    port->ops->set_guest(port, stream_get_u8(r));
     port->host_told = stream_get_u8(r);
     if (stream_get_be32(r) && !serial_load_element(port, r, errp)) {
         return false;

@@ -10,7 +10,17 @@
 
 typedef struct VirtIOSerial VirtIOSerial;
 
-typedef struct VirtIOPort {
+typedef struct VirtIOPort VirtIOPort;
+
+/** What the bus asks of a port; the ports' file calls the bus, never the other way round. */
+typedef struct VirtIOPortOps {
+    /** The guest opens or closes the port: the chardev is told, and monitors (VSERPORT_CHANGE). */
+    void (*set_guest)(VirtIOPort *port, bool connected);
+    void (*free)(VirtIOPort *port);
+} VirtIOPortOps;
+
+struct VirtIOPort {
+    const VirtIOPortOps *ops;
     VirtIOSerial *bus;
     uint32_t id;
     char *name, *device_id;     /* name= for the guest; -device id= for monitors */
@@ -20,7 +30,7 @@ typedef struct VirtIOPort {
     bool host_told;             /* host_connected as the guest knows it (after a load) */
     VirtQueueElement *elem;     /* popped, but the chardev has taken only `done` bytes of it */
     uint64_t done;
-} VirtIOPort;
+};
 
 struct VirtIOSerial {
     VirtIODevice dev;
@@ -30,8 +40,8 @@ struct VirtIOSerial {
 };
 
 enum {
-    SERIAL_DEVICE_READY = 0, SERIAL_PORT_ADD = 1, SERIAL_PORT_READY = 3, SERIAL_CONSOLE_PORT = 4,
-    SERIAL_PORT_OPEN = 6, SERIAL_PORT_NAME = 7,
+    SERIAL_DEVICE_READY = 0, SERIAL_PORT_ADD = 1, SERIAL_PORT_REMOVE = 2, SERIAL_PORT_READY = 3,
+    SERIAL_CONSOLE_PORT = 4, SERIAL_PORT_OPEN = 6, SERIAL_PORT_NAME = 7,
 };
 enum { SERIAL_F_MULTIPORT = 1, SERIAL_F_EMERG_WRITE = 2 };
 enum { SERIAL_QUEUE_CONTROL_IN = 2, SERIAL_QUEUE_CONTROL_OUT = 3 };
@@ -39,16 +49,14 @@ enum { SERIAL_QUEUE_CONTROL_IN = 2, SERIAL_QUEUE_CONTROL_OUT = 3 };
 /** Sends a control message; text (may be NULL) is appended. */
 void virtio_serial_control(VirtIOSerial *s, uint32_t port, uint16_t event, uint16_t value,
                            const char *text);
-/** The guest opens or closes the port: tells the chardev, and monitors (VSERPORT_CHANGE). */
-void virtio_port_set_guest(VirtIOPort *port, bool connected);
 /** The chardev in front of port can go on. */
 void virtio_port_flush(VirtIOPort *port);
 VirtQueue *virtio_port_rx(VirtIOPort *port);
 VirtQueue *virtio_port_tx(VirtIOPort *port);
 bool virtio_serial_save(VirtIODevice *dev, StreamWriter *w, GError **errp);
 bool virtio_serial_load(VirtIODevice *dev, StreamReader *r, GError **errp);
-/** Makes a port on the bus that opts name, or on the first. */
-bool virtio_port_create(Board *board, Opts *opts, bool console, GError **errp);
-void virtio_port_free(VirtIOPort *port);
+/** A port has come to its bus, or goes: a guest that is there is told. Its buffer is given back. */
+void virtio_port_plug(VirtIOPort *port);
+void virtio_port_unplug(VirtIOPort *port);
 
 #endif

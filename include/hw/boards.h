@@ -56,6 +56,18 @@ typedef struct BoardDevice {
 } BoardDevice;
 size_t board_device_count(const Board *board);
 const BoardDevice *board_device(const Board *board, size_t i);
+/** The device with this id, NULL: none. */
+const BoardDevice *board_device_find(const Board *board, const char *id);
+
+/** Whether devices of this type can come and go while the machine runs. */
+bool board_device_hotpluggable(const char *driver);
+/**
+ * Makes a device of such a type, of options as of -device. False with errp. Main thread, BQL, no
+ * migration under way.
+ */
+bool board_device_add(Board *board, Opts *opts, GError **errp);
+/** Takes away the device with this id, which is there and of such a type. The guest is told. As above. */
+void board_device_del(Board *board, const char *id);
 
 /** All -device drivers known, NULL-terminated {name, description}; for -device help and qom-list-types. */
 typedef struct DeviceTypeInfo { const char *name, *bus, *desc; } DeviceTypeInfo;

@@ -3,12 +3,14 @@
 """Back ends and ports that come, go and change while the machine runs, on the real program."""
 import os
 import socket
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest import emulators  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
 from ferrytest.qmp import QMPError  # noqa: E402
+from ferrytest.rings import DATA, WRITE, Ring  # noqa: E402
 from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until  # noqa: E402
 
 EMULATOR = emulators.ferry()
@@ -226,7 +228,122 @@ def changes_are_refused(bench):
     check_equal(labels(vm)[-1], ('free', 'ringbuf'), 'the last')
 
 
+# ---- ports of virtio-serial ----
+
+class Control:
+    """What a driver does with the control queues, through the qtest port."""
+
+    def __init__(self, qtest):
+        self.inbound, self.outbound = Ring(qtest, queue=2, num=32), Ring(qtest, queue=3, num=32)
+        self.inbound.start()
+        self.outbound.start(reset=False)
+        self.qtest, self.read = qtest, 0
+        for n in range(16):
+            self.inbound.describe(n, DATA + 64 * n, 64, WRITE)
+            self.inbound.offer(n)
+        self.inbound.kick()
+
+    def message(self):
+        """The next that the device sends: port, event, value, text."""
+        wait_until(lambda: self.inbound.used_index() > self.read, 30, 'a control message')
+        entry = self.inbound.used + 4 + 8 * self.read
+        head, length = struct.unpack('<II', self.qtest.read(entry, 8))
+        data = self.qtest.read(DATA + 64 * head, length)
+        self.read += 1
+        return struct.unpack('<IHH', data[:8]) + (data[8:],)
+
+    def send(self, port, event, value):
+        self.qtest.write(DATA + 0x4000, struct.pack('<IHH', port, event, value))
+        self.outbound.describe(0, DATA + 0x4000, 8, 0)
+        self.outbound.offer(0)
+        self.outbound.kick()
+
+
+def port_comes_and_goes(bench):
+    """The guest is told of a port that comes, uses it, and is told that it goes; twice."""
+    vm = VM(bench, 'vm', EMULATOR, qtest=True, extra=[
+        '-M', 'virt', '-bios', 'none', '-m', '16M', '-device', 'virtio-serial-device,id=vs'])
+    control = Control(vm.connect_qtest())
+    out = Ring(control.qtest, queue=5, num=32)
+    out.start(reset=False)
+    control.qtest.write(DATA + 0x5000, b'hello')
+    for n, kind in enumerate(('virtserialport', 'virtconsole')):
+        vm.command('chardev-add', id='c', backend={'type': 'ringbuf', 'data': {}})
+        vm.command('device_add', driver=kind, id='p', chardev='c', name='org.x', nr=1)
+        check_equal(control.message(), (1, 1, 1, b''), 'PORT_ADD')
+        refused(vm, "Chardev 'c' is busy", 'chardev-remove', id='c')
+        control.send(1, 3, 1)
+        if kind == 'virtconsole':
+            check_equal(control.message(), (1, 4, 1, b''), 'CONSOLE_PORT')
+        check_equal(control.message(), (1, 7, 1, b'org.x'), 'PORT_NAME')
+        check_equal(control.message(), (1, 6, 1, b''), 'PORT_OPEN')
+        control.send(1, 6, 1)
+        vm.qmp.wait_event('VSERPORT_CHANGE', match=lambda d: d == {'id': 'p', 'open': True})
+        out.describe(n, DATA + 0x5000, 5, 0)
+        out.offer(n)
+        out.kick()
+        out.wait_used(n + 1)
+        check_equal(vm.command('ringbuf-read', device='c', size=64), 'hello', 'what the guest wrote')
+        vm.command('device_del', id='p')
+        vm.qmp.wait_event('VSERPORT_CHANGE', match=lambda d: d == {'id': 'p', 'open': False})
+        vm.qmp.wait_event('DEVICE_DELETED', match=lambda d: d == {
+            'device': 'p', 'path': '/machine/peripheral/p'})
+        check_equal(control.message(), (1, 2, 1, b''), 'PORT_REMOVE')
+        refused(vm, "Device 'p' not found", 'device_del', kind='DeviceNotFound', id='p')
+        vm.command('chardev-remove', id='c')
+        vm.qmp.events.clear()
+
+
+def ports_are_refused(bench):
+    """With QEMU's words."""
+    vm = start(bench, '-device', 'virtio-serial-device,id=vs', '-device', 'virtserialport,id=old',
+               '-chardev', 'null,id=c')
+    vm.command('device_add', driver='virtserialport', id='p', chardev='c')
+    for words, arguments in (
+            ("Duplicate device ID 'p'", {'id': 'p'}),
+            ("Property 'virtserialport.chardev' can't take value 'c': Device 'c' is in use",
+             {'chardev': 'c'}),
+            ("Property 'virtserialport.chardev' can't find value 'zz'", {'chardev': 'zz'}),
+            ('Port number 0 on virtio-serial devices reserved for virtconsole devices for backward '
+             'compatibility.', {'nr': 0}),
+            ('virtio-serial-bus: A port already exists at id 1', {'nr': 1}),
+            ('virtio-serial-bus: Out-of-range port id specified, max. allowed: 30', {'nr': 99}),
+            ("Property 'virtserialport.bla' not found", {'bla': 1}),
+            ("Parameter 'id' expects an identifier", {'id': '2p'}),
+            ("Bus 'zz' not found", {'bus': 'zz'})):
+        refused(vm, words, 'device_add', driver='virtserialport', **arguments)
+    refused(vm, "Bus 'virtio-mmio-bus.7' does not support hotplugging", 'device_del', id='vs')
+    vm.set_parameters(max_bandwidth=4096)
+    vm.command('migrate', uri='exec:cat >/dev/null')
+    refused(vm, 'device_add not allowed while migrating', 'device_add', driver='virtserialport')
+    refused(vm, 'device_del not allowed while migrating', 'device_del', id='p')
+    vm.command('migrate_cancel')
+    wait_until(lambda: vm.migration()['status'] == 'cancelled', 60, 'the cancel')
+    check_equal(hmp(vm, 'device_del /machine/peripheral/p'), '', 'device_del')
+    check_equal(hmp(vm, 'device_add virtserialport,id=p,nr=7'), '', 'device_add')
+
+
+def moved_with_a_new_port(bench):
+    """A destination has what came later on its command line; one without it refuses."""
+    path = bench.path('state')
+    vm = start(bench, '-device', 'virtio-serial-device')
+    vm.command('device_add', driver='virtserialport', id='p', nr=4)
+    vm.command('migrate', uri='file:' + path)
+    wait_until(lambda: vm.migration().get('status') == 'completed', 60, 'the source')
+    for port, status in (('virtserialport,nr=4', 0), ('virtserialport,nr=5', 1)):
+        there = VM(bench, port[-1], EMULATOR, incoming='file:' + path, paused=True, extra=[
+            '-M', 'virt', '-bios', 'none', '-m', '16M', '-device', 'virtio-serial-device',
+            '-device', port])
+        if status:
+            check_equal(there.wait_exit(), 1, 'exit status')
+        else:
+            wait_until(lambda vm=there: vm.status() != 'inmigrate', 60, 'the guest')
+
+
 CASES = [
+    Case('port comes and goes', port_comes_and_goes),
+    Case('ports that are refused', ports_are_refused),
+    Case('moved with a new port', moved_with_a_new_port),
     Case('serial port goes elsewhere', serial_goes_elsewhere),
     Case('changes that are refused', changes_are_refused),
     Case('netdevs that are refused', netdevs_are_refused),

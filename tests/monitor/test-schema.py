@@ -35,7 +35,7 @@ NOT_HERE = {
         'BLOCK_WRITE_THRESHOLD', 'JOB_STATUS_CHANGE', 'QUORUM_FAILURE', 'QUORUM_REPORT_BAD',
         'PR_MANAGER_STATUS_CHANGED'],
     'no removable media': ['DEVICE_TRAY_MOVED'],
-    'devices of this bus cannot be unplugged': ['DEVICE_DELETED', 'DEVICE_UNPLUG_GUEST_ERROR'],
+    'no guest is asked before a device goes': ['DEVICE_UNPLUG_GUEST_ERROR'],
     'no COLO': ['COLO_EXIT'],
     'no failover or passed-through devices': ['FAILOVER_NEGOTIATED', 'UNPLUG_PRIMARY',
                                               'VFIO_MIGRATION', 'VFU_CLIENT_HANGUP'],
