@@ -207,9 +207,9 @@ EDOC
 
     {
         .name       = "migrate",
-        .args_type  = "detach:-d,blk:-b,inc:-i,resume:-r,xbzrle:-x,uri:s",
-        .params     = "[-d] [-b] [-i] [-r] [-x] uri",
-        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)\n\t\t\t uri is tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH[,offset=N]",
+        .args_type  = "detach:-d,blk:-b,inc:-i,resume:-r,xbzrle:-x,postcopy:-p,alone:-n,follow:-m,uri:s,precopy_count:i?,prefault_forward:i?,prefault_backward:i?",
+        .params     = "[-d] [-b] [-i] [-r] [-x] [-p [-n] [-m]] uri [precopy_count [prefault_forward [prefault_backward]]]",
+        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)\n\t\t\t -p to switch to postcopy after precopy_count passes (default 0)\n\t\t\t -n with -p: send only pages that are asked for\n\t\t\t -m with -p: the other pages follow the one asked for last\n\t\t\t uri is tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH[,offset=N]",
         .cmd        = hmp_migrate,
         .complete   = hmp_complete_uri,
     },
@@ -219,6 +219,13 @@ Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:CO
 ended; Ctrl-C or Esc cancels it then, and what else is typed is read afterwards. If the numbers say
 that it will not end, a line says so, with what would help. `-x` switches the capability `xbzrle` on first. `-r` continues
 a paused postcopy migration over *uri*. `-b` and `-i` are refused: disks are not copied.
+
+`-p` switches to postcopy by itself after *precopy_count* passes over memory (0, the default: before the
+first page). With each page that the guest waits for come *prefault_forward* pages behind it and
+*prefault_backward* before it. The others follow in a line, with `-m` from the page asked for last, with
+`-n` not at all: the migration then ends when every page was asked for, or when
+`migrate_set_parameter x-postcopy-background linear` says so. The flags set the capability
+`postcopy-ram` and the parameters `x-postcopy-...`, which stay.
 EDOC
 
     {

@@ -83,6 +83,8 @@ typedef struct OutgoingView {
     uint64_t transferred_bytes;     /* by the dialect's rule */
     double mbps;
     uint64_t precopy_bytes, downtime_bytes, postcopy_bytes;
+    bool switched;                  /* to postcopy */
+    unsigned recoveries;
     int throttle_percent;
     uint64_t pending_wire_bytes;    /* what remains, in wire cost, when last decided */
     bool accepted_unknown;          /* completed without the destination's word */

@@ -322,6 +322,14 @@ void ram_list_discard(RAMList *list)
     }
 }
 
+void ram_block_give_back(RAMBlock *block, uint64_t offset, uint64_t length)
+{
+    if (!block->named_file && fallocate(block->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                        (off_t)offset, (off_t)length) < 0) {
+        /* it is only memory that is held longer than needed */
+    }
+}
+
 uint64_t ram_list_total_bytes(const RAMList *list)
 {
     uint64_t total = 0;

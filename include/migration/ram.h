@@ -114,6 +114,13 @@ bool ram_save_each_range(RamSaver *s, RamRangeFn *fn, void *opaque);
 uint64_t ram_save_page_sizes(const RamSaver *s);
 
 /**
+ * release-ram: gives the memory of all pages back to the host that are not dirty, which the
+ * destination has or is being sent. Between two parts of a host page's pages, everything put is
+ * flushed; there is no way back. Migration thread.
+ */
+void ram_save_release(RamSaver *s);
+
+/**
  * The destination asks for len bytes from start of a block. False with errp if there is no such
  * memory, before the switch or if requests are closed. Waits while too many are unanswered, until
  * ram_save_close_requests. Return path thread.

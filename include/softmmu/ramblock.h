@@ -66,6 +66,11 @@ RAMBlock *ram_list_get(const RAMList *list, size_t i);
 RAMBlock *ram_list_find(const RAMList *list, const char *name, size_t name_len);
 /** Makes all memory zero and gives it back to the host; named files are left as they are. Nobody may use it. */
 void ram_list_discard(RAMList *list);
+/**
+ * The same for [offset, offset + length) of a block, whole pages of its backing; memory that cannot be
+ * given back, or that is in a named file, stays as it is. Any thread; nobody may use it.
+ */
+void ram_block_give_back(RAMBlock *block, uint64_t offset, uint64_t length);
 /** Sum of used_length. */
 uint64_t ram_list_total_bytes(const RAMList *list);
 

@@ -39,7 +39,13 @@ typedef struct Foreground {
 
 static void foreground_end(Foreground *f, const OutgoingView *v)
 {
-    if (v->status == MIGRATION_STATUS_FAILED) {
+    if (v->status == MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        monitor_printf(f->mon, "postcopy is paused (%s): migrate_recover at the destination and migrate "
+                       "-r here continue it\n", v->error ? v->error : "no connection");
+    } else if (migration_status_is_postcopy(v->status)) {
+        monitor_puts(f->mon, "the guest runs at the destination, there is no way back: its memory goes "
+                     "on following (\"info migrate\")\n");
+    } else if (v->status == MIGRATION_STATUS_FAILED) {
         monitor_printf(f->mon, "Error: %s\n", v->error ? v->error : "migration failed");
     } else if (v->status == MIGRATION_STATUS_CANCELLED) {
         monitor_puts(f->mon, "migration cancelled\n");
@@ -90,11 +96,10 @@ static gboolean foreground_tick(gpointer opaque)
         g_free(f);
         return G_SOURCE_REMOVE;
     }
-    if (hmp_interrupted(f->mon)) {
-        migration_cancel(f->m, NULL);
-    }
+    bool stuck = hmp_interrupted(f->mon) && !migration_cancel(f->m, NULL);
     outgoing_view(f->m->outgoing, &v);
-    bool running = migration_status_is_running(v.status);
+    bool running = migration_status_is_running(v.status) && !stuck &&
+                   v.status != MIGRATION_STATUS_POSTCOPY_PAUSED;
     if (running) {
         show_progress(f, &v);
     } else {
@@ -128,20 +133,78 @@ static bool set_capability(HMPMonitor *mon, MigrationCapability cap, bool on, GE
     return qmp_migrate_set_capabilities(hmp_machine(mon), &list, errp);
 }
 
+/* -p, -n, -m and the numbers are those of the postcopy series of 2012. */
+static bool set_postcopy(HMPMonitor *mon, const HMPArgs *args, GError **errp)
+{
+    bool alone = hmp_arg_flag(args, "alone"), follow = hmp_arg_flag(args, "follow");
+    int64_t count = hmp_arg_int(args, "precopy_count", 0);
+    int64_t forward = hmp_arg_int(args, "prefault_forward", 0);
+    int64_t backward = hmp_arg_int(args, "prefault_backward", 0);
+
+    if (!hmp_arg_flag(args, "postcopy")) {
+        if (alone || follow || hmp_arg_int(args, "precopy_count", -1) != -1) {
+            error_setg(errp, "-n, -m and the numbers behind the URI are about postcopy: give -p too");
+            return false;
+        }
+        return true;
+    }
+    if (count < 0 || forward < 0 || backward < 0) {
+        error_setg(errp, "precopy_count, prefault_forward and prefault_backward cannot be negative");
+        return false;
+    }
+    MigrationParameters p = {
+        .has_x_postcopy_precopy_count = true, .x_postcopy_precopy_count = (uint32_t)count,
+        .has_x_postcopy_prefault_forward = true, .x_postcopy_prefault_forward = (uint32_t)forward,
+        .has_x_postcopy_prefault_backward = true, .x_postcopy_prefault_backward = (uint32_t)backward,
+        .has_x_postcopy_background = true,
+        .x_postcopy_background = alone ? X_POSTCOPY_BACKGROUND_NONE
+                                 : follow ? X_POSTCOPY_BACKGROUND_FOLLOW_FAULT
+                                          : X_POSTCOPY_BACKGROUND_LINEAR,
+    };
+    return set_capability(mon, MIGRATION_CAPABILITY_POSTCOPY_RAM, true, errp) &&
+           qmp_migrate_set_parameters(hmp_machine(mon), &p, errp);
+}
+
+/* A migrate that did not begin leaves what its flags set as it was. */
+static void take_back_flags(HMPMonitor *mon, const HMPArgs *args, MigrationCaps caps,
+                            const MigrationParameters *was)
+{
+    static const MigrationCapability flags[] = { MIGRATION_CAPABILITY_XBZRLE,
+                                                 MIGRATION_CAPABILITY_POSTCOPY_RAM };
+    MigrationParameters p = {
+        .has_x_postcopy_precopy_count = true, .has_x_postcopy_prefault_forward = true,
+        .has_x_postcopy_prefault_backward = true, .has_x_postcopy_background = true,
+        .x_postcopy_precopy_count = was->x_postcopy_precopy_count,
+        .x_postcopy_prefault_forward = was->x_postcopy_prefault_forward,
+        .x_postcopy_prefault_backward = was->x_postcopy_prefault_backward,
+        .x_postcopy_background = was->x_postcopy_background,
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(flags); i++) {
+        if (!(caps & (UINT64_C(1) << flags[i]))) {
+            set_capability(mon, flags[i], false, NULL);
+        }
+    }
+    if (hmp_arg_flag(args, "postcopy")) {
+        qmp_migrate_set_parameters(hmp_machine(mon), &p, NULL);
+    }
+}
+
 void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
 {
-    MigrationCaps before = migration_options_caps(migration_of(mon)->options);
+    MigrationOptions *options = migration_of(mon)->options;
+    MigrationCaps before = migration_options_caps(options);
+    MigrationParameters was = migration_options_params(options);
     g_autoptr(GError) err = NULL;
 
     /* -x is the flag of the XBZRLE series of 2012: it switches the capability on. */
     if ((hmp_arg_flag(args, "xbzrle") &&
          !set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, true, &err)) ||
+        !set_postcopy(mon, args, &err) ||
         !qmp_migrate(hmp_machine(mon), hmp_arg_str(args, "uri"), NULL, true,
                      hmp_arg_flag(args, "blk"), true, hmp_arg_flag(args, "inc"), false, false, true,
                      hmp_arg_flag(args, "resume"), &err)) {
-        if (!(before & MIGRATION_CAP(XBZRLE))) {
-            set_capability(mon, MIGRATION_CAPABILITY_XBZRLE, false, NULL);
-        }
+        take_back_flags(mon, args, before, &was);
         hmp_handle_error(mon, g_steal_pointer(&err));
         return;
     }

@@ -29,6 +29,19 @@ static MigrationStats *ram_stats(const OutgoingView *v)
     return s;
 }
 
+static XPostcopyPages *postcopy_pages(const OutgoingView *v)
+{
+    XPostcopyPages *p = g_new0(XPostcopyPages, 1);
+
+    p->requests = v->ram.postcopy_requests;
+    p->duplicates = v->ram.postcopy_duplicates;
+    p->requested = v->ram.postcopy_requested_pages;
+    p->prefault = v->ram.postcopy_prefault_pages;
+    p->background = v->ram.postcopy_background_pages;
+    p->recoveries = v->recoveries;
+    return p;
+}
+
 static XBZRLECacheStats *cache_stats(const OutgoingView *v, uint64_t cache_size)
 {
     XBZRLECacheStats *s = g_new0(XBZRLECacheStats, 1);
@@ -80,6 +93,7 @@ MigrationInfo *migration_info_new(const OutgoingView *v)
         if (v->caps & MIGRATION_CAP(XBZRLE)) {
             info->xbzrle_cache = cache_stats(v, v->params.xbzrle_cache_size);
         }
+        info->x_postcopy = v->switched ? postcopy_pages(v) : NULL;
         info->has_cpu_throttle_percentage = v->throttle_percent > 0;
         info->cpu_throttle_percentage = v->throttle_percent;
     }
@@ -140,6 +154,14 @@ static void cache_text(GString *out, const XBZRLECacheStats *s)
     line(out, "xbzrle overflow", s->overflow, "");
 }
 
+static void postcopy_text(GString *out, const XPostcopyPages *p)
+{
+    g_string_append_printf(out, "postcopy pages: %" PRIu64 " asked for, %" PRIu64 " with them, %" PRIu64
+                           " in turn (%" PRIu64 " requests, %" PRIu64 " of them late)\n", p->requested,
+                           p->prefault, p->background, p->requests, p->duplicates);
+    line_nonzero(out, "postcopy recoveries", p->recoveries, "");
+}
+
 static void address_text(GString *out, const SocketAddressList *list)
 {
     g_string_append(out, "socket address: [\n");
@@ -195,6 +217,9 @@ char *migration_info_text(const MigrationInfo *info, bool skipped_line)
     }
     if (info->xbzrle_cache) {
         cache_text(out, info->xbzrle_cache);
+    }
+    if (info->x_postcopy) {
+        postcopy_text(out, info->x_postcopy);
     }
     if (info->has_cpu_throttle_percentage) {
         line(out, "cpu throttle percentage", info->cpu_throttle_percentage, "");
@@ -259,6 +284,12 @@ static char *state_text(const OutgoingView *v)
     if (v->status == MIGRATION_STATUS_PRE_SWITCHOVER) {
         return g_strdup("pre-switchover: the guest is paused and waits for \"migrate_continue "
                         "pre-switchover\" [^C cancels]");
+    }
+    if (v->status == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+        return g_strdup_printf("postcopy: %.1f MiB left, %" PRIu64 " pages asked for; the guest runs "
+                               "there [^C returns to the monitor]",
+                               (double)v->ram.remaining_pages * TARGET_PAGE_SIZE / (1 << 20),
+                               v->ram.postcopy_requests);
     }
     return g_strdup_printf("%s, %" PRId64 " s", v->status == MIGRATION_STATUS_DEVICE
                            ? "switching over" : MigrationStatus_str(v->status), v->total_ms / 1000);

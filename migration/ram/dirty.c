@@ -148,6 +148,16 @@ bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *f
     return true;
 }
 
+bool ram_dirty_clean_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first,
+                           uint64_t *end)
+{
+    uint64_t pages = ram_block_pages(ram_list_get(d->ram, block));
+
+    *first = from < pages ? find_clean(d, block, from) : pages;
+    *end = *first < pages ? ram_dirty_find(d, block, *first) : pages;
+    return *first < pages;
+}
+
 static void set_range(RamDirty *d, size_t block, uint64_t first, uint64_t end)
 {
     for (uint64_t page = first; page < end; page++) {

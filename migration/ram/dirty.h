@@ -37,6 +37,9 @@ uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from);
 bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page);
 /** The first dirty pages >= from in the block: [*first, *end); false if there are none. Words at a time. */
 bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first, uint64_t *end);
+/** The first pages >= from that are not dirty: [*first, *end); false if there are none. */
+bool ram_dirty_clean_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first,
+                           uint64_t *end);
 /** Host pages larger than ours that are dirty in part become dirty as a whole. */
 void ram_dirty_whole_host_pages(RamDirty *d);
 /** Pages without a bit in received[block] (as ram_list_get, host byte order) become dirty. */

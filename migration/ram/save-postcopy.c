@@ -60,6 +60,38 @@ uint64_t ram_save_page_sizes(const RamSaver *s)
     return sizes;
 }
 
+/* ---- release-ram ---- */
+
+static void give_back(RamSaver *s, size_t block, uint64_t first, uint64_t end)
+{
+    ram_block_give_back(ram_list_get(s->ram, block), first << TARGET_PAGE_BITS,
+                        (end - first) << TARGET_PAGE_BITS);
+}
+
+static void give_back_clean(RamSaver *s)
+{
+    uint64_t first, end;
+
+    for (size_t i = 0; i < ram_list_count(s->ram); i++) {
+        for (end = 0; ram_dirty_clean_range(ram_picker_dirty(s->picker), i, end, &first, &end);) {
+            give_back(s, i, first, end);
+        }
+    }
+}
+
+void ram_save_release(RamSaver *s)
+{
+    if (!s->sent) {
+        s->sent = g_array_new(FALSE, FALSE, sizeof(RamRequest));
+        give_back_clean(s);
+    }
+    for (guint i = 0; i < s->sent->len; i++) {
+        const RamRequest *r = &g_array_index(s->sent, RamRequest, i);
+        give_back(s, r->block, r->page, r->page + r->count);
+    }
+    g_array_set_size(s->sent, 0);
+}
+
 /* ---- requests ---- */
 
 /* The index of a block; false with errp if there is none of that name. */

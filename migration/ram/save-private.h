@@ -21,6 +21,7 @@ struct RamSaver {
     bool last_stage;
     bool postcopy;                  /* since the switch */
     uint64_t settled_in_pass;
+    GArray *sent;                   /* RamRequest: what went since ram_save_release; NULL: it was not called */
     /* any thread, atomically */
     PageCache *wanted_cache;        /* handed in by ram_saver_set_cache_size */
     RamCounters counters;

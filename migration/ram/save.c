@@ -176,6 +176,20 @@ static bool send_at_once(RamSaver *s, StreamWriter *w, const RamPick *pick, cons
     return wait || stream_flush(w, errp);
 }
 
+/* For ram_save_release; neighbours become one range. True, to be one of a row. */
+static bool note_sent(RamSaver *s, const RamPick *pick)
+{
+    RamRequest *last = s->sent && s->sent->len ? &g_array_index(s->sent, RamRequest,
+                                                                s->sent->len - 1) : NULL;
+
+    if (last && last->block == pick->block && last->page + last->count == pick->page) {
+        last->count++;
+    } else if (s->sent) {
+        g_array_append_val(s->sent, ((RamRequest){ pick->block, pick->page, 1 }));
+    }
+    return true;
+}
+
 /* *found = false if nothing is dirty, or in postcopy wanted. */
 static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **errp)
 {
@@ -191,7 +205,8 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
     }
     ram_encoder_encode(s->encoder, &pick, pass(s), s->last_stage, &page);
     ram_counter_set(&s->counters.now.remaining_pages, pages_left(s));
-    return put_page(s, w, &pick, &page, errp) && send_at_once(s, w, &pick, &page, errp);
+    return put_page(s, w, &pick, &page, errp) && note_sent(s, &pick) &&
+           send_at_once(s, w, &pick, &page, errp);
 }
 
 /* ---- START ---- */
@@ -375,6 +390,9 @@ void ram_saver_free(RamSaver *s)
     ram_encoder_free(s->encoder);
     page_cache_free(s->wanted_cache);
     ram_saver_free_received(s);
+    if (s->sent) {
+        g_array_free(s->sent, TRUE);
+    }
     ram_picker_free(s->picker);
     g_free(s);
 }

@@ -197,6 +197,8 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     v->precopy_bytes = !o->guest_ran ? 0 : o->times.us[SWITCHOVER_ASKED] ? o->bytes_at_stop : bytes;
     uint64_t run = o->postcopy.bytes_at_run;
     v->postcopy_bytes = run ? bytes - run : 0;
+    v->switched = run != 0;
+    v->recoveries = o->postcopy.recoveries;
     v->downtime_bytes = bytes - v->precopy_bytes - v->postcopy_bytes;
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
     v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH));

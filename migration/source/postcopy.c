@@ -286,11 +286,28 @@ static bool part_is_over(void *opaque)
             rate_exhausted(&o->rate, outgoing_bytes_sent(o), o->part_limit));
 }
 
+/* release-ram: not before the destination has said that it has the guest, which it may refuse. */
+static void release_sent(Outgoing *o)
+{
+    if (outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM))) {
+        g_mutex_lock(&o->lock);
+        bool loaded = o->postcopy.loaded;
+        g_mutex_unlock(&o->lock);
+        if (loaded) {
+            ram_save_release(o->saver);
+        }
+    }
+}
+
 static bool send_part(Outgoing *o, GError **errp)
 {
     trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
-    return ram_save_iterate(o->saver, o->w, part_is_over, o, errp) && outgoing_put_footer(o, errp);
+    if (!ram_save_iterate(o->saver, o->w, part_is_over, o, errp) || !outgoing_put_footer(o, errp)) {
+        return false;
+    }
+    release_sent(o);
+    return true;
 }
 
 /* Until something is asked for, the setting changes, the talk ends or the process does. */

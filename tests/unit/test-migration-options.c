@@ -113,8 +113,6 @@ static void test_no_effect(void)
     g_assert_null(strstr(text, "zero-blocks"));
     caps_fail(o, "+zero-blocks", "Capability 'zero-blocks' is not available: it is about disks in "
               "the stream, which QEMU removed in 9.1 and Ferry never had");
-    caps_fail(o, "+release-ram", "Capability 'release-ram' is not available: it acts in postcopy "
-              "only, which is not implemented yet");
     caps_fail(o, "+late-block-activate", "Capability 'late-block-activate' is not available: disks "
               "are not locked, so there is nothing to activate late");
     migration_options_unref(o);

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The source's own control of postcopy: the flags of HMP's migrate, what is sent and why, memory that
+is given back, and cuts at any moment."""
+import os
+import random
+import re
+import time
+
+from ferrytest import emulators
+from ferrytest.guest import Bare
+from ferrytest.move import Journey, wait_alive, wait_migration
+from ferrytest.process import VM
+from ferrytest.qmp import QMPError, statuses
+from ferrytest.tap import Case, check, check_equal, main, wait_until
+
+SLOW = 4 << 20      # too slow for precopy to end by itself
+
+
+class Pair:
+    """A guest that runs at `source`; `destination` waits for it, postcopy switched on there only."""
+
+    def __init__(self, bench, harts=1, memory=64):
+        emulator = emulators.ferry()
+        guest = Bare('checker', memory, harts)
+        self.source = VM(bench, 'source', emulator, guest)
+        self.destination = VM(bench, 'destination', emulator, guest, incoming='defer')
+        self.journey = Journey()
+        self.journey.vms.append(self.source)
+        wait_alive(self.source)
+        self.source.set_capabilities(events=True)
+        self.destination.set_capabilities(events=True, postcopy_ram=True)
+        self.source.set_parameters(max_bandwidth=SLOW)
+        self.destination.command('migrate-incoming', uri='tcp:127.0.0.1:0')
+
+    def uri(self):
+        return 'tcp:127.0.0.1:' + self.destination.migration()['socket-address'][-1]['port']
+
+    def hmp(self, flags, numbers=''):
+        answer = self.source.hmp('migrate -d %s %s %s' % (flags, self.uri(), numbers))
+        check_equal(answer, '', 'migrate')
+
+    def pages(self):
+        return self.source.migration()['x-postcopy']
+
+    def end(self):
+        info = wait_migration(self.source)
+        wait_migration(self.destination)
+        check_equal(self.source.status(), 'postmigrate', 'run state of the source')
+        self.journey.prove(self.destination)
+        check('postcopy-active' in statuses(self.source.qmp.events), 'it was no postcopy')
+        return info
+
+
+def passes(vm):
+    """How many passes there were before the switch: the last look at the log is one more."""
+    vm.qmp.poll_events()
+    names = [e['data'].get('status', e['event']) for e in vm.qmp.events
+             if e['event'] in ('MIGRATION', 'MIGRATION_PASS')]
+    return names[:names.index('postcopy-active')].count('MIGRATION_PASS') - 1
+
+
+def at_once(bench):
+    """-p: not a page is sent before the switch, the others go in a line."""
+    pair = Pair(bench, harts=2)
+    pair.hmp('-p')
+    info = pair.end()
+    check_equal(passes(pair.source), 1, 'passes before the switch')
+    check_equal(info['x-postcopy']['prefault'], 0, 'prefault pages')
+    total = info['ram']['total'] // 4096
+    check_equal(info['ram']['duplicate'] + info['ram']['normal'], total, 'each page once')
+
+
+def counted(bench):
+    """-p -m and all three numbers: one whole pass, then neighbours come with what is asked for."""
+    pair = Pair(bench)
+    pair.source.set_parameters(max_bandwidth=8 << 20, max_postcopy_bandwidth=64 << 10)
+    pair.hmp('-p -m', '1 8 2')
+    wait_until(lambda: pair.source.migration().get('x-postcopy', {}).get('prefault', 0) > 8, 60,
+               'pages to come with those that are asked for')
+    params = pair.source.command('query-migrate-parameters')
+    check_equal([params['x-postcopy-' + n] for n in ('precopy-count', 'prefault-forward',
+                                                     'prefault-backward', 'background')],
+                [1, 8, 2, 'follow-fault'], 'the parameters')
+    pair.source.set_parameters(max_postcopy_bandwidth=0)
+    info = pair.end()
+    check(info['ram']['precopy-bytes'] > 100000, 'no pass before the switch: %s', info)
+
+
+def alone(bench):
+    """-p -n: nothing goes that is not asked for, until the background is switched on."""
+    pair = Pair(bench)
+    pair.hmp('-p -n')
+    wait_until(lambda: pair.source.migration().get('x-postcopy', {}).get('requested', 0) > 0, 60,
+               'the guest to need a page')
+    pair.journey.prove(pair.destination)
+    check_equal(pair.pages()['background'], 0, 'pages that nobody asked for')
+    check_equal(pair.source.migration()['status'], 'postcopy-active', 'the migration')
+    pair.source.set_parameters(x_postcopy_background='linear')
+    wait_migration(pair.source)
+    wait_migration(pair.destination)
+    check(pair.pages()['background'] > 0, 'the rest did not follow: %s', pair.pages())
+    pair.journey.check()
+
+
+def resident(vm):
+    with open('/proc/%d/status' % vm.process.pid) as f:
+        return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
+
+
+def release(bench):
+    """release-ram: what was sent is the host's again."""
+    pair = Pair(bench)
+    pair.source.set_capabilities(release_ram=True)
+    before = resident(pair.source)
+    pair.hmp('-p')
+    wait_migration(pair.source)
+    after = resident(pair.source)
+    check(before > 4000 and after < before // 4, 'the source had %d KiB and has %d', before, after)
+    pair.end()
+
+
+def release_and_cut(bench):
+    """release-ram: there is nothing to go on with after a cut, which is said."""
+    pair = Pair(bench)
+    pair.source.set_capabilities(release_ram=True)
+    pair.source.set_parameters(max_postcopy_bandwidth=64 << 10)
+    pair.hmp('-p')
+    wait_migration(pair.source, ('postcopy-active',))
+    pair.source.command('migrate-pause')
+    wait_migration(pair.source, ('postcopy-paused',))
+    check('release-ram' in pair.source.hmp('migrate -d -r ' + pair.uri()),
+          'a recovery that cannot work was begun')
+
+
+def flags(bench):
+    """What does not fit together is said, and a migrate that did not begin changes nothing."""
+    pair = Pair(bench)
+    for words, text in (('-n %s', 'give -p too'), ('-m %s', 'give -p too'), ('%s 3', 'give -p too'),
+                        ('-p %s -1', 'negative'), ('-p %s 0 70000', '65536'),
+                        ('-p -r %s', 'no paused migration')):
+        answer = pair.source.hmp('migrate -d ' + words % pair.uri())
+        check(text in answer, 'migrate %s: %r', words, answer)
+        check('postcopy-ram: off' in pair.source.hmp('info migrate_capabilities'),
+              'migrate %s left the capability on', words)
+        check('precopy-count: 4294967295' in pair.source.hmp('info migrate_parameters'),
+              'migrate %s left a parameter changed', words)
+    check_equal(pair.source.status(), 'running', 'the guest')
+
+
+def cut_anywhere(bench, rounds):
+    """Cuts at random moments from either side, also while a recovery is under way."""
+    seed = int(os.environ.get('FERRYTEST_SEED', random.randrange(1 << 30)))
+    bench.note('cuts: FERRYTEST_SEED=%d' % seed)
+    dice = random.Random(seed)
+    pair = Pair(bench, harts=2)
+    pair.source.set_parameters(max_postcopy_bandwidth=16 << 10)
+    pair.hmp('-p')
+    wait_migration(pair.source, ('postcopy-active',))
+    for _ in range(rounds):
+        time.sleep(dice.random() * 0.1)
+        for vm in dice.sample((pair.source, pair.destination), dice.choice((1, 1, 2))):
+            try:
+                vm.command('migrate-pause')
+            except QMPError:
+                pass            # it has noticed already
+        wait_until(lambda: pair.source.migration()['status'] == 'postcopy-paused', 60, 'the source')
+        wait_until(lambda: pair.destination.migration()['status'] == 'postcopy-paused', 60,
+                   'the destination')
+        pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+        pair.source.command('migrate', uri=pair.uri(), resume=True)
+        if dice.random() < 0.6:
+            wait_until(lambda: pair.source.migration()['status'] != 'postcopy-recover-setup', 60,
+                       'the connection')
+            wait_until(lambda: pair.source.migration()['status'] != 'postcopy-recover', 60,
+                       'the recovery')
+    wait_until(lambda: pair.source.migration()['status'] in ('postcopy-active', 'postcopy-paused'),
+               60, 'the last recovery')
+    if pair.source.migration()['status'] == 'postcopy-paused':
+        wait_migration(pair.destination, ('postcopy-paused',))
+        pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+        pair.source.command('migrate', uri=pair.uri(), resume=True)
+    pair.source.set_parameters(max_postcopy_bandwidth=0)
+    info = pair.end()
+    check(info['x-postcopy']['recoveries'] >= 1, 'no recovery was counted: %s', info)
+
+
+main([
+    Case('at once', at_once),
+    Case('a pass before, neighbours', counted),
+    Case('only what is asked for', alone),
+    Case('release-ram', release),
+    Case('release-ram and a cut', release_and_cut),
+    Case('flags that do not fit', flags),
+    Case('cut anywhere', lambda bench: cut_anywhere(bench, 4)),
+    Case('cut anywhere, often', lambda bench: cut_anywhere(bench, 60), full=True, timeout=600),
+])
