@@ -6,6 +6,7 @@ Bench: two hosts with libvirt, the emulator, the guest. A case passes only if
 it returns; what it claims it proves with check() and with the lines the
 checker guest prints on its console.
 """
+import json
 import os
 import re
 import socket
@@ -213,6 +214,13 @@ class Domain:
 
     def hmp(self, host, line):
         return host.out("qemu-monitor-command", self.name, "--hmp", line)
+
+    def qmp(self, host, name, **arguments):
+        """A command that libvirt does not know; its answer."""
+        text = json.dumps({"execute": name, **({"arguments": arguments} if arguments else {})})
+        answer = json.loads(host.out("qemu-monitor-command", self.name, text))
+        check("return" in answer, f"{name}: {answer}")
+        return answer["return"]
 
     def pid(self, host):
         with open(host.path(f"/run/libvirt/qemu/{self.name}.pid")) as f:

@@ -296,6 +296,55 @@ def network_cut(b):
     stayed(b, d, src, dst)
 
 
+def at_fault(b, point, action, *flags, **options):
+    """A migration during which something goes wrong on the source at a fault point."""
+    src, dst = b.hosts
+    d = b.running(guest="bare", memory=64, args="size=1M,rate=2000,tick=50")
+    d.qmp(src, "x-fault", point=point, action=action, **options)
+    p = src.virsh_popen("migrate", *(flags or ("--live",)), d.name, URI.format(dst.name))
+    return d, p
+
+
+@matrix("all-was-sent", [("way-back-cut", "--live"), ("way-back-cut-p2p", "--live", "--p2p")],
+        long=["way-back-cut"])
+def answer_lost(b, v):
+    """All was sent, no answer can come: the source keeps the guest paused, the destination runs it or
+    not. libvirt ends the destination's and continues the source's."""
+    d, p = at_fault(b, "src-awaits", "fail", *v[1:])
+    p.wait(60)
+    check(p.returncode != 0, "the migration claims success")
+    stayed(b, d, *b.hosts)
+
+
+@matrix("all-was-sent", [("destination-killed", "--live"), ("destination-killed-p2p", "--live", "--p2p")],
+        long=["destination-killed-p2p"])
+def destination_dies(b, v):
+    """It has loaded all but the end, stands still, and dies when the end is on its way."""
+    src, dst = b.hosts
+    d, p = at_fault(b, "src-hands-over", "stall", *v[1:], ms=4000)
+    wait_for("the end of the stream", lambda: d.state(src) == "paused", 30)
+    os.kill(d.pid(dst), signal.SIGSTOP)
+    time.sleep(5)
+    os.kill(d.pid(dst), signal.SIGKILL)
+    p.wait(60)
+    check(p.returncode != 0, "the migration claims success")
+    stayed(b, d, src, dst)
+
+
+@matrix("all-was-sent", [("source-killed", "--live"), ("source-killed-p2p", "--live", "--p2p")],
+        long=["source-killed"])
+def source_dies(b, v):
+    """The destination has the guest and keeps it; libvirt 9.0 knows only that the source's process is
+    gone, calls it failed and ends the destination's: the guest has died with its host, as it would have
+    a moment earlier. What must not be is two."""
+    src, dst = b.hosts
+    d, p = at_fault(b, "src-awaits", "die", *v[1:])
+    p.wait(60)
+    check(p.returncode != 0, "the migration claims success")
+    wait_for("the end of both", lambda: (d.state(src), d.state(dst)) == (None, None), 30)
+    check("terminating on signal 15" in d.log(dst), f"the destination ended by itself: {d.log(dst)}")
+
+
 @case
 def back_and_forth(b):
     """Twenty moves (four without --full) of a Linux guest; its own word that nothing is wrong."""
