@@ -124,6 +124,8 @@ typedef struct ChannelLiveness {
  * between their calls.
  */
 bool channel_set_liveness(Channel *c, const ChannelLiveness *l);
+/** What a migration wants: a minute. An outage that one would rather wait out than begin anew is shorter. */
+extern const ChannelLiveness channel_liveness;
 void channel_shutdown(Channel *c);
 /**
  * Frees c whatever it returns; no other thread may use it. Waits at most half
@@ -197,7 +199,7 @@ typedef struct ChannelListener ChannelListener;
 ChannelListener *channel_listen(ChannelAddress *a, GError **errp);
 /**
  * Waits for the next peer (or the name, the file, the writer of a FIFO) and
- * returns the channel; NULL with errp, also after channel_listener_shutdown.
+ * returns the channel, with channel_liveness unless the address says keep-alive=off; NULL with errp, also after channel_listener_shutdown.
  * One thread at a time.
  */
 Channel *channel_listener_accept(ChannelListener *l, GError **errp);

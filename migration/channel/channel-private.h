@@ -73,6 +73,8 @@ BoundedCall *channel_socket_listen(const ChannelAddress *a, ListenResult *result
 bool channel_socket_listening(BoundedCall *call, ListenResult *result, GError **errp);
 /** Appends the addresses (new ChannelAddress) that a listening TCP socket serves. */
 void channel_socket_addresses(int fd, GPtrArray *list);
+/** keep-alive=off. */
+void channel_socket_never_probe(Channel *c);
 /** True if the kernel has sent something, or asked, and heard nothing of the peer for ms. */
 bool channel_socket_is_silent(int fd, unsigned ms);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */

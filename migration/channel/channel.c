@@ -114,15 +114,19 @@ bool channel_wait(int fd, short events, int wake_fd, GError **errp)
     return wait_for(fd, events, wake_fd, -1, errp);
 }
 
-/* Looks now and then whether the peer is still there. True also if it is and nothing has changed. */
-static bool wait_to_write(Channel *c, GError **errp)
+/*
+ * Looks now and then whether the peer is still there. True also if it is and
+ * nothing has changed. A reader needs it, too: what it has sent before keeps
+ * the kernel from probing.
+ */
+static bool wait_alive(Channel *c, int fd, short events, GError **errp)
 {
     int silence = g_atomic_int_get(&c->silence_ms);
 
-    if (!wait_for(c->wfd, POLLOUT, c->wake_fd, silence ? MAX(silence / 4, 1) : -1, errp)) {
+    if (!wait_for(fd, events, c->wake_fd, silence ? MAX(silence / 4, 1) : -1, errp)) {
         return false;
     }
-    if (silence && channel_socket_is_silent(c->wfd, silence)) {
+    if (silence && channel_socket_is_silent(fd, silence)) {
         error_setg(errp, "nothing was heard from '%s' for %.0f s: the link or the host there is down",
                    c->name, silence / 1000.0);
         return false;
@@ -151,7 +155,7 @@ static bool wait_to_read(Channel *c, const ChannelWaitHook *hook, GError **errp)
     if (hook) {
         hook->fn(hook->opaque, true);
     }
-    bool ok = channel_wait(c->rfd, POLLIN, c->wake_fd, errp);
+    bool ok = wait_alive(c, c->rfd, POLLIN, errp);
     if (hook) {
         hook->fn(hook->opaque, false);
     }
@@ -187,7 +191,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             }
             return -1;
         }
-        if (!wait_to_write(c, errp)) {
+        if (!wait_alive(c, c->wfd, POLLOUT, errp)) {
             error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
             return -1;
         }

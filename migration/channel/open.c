@@ -296,10 +296,12 @@ static Channel *accept_once(ChannelListener *l, GError **errp)
 {
     Channel *c = g_steal_pointer(&l->ready);
 
-    if (!c && l->pending) {
+    if (c) {
+        channel_set_liveness(c, &channel_liveness);
+    } else if (l->pending) {
         c = opener_of(l->address)->finish(l->address, &l->pending, false, l->wake_fd, errp);
         g_clear_pointer(&l->pending, bounded_call_free);
-    } else if (!c) {
+    } else {
         error_setg(errp, "'%s' has one channel only, which is in use", l->address->path);
     }
     return c;
@@ -310,7 +312,13 @@ Channel *channel_listener_accept(ChannelListener *l, GError **errp)
     if (l->address->kind != CHANNEL_TCP && l->address->kind != CHANNEL_UNIX) {
         return accept_once(l, errp);
     }
-    return l->at.n || listener_bind_late(l, errp) ? accept_peer(l, errp) : NULL;
+    Channel *c = l->at.n || listener_bind_late(l, errp) ? accept_peer(l, errp) : NULL;
+    if (c && l->address->keep_alive == CHANNEL_OFF) {
+        channel_socket_never_probe(c);
+    } else if (c) {
+        channel_set_liveness(c, &channel_liveness);
+    }
+    return c;
 }
 
 char *channel_listener_address(ChannelListener *l)

@@ -275,15 +275,18 @@ Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError *
         return NULL;
     }
     g_clear_error(&err);
-    if (a->keep_alive == CHANNEL_OFF) {
-        int off = 0;
-        Channel *c = channel_socket_new(fd, name, errp);
-        if (c) {
-            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off));
-        }
-        return c;
+    Channel *c = channel_socket_new(fd, name, errp);
+    if (c && a->keep_alive == CHANNEL_OFF) {
+        channel_socket_never_probe(c);
     }
-    return channel_socket_new(fd, name, errp);
+    return c;
+}
+
+void channel_socket_never_probe(Channel *c)
+{
+    int off = 0;
+
+    setsockopt(c->rfd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off));
 }
 
 /* ---- listen ---- */
@@ -583,6 +586,10 @@ bool channel_socket_is_silent(int fd, unsigned ms)
                     info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
     return repeated || info.tcpi_probes >= 2;
 }
+
+const ChannelLiveness channel_liveness = {
+    .idle_s = 20, .interval_s = 10, .probes = 4, .silence_ms = 60000,
+};
 
 bool channel_set_liveness(Channel *c, const ChannelLiveness *l)
 {

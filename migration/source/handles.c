@@ -88,7 +88,7 @@ void outgoing_cancel(Outgoing *o)
     g_mutex_lock(&o->lock);
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
     if (o->phase == OUTGOING_AWAITS) {
-        if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH))) {
+        if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM))) {
             channel_end_writing(o->channel);    /* ours while the thread awaits the answer */
         }                                       /* else it sees for itself that it was cancelled */
     } else if (o->phase != OUTGOING_HANDS_OVER || !channel_cut_writing(o->channel)) {

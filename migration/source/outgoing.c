@@ -100,11 +100,6 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
     return true;
 }
 
-/* A minute: an outage that the guest's owner would rather wait out than begin anew is shorter. */
-static const ChannelLiveness migration_liveness = {
-    .idle_s = 20, .interval_s = 10, .probes = 4, .silence_ms = 60000,
-};
-
 bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
 {
     if (!outgoing_point(o, FAULT_SRC_CONNECT, errp)) {
@@ -118,7 +113,7 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
         }
     }
     if (addr->keep_alive != CHANNEL_OFF) {
-        channel_set_liveness(o->channel, &migration_liveness);
+        channel_set_liveness(o->channel, &channel_liveness);
     }
     trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "channel-fixture.h"
+#include "migration/channel/channel-private.h"
 
 static char *dir;
 
@@ -502,6 +503,52 @@ static void test_silent_read(void)
     close(peer);
 }
 
+/* Something was sent that nobody confirms: then the kernel does not probe. */
+static void test_silent_answer(void)
+{
+    ChannelLiveness l = { .idle_s = 1, .interval_s = 1, .probes = 1, .silence_ms = 1000 };
+    g_autoptr(GError) err = NULL;
+    char byte = 0;
+    int peer;
+    Channel *c = connect_to_bare(&peer);
+
+    g_assert_true(channel_set_liveness(c, &l));
+    make_silent(peer);
+    g_assert_true(channel_write_all(c, &byte, 1, NULL));
+    g_assert_cmpint(channel_read(c, &byte, 1, &err), ==, -1);
+    g_assert_nonnull(strstr(err->message, "nothing was heard from 'tcp:127.0.0.1:"));
+    channel_close(c, NULL);
+    close(peer);
+}
+
+/* Whoever connects to us may vanish without a word, too. */
+static void test_accepted_alive(void)
+{
+    static const struct {
+        const char *uri;
+        int on;
+    } cases[] = { { "tcp:127.0.0.1:0", 1 }, { "tcp:127.0.0.1:0,keep-alive=off", 0 } };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        ChannelAddress *a = channel_address_parse(cases[i].uri, NULL);
+        ChannelListener *listener = channel_listen(a, NULL);
+        g_autofree char *bound = channel_listener_address(listener);
+        Channel *out = connect_uri(bound, -1, NULL);
+        Channel *in = channel_listener_accept(listener, NULL);
+        int on = -1;
+        socklen_t len = sizeof(on);
+
+        g_assert_nonnull(in);
+        g_assert_cmpint(getsockopt(in->rfd, SOL_SOCKET, SO_KEEPALIVE, &on, &len), ==, 0);
+        g_assert_cmpint(on, ==, cases[i].on);
+        g_assert_cmpint(in->silence_ms, ==, cases[i].on ? 60000 : 0);
+        channel_close(in, NULL);
+        channel_close(out, NULL);
+        channel_listener_free(listener);
+        channel_address_free(a);
+    }
+}
+
 static gpointer read_all_later(gpointer fd)
 {
     g_autofree char *buf = g_malloc(1 << 20);
@@ -621,6 +668,8 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/time-out", test_time_out);
     g_test_add_func("/channel/silent-write", test_silent_write);
     g_test_add_func("/channel/silent-read", test_silent_read);
+    g_test_add_func("/channel/silent-answer", test_silent_answer);
+    g_test_add_func("/channel/accepted-alive", test_accepted_alive);
     g_test_add_func("/channel/slow-reader", test_slow_reader);
     g_test_add_func("/channel/shutdown", test_shutdown);
     return run_in_folder(&dir);
