@@ -245,8 +245,9 @@ static void histogram_text(GString *out, const XPostcopyBucketList *list)
     }
     for (const XPostcopyBucketList *l = list; l; l = l->next) {
         int len = (l->value->count * BAR + most - 1) / most;
-        g_string_append_printf(out, "  < %10" PRIu64 " us %10" PRIu64 " %.*s\n", l->value->below,
-                               l->value->count, len, "########################################");
+        g_string_append_printf(out, "  < %10" PRIu64 " us %10" PRIu64 "%s%.*s\n", l->value->below,
+                               l->value->count, len ? " " : "", len,
+                               "########################################");
     }
 }
 
