@@ -354,14 +354,15 @@ static bool parse_size_arg(const ArgSpec *spec, const char **text, HMPArgs *args
     return true;
 }
 
-static bool parse_on_off(const ArgSpec *spec, const char **text, HMPArgs *args, GError **errp)
+static bool parse_switch(const ArgSpec *spec, const char **text, HMPArgs *args, GError **errp)
 {
     g_autofree char *word = hmp_word(text, NULL);
-    if (!word || (strcmp(word, "on") && strcmp(word, "off"))) {
+    bool on;
+    if (!word || !parse_on_off(word, &on)) {
         error_setg(errp, "Expected 'on' or 'off'");
         return false;
     }
-    add_num(args, spec->key, !strcmp(word, "on"));
+    add_num(args, spec->key, on);
     return true;
 }
 
@@ -437,7 +438,7 @@ static bool parse_one(const HMPCommand *cmd, const ArgSpec *spec, const char **t
     if (!**text && spec->optional) {
         return true;
     }
-    return spec->type == 'b' ? parse_on_off(spec, text, args, errp)
+    return spec->type == 'b' ? parse_switch(spec, text, args, errp)
          : spec->type == 'o' ? parse_size_arg(spec, text, args, errp)
          : parse_integer(spec, text, args, errp);
 }

@@ -274,12 +274,13 @@ bool handle_boot(CommandLine *cl, const char *name, const char *arg, GError **er
 /* ---- when all is read ---- */
 
 /* Boolean properties that only exist for QEMU's sake: the value must be the one we have. */
-static bool fixed_property(CommandLine *cl, const char *key, const char *const *ok_values,
-                           GError **errp)
+/* What the board does not have; some properties may also say "auto". */
+static bool must_be_off(CommandLine *cl, const char *key, bool or_auto, GError **errp)
 {
     const char *value = opts_get(cl->machine, key);
+    bool on;
 
-    if (value && !g_strv_contains(ok_values, value)) {
+    if (value && !(or_auto && strcmp(value, "auto") == 0) && (!parse_bool(value, &on) || on)) {
         error_setg(errp, "machine property '%s=%s' is not supported", key, value);
         return false;
     }
@@ -306,8 +307,6 @@ static bool check_aia(CommandLine *cl, GError **errp)
 
 static bool check_machine_properties(CommandLine *cl, const MachineType *type, GError **errp)
 {
-    static const char *const off[] = { "off", "no", "false", "n", NULL };
-    static const char *const off_or_auto[] = { "off", "no", "false", "n", "auto", NULL };
     static const char *const any[] = { "dump-guest-core", "mem-merge", "graphics",
                                        "suppress-vmdesc" };
     static const char *const common[] = {
@@ -330,9 +329,9 @@ static bool check_machine_properties(CommandLine *cl, const MachineType *type, G
             return false;
         }
     }
-    return fixed_property(cl, "usb", off, errp) && fixed_property(cl, "acpi", off_or_auto, errp) &&
+    return must_be_off(cl, "usb", false, errp) && must_be_off(cl, "acpi", true, errp) &&
            check_aia(cl, errp) && opts_get_bool(cl->machine, "aclint", &cl->config.aclint, errp) &&
-           fixed_property(cl, "iommu-sys", off_or_auto, errp);
+           must_be_off(cl, "iommu-sys", true, errp);
 }
 
 static const MachineType *select_type(CommandLine *cl, GError **errp)

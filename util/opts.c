@@ -299,13 +299,25 @@ static bool parse_digits(const char *text, int base, const char **end, uint64_t 
     return errno == 0 && stop != text;
 }
 
+static bool parse_words(const char *text, const char *const *on, const char *const *off, bool *out)
+{
+    *out = g_strv_contains(on, text);
+    return *out || g_strv_contains(off, text);
+}
+
 bool parse_bool(const char *text, bool *out)
 {
     static const char *const on[] = { "on", "yes", "true", "y", NULL };
     static const char *const off[] = { "off", "no", "false", "n", NULL };
 
-    *out = g_strv_contains(on, text);
-    return *out || g_strv_contains(off, text);
+    return parse_words(text, on, off, out);
+}
+
+bool parse_on_off(const char *text, bool *out)
+{
+    static const char *const on[] = { "on", NULL }, *const off[] = { "off", NULL };
+
+    return parse_words(text, on, off, out);
 }
 
 bool parse_u64(const char *text, uint64_t *out)

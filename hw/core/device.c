@@ -136,18 +136,6 @@ static const DevicePropInfo *prop_find(const DeviceType *type, const char *name)
     return NULL;
 }
 
-static bool text_is_bool(const char *v)
-{
-    static const char *const words[] = { "on", "off", "yes", "no", "true", "false", "y", "n" };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
-        if (strcmp(v, words[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Bits of a number property, 0 for other types. Negative decimal numbers belong to int32 only. */
 static bool prop_number_ok(const DevicePropInfo *prop, const char *value, GError **errp)
 {
@@ -187,12 +175,13 @@ static bool prop_number_ok(const DevicePropInfo *prop, const char *value, GError
 static bool prop_value_ok(const DevicePropInfo *prop, const char *value, GError **errp)
 {
     uint64_t v;
+    bool on;
 
-    if (strcmp(prop->type, "bool") == 0 && !text_is_bool(value)) {
+    if (strcmp(prop->type, "bool") == 0 && !parse_bool(value, &on)) {
         error_setg(errp, "Parameter '%s' expects 'on' or 'off'", prop->name);
         return false;
     }
-    if (strcmp(prop->type, "OnOffAuto") == 0 && !text_is_bool(value) &&
+    if (strcmp(prop->type, "OnOffAuto") == 0 && !parse_bool(value, &on) &&
         strcmp(value, "auto") != 0) {
         error_setg(errp, "Parameter '%s' does not accept value '%s'", prop->name, value);
         return false;

@@ -473,8 +473,7 @@ bool virtio_slots_new(Board *board, uint64_t base, uint64_t stride, unsigned cou
                       IRQLine (*line)(void *opaque, unsigned n), void *opaque, GError **errp)
 {
     const char *global = board_global(board, "virtio-mmio", "force-legacy");
-    bool legacy = !global || (strcmp(global, "off") && strcmp(global, "false") &&
-                              strcmp(global, "no"));
+    bool on, legacy = !global || !parse_bool(global, &on) || on;
 
     board->slots = g_new0(VirtIOSlot *, count);
     board->slot_count = count;

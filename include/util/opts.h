@@ -43,5 +43,7 @@ bool parse_size(const char *text, uint64_t default_unit, uint64_t *out);
 bool parse_u64(const char *text, uint64_t *out);
 /** "on" or "off" and their synonyms (yes, true, y). False: neither. */
 bool parse_bool(const char *text, bool *out);
+/** "on" or "off" and nothing else: what commands typed by people take. False: neither. */
+bool parse_on_off(const char *text, bool *out);
 
 #endif

@@ -246,15 +246,6 @@ MigrationParameters *migration_options_query_parameters(MigrationOptions *o)
 
 /* ---- texts ---- */
 
-static bool bool_from_text(const char *text, bool *out)
-{
-    static const char *const yes[] = { "on", "yes", "true", "y", NULL };
-    static const char *const no[] = { "off", "no", "false", "n", NULL };
-
-    *out = g_strv_contains(yes, text);
-    return *out || g_strv_contains(no, text);
-}
-
 static bool is_integer(const char *text)
 {
     const char *digits = text + (*text == '-');
@@ -318,7 +309,7 @@ static bool param_from_text(MigrationParameters *p, const MigrationParameterInfo
         migration_param_set_str(p, info, text);
         return true;
     case PARAM_BOOL:
-        if (!bool_from_text(text, &on)) {
+        if (!parse_bool(text, &on)) {
             error_setg(errp, "Parameter '%s' expects 'on' or 'off'", info->name);
             return false;
         }
@@ -377,7 +368,7 @@ static bool set_prop(MigrationOptions *o, const char *name, const char *value, b
     for (size_t i = 0; i < G_N_ELEMENTS(prop_table); i++) {
         if (!strcmp(prop_table[i].name, name)) {
             bool *prop = (bool *)((char *)&o->props + prop_table[i].offset);
-            if (!bool_from_text(value, prop)) {
+            if (!parse_bool(value, prop)) {
                 error_setg(errp, "Parameter '%s' expects 'on' or 'off'", name);
                 return false;
             }
@@ -418,7 +409,7 @@ bool migration_options_set_global(MigrationOptions *o, const char *name, const c
                    name, value, name);
         return false;
     }
-    if (!bool_from_text(value, &on)) {
+    if (!parse_bool(value, &on)) {
         error_setg(errp, "Parameter '%s' expects 'on' or 'off'", name);
         return false;
     }

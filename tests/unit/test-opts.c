@@ -144,6 +144,22 @@ static void test_sizes(void)
     g_assert_false(parse_u64("", &v) || parse_u64("1k", &v) || parse_u64("-1", &v));
 }
 
+static void test_booleans(void)
+{
+    static const struct { const char *text; int loose, strict; } cases[] = {
+        { "on", 1, 1 }, { "off", 0, 0 }, { "yes", 1, -1 }, { "no", 0, -1 }, { "true", 1, -1 },
+        { "false", 0, -1 }, { "y", 1, -1 }, { "n", 0, -1 }, { "ON", -1, -1 }, { "1", -1, -1 },
+        { "", -1, -1 }, { "of", -1, -1 },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        bool v;
+
+        g_assert_cmpint(parse_bool(cases[i].text, &v) ? v : -1, ==, cases[i].loose);
+        g_assert_cmpint(parse_on_off(cases[i].text, &v) ? v : -1, ==, cases[i].strict);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -152,5 +168,6 @@ int main(int argc, char **argv)
     g_test_add_func("/opts/bad", test_bad_text);
     g_test_add_func("/opts/typed", test_typed);
     g_test_add_func("/opts/sizes", test_sizes);
+    g_test_add_func("/opts/booleans", test_booleans);
     return g_test_run();
 }
