@@ -254,6 +254,51 @@ Shows the memory objects.
 EDOC
 
     {
+        .name       = "numa",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show NUMA information",
+        .cmd        = hmp_info_numa,
+    },
+SDOC
+Shows the nodes of memory and CPUs, if `-numa` has made one.
+EDOC
+
+    {
+        .name       = "mice",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show which guest mouse is receiving events",
+        .cmd        = hmp_info_mice,
+    },
+SDOC
+Shows the mice: there are none.
+EDOC
+
+    {
+        .name       = "memory-devices",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show memory devices",
+        .cmd        = hmp_info_memory_devices,
+    },
+SDOC
+Shows memory that was plugged: there is none.
+EDOC
+
+    {
+        .name       = "hotpluggable-cpus",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show information about hotpluggable CPUs",
+        .cmd        = hmp_info_hotpluggable_cpus,
+        .preconfig  = true,
+    },
+SDOC
+The board has no places for CPUs that come and go: always an error.
+EDOC
+
+    {
         .name       = "iothreads",
         .args_type  = "",
         .params     = "",

@@ -75,6 +75,13 @@ static const ChardevOps *backend_find(const char *name)
     return NULL;
 }
 
+const char *chardev_backend_name(size_t i)
+{
+    return i < G_N_ELEMENTS(backends)    ? backends[i]->name
+           : i == G_N_ELEMENTS(backends) ? chardev_mux_ops.name
+                                         : NULL;
+}
+
 static bool log_open(Chardev *chr, Opts *opts, GError **errp)
 {
     const char *path = opts_get(opts, "logfile");

@@ -11,6 +11,7 @@
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-internal.h"
 #include "qapi/qapi-commands.h"
+#include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 
@@ -142,6 +143,24 @@ void hmp_info_uuid(HMPMonitor *mon, const HMPArgs *args)
     (void)args;
     g_autoptr(UuidInfo) info = qmp_query_uuid(hmp_machine(mon), NULL);
     monitor_printf(mon, "%s\n", info->UUID);
+}
+
+/* The board has one node or none. */
+void hmp_info_numa(HMPMonitor *mon, const HMPArgs *args)
+{
+    struct Machine *machine = hmp_machine(mon);
+    const struct MachineConfig *config = machine->config;
+    (void)args;
+    if (!config->numa) {
+        monitor_puts(mon, "0 nodes\n");
+        return;
+    }
+    monitor_puts(mon, "1 nodes\nnode 0 cpus:");
+    for (unsigned i = 0; machine->cpus && i < cpus_count(machine->cpus); i++) {
+        monitor_printf(mon, " %u", i);
+    }
+    monitor_printf(mon, "\nnode 0 size: %" PRIu64 " MB\nnode 0 plugged: 0 MB\n",
+                   config->ram_bytes >> 20);
 }
 
 void hmp_info_cpus(HMPMonitor *mon, const HMPArgs *args)

@@ -308,19 +308,7 @@ void hmp_info_memdev(HMPMonitor *mon, const HMPArgs *args)
     }
 }
 
-/* ---- what there is none of ---- */
-
-void hmp_info_iothreads(HMPMonitor *mon, const HMPArgs *args)
-{
-    (void)mon;
-    (void)args;
-}
-
-void hmp_info_tpm(HMPMonitor *mon, const HMPArgs *args)
-{
-    (void)mon;
-    (void)args;
-}
+/* ---- the balloon ---- */
 
 void hmp_info_balloon(HMPMonitor *mon, const HMPArgs *args)
 {

@@ -168,6 +168,20 @@ static ChardevReturn *answer(Chardev *chr)
     return result;
 }
 
+ChardevBackendInfoList *qmp_query_chardev_backends(struct Machine *machine, GError **errp)
+{
+    ChardevBackendInfoList *list = NULL, **tail = &list;
+    const char *name;
+
+    for (size_t i = 0; (name = chardev_backend_name(i)); i++) {
+        *tail = g_new0(ChardevBackendInfoList, 1);
+        (*tail)->value = g_new0(ChardevBackendInfo, 1);
+        (*tail)->value->name = g_strdup(name);
+        tail = &(*tail)->next;
+    }
+    return list;
+}
+
 ChardevReturn *qmp_chardev_add(struct Machine *machine, const char *id, ChardevBackend *backend,
                                GError **errp)
 {

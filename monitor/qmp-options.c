@@ -22,6 +22,7 @@ typedef struct OptionParam {
 
 /* Rows of one option stand together. */
 static const OptionParam params[] = {
+    STR("accel", NULL),
     NUM("add-fd", "fd"), NUM("add-fd", "set"), STR("add-fd", "opaque"),
     BOOL("boot-opts", "strict"), STR("boot-opts", "order"), STR("boot-opts", "once"),
     STR("chardev", "backend"), STR("chardev", "path"), STR("chardev", "host"),
@@ -39,7 +40,7 @@ static const OptionParam params[] = {
     STR("mon", "chardev"), STR("mon", "mode"), BOOL("mon", "pretty"),
     BOOL("msg", "timestamp"), BOOL("msg", "guest-name"),
     STR("name", "guest"), STR("name", "process"), BOOL("name", "debug-threads"),
-    STR("netdev", NULL), STR("object", NULL),
+    STR("netdev", NULL), STR("numa", NULL), STR("object", NULL),
     BOOL("overcommit", "mem-lock"), BOOL("overcommit", "cpu-pm"),
     STR("rtc", "base"), STR("rtc", "clock"), STR("rtc", "driftfix"),
 #ifdef CONFIG_SECCOMP
@@ -48,6 +49,7 @@ static const OptionParam params[] = {
 #endif
     NUM("smp-opts", "cpus"), NUM("smp-opts", "sockets"), NUM("smp-opts", "cores"),
     NUM("smp-opts", "threads"), NUM("smp-opts", "maxcpus"),
+    STR("trace", "enable"), STR("trace", "events"), STR("trace", "file"),
 };
 
 static CommandLineParameterInfoList *option_params(size_t first)

@@ -341,7 +341,7 @@ ObjectPropertyInfoList *qmp_device_list_properties(struct Machine *machine, cons
 
 /* As it was asked for. (Inside, RAM is shared memory always.) */
 static MemdevInfoList **append_memdev(MemdevInfoList **tail, const char *id, uint64_t size,
-                                      bool share, bool prealloc)
+                                      bool share, bool prealloc, bool reserve)
 {
     MemdevInfo *info = g_new0(MemdevInfo, 1);
     info->id = g_strdup(id);
@@ -349,6 +349,8 @@ static MemdevInfoList **append_memdev(MemdevInfoList **tail, const char *id, uin
     info->merge = info->dump = true;
     info->share = share;
     info->prealloc = prealloc;
+    info->has_reserve = true;
+    info->reserve = reserve;
     *tail = g_new0(MemdevInfoList, 1);
     (*tail)->value = info;
     return &(*tail)->next;
@@ -365,16 +367,18 @@ MemdevInfoList *qmp_query_memdev(struct Machine *machine, GError **errp)
         uint64_t size = 0;
         if (type && g_str_has_prefix(type, "memory-backend-")) {
             bool share = g_str_equal(type, "memory-backend-memfd"), prealloc = c->mem_prealloc;
+            bool reserve = true;
             opts_get_size(o, "size", &size, NULL);
             opts_get_bool(o, "share", &share, NULL);
             opts_get_bool(o, "prealloc", &prealloc, NULL);
-            tail = append_memdev(tail, opts_get(o, "id"), size, share, prealloc);
+            opts_get_bool(o, "reserve", &reserve, NULL);
+            tail = append_memdev(tail, opts_get(o, "id"), size, share, prealloc, reserve);
         }
     }
     const MachineType *t = c->ram_id || !c->machine_version ? NULL
                          : machine_type_find(c->machine_version);
     if (t && c->ram_bytes) {    /* the board made its own */
-        append_memdev(tail, t->default_ram_id, c->ram_bytes, false, c->mem_prealloc);
+        append_memdev(tail, t->default_ram_id, c->ram_bytes, false, c->mem_prealloc, true);
     }
     return list;
 }
@@ -486,27 +490,4 @@ bool qmp_balloon(struct Machine *machine, int64_t value, GError **errp)
         return false;
     }
     return board_balloon_set(machine->board, value, errp);
-}
-
-/* ---- what there is none of ---- */
-
-IOThreadInfoList *qmp_query_iothreads(struct Machine *machine, GError **errp)
-{
-    (void)machine;
-    (void)errp;
-    return NULL;
-}
-
-strList *qmp_query_tpm_models(struct Machine *machine, GError **errp)
-{
-    (void)machine;
-    (void)errp;
-    return NULL;
-}
-
-strList *qmp_query_tpm_types(struct Machine *machine, GError **errp)
-{
-    (void)machine;
-    (void)errp;
-    return NULL;
 }

@@ -108,6 +108,10 @@ static QomNode *machine_node(struct Machine *machine)
     add_property(node, "append", "string", json_object_new_string(c->append ? c->append : ""));
     add_property(node, "dtb", "string", json_object_new_string(c->dtb ? c->dtb : ""));
     add_property(node, "firmware", "string", json_object_new_string(c->bios ? c->bios : ""));
+    struct json_object *memory = json_object_new_object();
+    json_object_object_add(memory, "size", json_object_new_uint64(c->ram_bytes));
+    add_property(node, "memory", "MemorySizeConfiguration", memory);
+    add_property(node, "usb", "bool", json_object_new_boolean(false));
     add_child(node, "peripheral", "container");
     add_child(node, "peripheral-anon", "container");
     add_child(node, "unattached", "container");
@@ -188,8 +192,9 @@ static QomNode *device_node(const BoardDevice *d)
 {
     QomNode *node = node_new(d->driver);
     add_property(node, "realized", "bool", json_object_new_boolean(true));
-    add_property(node, "hotplugged", "bool", json_object_new_boolean(false));
-    add_property(node, "hotpluggable", "bool", json_object_new_boolean(false));
+    add_property(node, "hotplugged", "bool", json_object_new_boolean(d->hotplugged));
+    add_property(node, "hotpluggable", "bool",
+                 json_object_new_boolean(board_device_hotpluggable(d->driver)));
     for (char *const *p = d->props; p && *p; p++) {
         const char *eq = strstr(*p, " = ");
         if (eq) {
@@ -266,11 +271,34 @@ static QomNode *child_node(struct Machine *machine, const char *dir, const char 
          : node_new(type);
 }
 
+/* A path that begins somewhere in the tree: where there are things with ids. */
+static QomNode *partial_path(struct Machine *machine, const char *path, GError **errp)
+{
+    static const char *const places[] = { "/machine/peripheral", "/objects", "/chardevs",
+                                          "/machine", "" };
+    for (size_t i = 0; *path && i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *full = g_strconcat(places[i], "/", path, NULL);
+        QomNode *node = qom_resolve(machine, full, NULL);
+        if (node) {
+            return node;
+        }
+    }
+    if (!*path) {
+        error_setg(errp, "Path '' is ambiguous");
+    } else {
+        error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", path);
+    }
+    return NULL;
+}
+
 QomNode *qom_resolve(struct Machine *machine, const char *path, GError **errp)
 {
     g_auto(GStrv) parts = g_strsplit(path, "/", -1);
     g_autoptr(GString) dir = g_string_new(NULL);
-    QomNode *node = *path == '/' ? root_node(machine) : NULL;
+    if (*path != '/') {
+        return partial_path(machine, path, errp);
+    }
+    QomNode *node = root_node(machine);
     for (char **p = parts; node && *p; p++) {
         if (!**p) {
             continue;

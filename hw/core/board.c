@@ -52,7 +52,7 @@ BoardDevice *board_add_device(Board *board, const char *driver, const char *id, 
 
 const BoardDevice *board_device_find(const Board *board, const char *id)
 {
-    for (guint i = 0; i < board->devices->len; i++) {
+    for (guint i = 0; board && i < board->devices->len; i++) {
         const BoardDevice *dev = g_ptr_array_index(board->devices, i);
 
         if (g_strcmp0(dev->id, id) == 0) {

@@ -323,7 +323,12 @@ bool board_device_add(Board *board, Opts *user, GError **errp)
         error_setg(errp, "Duplicate device ID '%s'", id);
         return false;
     }
-    return type_create(board, device_type_find(opts_get(user, "driver")), user, errp);
+    if (!type_create(board, device_type_find(opts_get(user, "driver")), user, errp)) {
+        return false;
+    }
+    BoardDevice *dev = g_ptr_array_index(board->devices, board->devices->len - 1);
+    dev->hotplugged = true;
+    return true;
 }
 
 void board_device_del(Board *board, const char *id)

@@ -61,6 +61,8 @@ Chardev *chardev_from_text(Chardevs *chardevs, const char *label, const char *te
 Chardev *chardev_find(Chardevs *chardevs, const char *id);
 /** Closes and forgets it; error "Chardev '%s' is busy" while a front end is attached. */
 bool chardev_remove(Chardevs *chardevs, const char *id, GError **errp);
+/** Name of kind i of back end, NULL past the end. Any thread. */
+const char *chardev_backend_name(size_t i);
 size_t chardevs_count(const Chardevs *chardevs);
 Chardev *chardevs_get(const Chardevs *chardevs, size_t i);
 

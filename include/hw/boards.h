@@ -53,10 +53,11 @@ typedef struct BoardDevice {
     char *const *props;     /* "key = value" texts, NULL-terminated */
     const BoardProperty *properties;    /* more for qom-get and qom-set, or NULL */
     void *opaque;           /* theirs */
+    bool hotplugged;        /* it came while the machine ran */
 } BoardDevice;
 size_t board_device_count(const Board *board);
 const BoardDevice *board_device(const Board *board, size_t i);
-/** The device with this id, NULL: none. */
+/** The device with this id, NULL: none. board may be NULL, in tests: it has no devices. */
 const BoardDevice *board_device_find(const Board *board, const char *id);
 
 /** Whether devices of this type can come and go while the machine runs. */

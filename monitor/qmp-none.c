@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP and HMP commands about what this machine never has: clients ask, and get an empty list. */
+#include "monitor/hmp-handlers.h"
+#include "monitor/hmp-internal.h"
+#include "qapi/qapi-commands.h"
+#include "util/error.h"
+
+IOThreadInfoList *qmp_query_iothreads(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+strList *qmp_query_tpm_models(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+strList *qmp_query_tpm_types(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+MouseInfoList *qmp_query_mice(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+MemoryDeviceInfoList *qmp_query_memory_devices(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+HotpluggableCPUList *qmp_query_hotpluggable_cpus(struct Machine *machine, GError **errp)
+{
+    error_setg(errp, "The feature 'query-hotpluggable-cpus' is not enabled");
+    return NULL;
+}
+
+void hmp_info_iothreads(HMPMonitor *mon, const HMPArgs *args)
+{
+}
+
+void hmp_info_tpm(HMPMonitor *mon, const HMPArgs *args)
+{
+}
+
+void hmp_info_memory_devices(HMPMonitor *mon, const HMPArgs *args)
+{
+}
+
+void hmp_info_mice(HMPMonitor *mon, const HMPArgs *args)
+{
+    monitor_puts(mon, "No mouse devices connected\n");
+}
+
+void hmp_info_hotpluggable_cpus(HMPMonitor *mon, const HMPArgs *args)
+{
+    GError *err = NULL;
+    qmp_query_hotpluggable_cpus(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
+}
