@@ -87,6 +87,11 @@ bool migration_is_active(const Migration *m)
     return migration_status_is_running(migration_state_get(&m->out_state));
 }
 
+bool migration_is_cancelling(const Migration *m)
+{
+    return migration_state_get((MigrationState *)&m->out_state) == MIGRATION_STATUS_CANCELLING;
+}
+
 char *migration_moved_to(const Migration *m)
 {
     bool moved = m->outgoing && runstate_get(m->machine->runstate) == RUN_STATE_POSTMIGRATE &&
@@ -108,23 +113,6 @@ static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **err
 }
 
 /* ---- outgoing ---- */
-
-/*
- * Who cancels and starts again at once is not to be refused: the old one has
- * next to nothing left to do but to settle the run state, for which it needs
- * the BQL. One that waits for the destination's answer may take longer.
- */
-static void await_cancelled(Migration *m)
-{
-    int64_t until = g_get_monotonic_time() + CANCEL_WAIT_US;
-
-    while (migration_state_get(&m->out_state) == MIGRATION_STATUS_CANCELLING &&
-           g_get_monotonic_time() < until) {
-        bql_unlock(m->machine->loop);
-        g_usleep(1000);
-        bql_lock(m->machine->loop);
-    }
-}
 
 static bool incoming_is_active(const Migration *m)
 {
@@ -211,7 +199,6 @@ static bool start_outgoing(Migration *m, ChannelAddress *addr, MigrationSettings
 
 bool migration_start_address(Migration *m, ChannelAddress *addr, GError **errp)
 {
-    await_cancelled(m);
     MigrationSettings *settings = migration_settings_take(m->options);
     if (!check_may_start(m, errp) || !check_allowed(m, addr, errp) ||
         !check_transport(settings, addr, errp) || !check_mode(settings, errp) ||

@@ -10,6 +10,7 @@
 #include "config-host.h"
 #include "chardev/char.h"
 #include "monitor/hmp-internal.h"
+#include "monitor/patience.h"
 #include "softmmu/machine.h"
 #include "util/near-name.h"
 #include "util/error.h"
@@ -483,10 +484,57 @@ static void editor_write(void *opaque, const char *text, size_t len)
     raw_output(opaque, text, len);
 }
 
+/* A line that cannot be run yet. */
+typedef struct LateLine {
+    HMPMonitor *mon;
+    char *line;
+    int64_t until_us;
+} LateLine;
+
+static gboolean run_late(gpointer opaque)
+{
+    LateLine *late = opaque;
+    HMPMonitor *mon = late->mon;
+
+    if (monitor_has_to_wait(hmp_machine(mon), late->line, &late->until_us)) {
+        return G_SOURCE_CONTINUE;
+    }
+    mon->suspended = false;     /* the command may want to hold the monitor itself */
+    if (session_is_open(&mon->base)) {
+        run_line(mon, late->line);
+    }
+    if (!mon->suspended) {
+        mon->suspended = true;
+        hmp_resume(mon);
+    }
+    g_free(late->line);
+    g_free(late);
+    return G_SOURCE_REMOVE;
+}
+
+static bool put_off(HMPMonitor *mon, const char *line)
+{
+    struct Machine *machine = hmp_machine(mon);
+    int64_t until_us = 0;
+
+    if (!monitor_has_to_wait(machine, line, &until_us) || !hmp_suspend(mon)) {
+        return false;
+    }
+    LateLine *late = g_new(LateLine, 1);
+    *late = (LateLine){ .mon = mon, .line = g_strdup(line), .until_us = until_us };
+    GSource *timer = g_timeout_source_new(PATIENCE_LOOK_MS);
+    g_source_set_callback(timer, run_late, late, NULL);
+    g_source_attach(timer, main_loop_context(machine->loop));
+    g_source_unref(timer);
+    return true;
+}
+
 static void editor_line(void *opaque, const char *line)
 {
     HMPMonitor *mon = opaque;
-    run_line(mon, line);
+    if (!put_off(mon, line)) {
+        run_line(mon, line);
+    }
     if (!mon->suspended && session_is_open(&mon->base)) {
         line_editor_start(mon->editor);
     }

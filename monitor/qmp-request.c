@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monitor/patience.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 
@@ -121,6 +122,19 @@ bool qmp_request_takes_fd(const QMPRequest *r)
         }
     }
     return false;
+}
+
+bool qmp_request_has_to_wait(QMPRequest *r, const struct Machine *machine)
+{
+    struct json_object *line = NULL;
+    const char *text = r->command ? r->command->name : "";
+
+    if (r->args && !strcmp(text, "human-monitor-command") &&
+        json_object_object_get_ex(r->args, "command-line", &line) &&
+        json_object_is_type(line, json_type_string)) {
+        text = json_object_get_string(line);
+    }
+    return monitor_has_to_wait(machine, text, &r->wait_until_us);
 }
 
 /* ---- the answer ---- */

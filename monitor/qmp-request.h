@@ -21,6 +21,7 @@ typedef struct QMPRequest {
     GError *error;                  /* why there is nothing to run: the answer when its turn comes */
     int fd;                         /* came with it; -1: none */
     unsigned client;                /* which one of the session's */
+    int64_t wait_until_us;          /* qmp_request_has_to_wait */
 } QMPRequest;
 
 /**
@@ -31,6 +32,8 @@ QMPRequest *qmp_request_new(struct json_object *value, const GError *parse_error
 void qmp_request_free(QMPRequest *r);
 /** True if it is one of the commands that want the fd that came with them. */
 bool qmp_request_takes_fd(const QMPRequest *r);
+/** True if it cannot be run yet: look again (patience.h). Main thread. */
+bool qmp_request_has_to_wait(QMPRequest *r, const struct Machine *machine);
 /**
  * Runs it; the reply, the caller's, or NULL where there is none. negotiated: its client may do more
  * than qmp_capabilities. On the thread its command needs.

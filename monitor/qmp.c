@@ -23,6 +23,7 @@
 
 #include "monitor/internal.h"
 #include "monitor/json-text.h"
+#include "monitor/patience.h"
 #include "monitor/qmp-request.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
@@ -41,6 +42,7 @@ typedef struct QMPSession {
 
     /* main thread only */
     QMPRequest *running;
+    GSource *later;             /* the next request has to wait; else NULL */
 
     GMutex lock;
     /* protected by lock */
@@ -128,10 +130,37 @@ static void run_one(QMPSession *q, QMPRequest *r)
     answer(q, r, reply);
 }
 
+static gboolean run_later(gpointer opaque)
+{
+    QMPSession *q = opaque;
+    g_clear_pointer(&q->later, g_source_unref);
+    run_next(q);
+    return G_SOURCE_REMOVE;
+}
+
+/* It keeps its turn: what was sent behind it waits, other sessions go on. */
+static bool put_off(QMPSession *q)
+{
+    struct Machine *machine = q->base.monitors->machine;
+    g_mutex_lock(&q->lock);
+    QMPRequest *r = g_queue_peek_head(&q->requests);
+    g_mutex_unlock(&q->lock);
+    if (!r || !qmp_request_has_to_wait(r, machine)) {
+        return false;
+    }
+    q->later = g_timeout_source_new(PATIENCE_LOOK_MS);
+    g_source_set_callback(q->later, run_later, q, NULL);
+    g_source_attach(q->later, main_loop_context(machine->loop));
+    return true;
+}
+
 /* Main thread, BQL. One a turn, so that other sources have theirs. */
 static void run_next(void *opaque)
 {
     QMPSession *q = opaque;
+    if (put_off(q)) {
+        return;
+    }
     g_mutex_lock(&q->lock);
     QMPRequest *r = g_queue_pop_head(&q->requests);
     g_mutex_unlock(&q->lock);
@@ -333,6 +362,10 @@ static void qmp_event(Session *s, const char *name, struct json_object *event)
 static void qmp_free(Session *s)
 {
     QMPSession *q = (QMPSession *)s;
+    if (q->later) {
+        g_source_destroy(q->later);
+        g_source_unref(q->later);
+    }
     g_queue_clear_full(&q->requests, (GDestroyNotify)qmp_request_free);
     json_reader_free(q->reader);
     g_byte_array_unref(q->unread);

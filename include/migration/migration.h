@@ -37,6 +37,8 @@ bool migration_incoming_set_autostart(Migration *m, bool autostart);
 
 /** True while an outgoing migration is in a running state (monitor checks, quit). */
 bool migration_is_active(const Migration *m);
+/** True while a cancelled one is winding up: another may begin in a moment. */
+bool migration_is_cancelling(const Migration *m);
 /**
  * Where the guest has moved to, if it has and stands here as it was left (run state postmigrate):
  * running it here too makes two of it. NULL if not, or if it went into a file. Main thread, BQL;

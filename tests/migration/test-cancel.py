@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A migration is cancelled, or fails, in every state; the guest runs on and can be moved after."""
+import json
 import select
 import socket
 import threading
@@ -12,7 +13,7 @@ from ferrytest.move import (Journey, Move, force_passes, last_status, statuses, 
                             wait_migration)
 from ferrytest.process import VM
 from ferrytest.proxy import Proxy
-from ferrytest.qmp import QMPError
+from ferrytest.qmp import QMP, QMPError
 from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
 
 EMULATOR = emulators.subject()
@@ -328,6 +329,39 @@ def cancel_late_exec(bench, ends):
     move_on(bench, vm, journey)
 
 
+def cancelled_waits(bench, hmp):
+    """The cancelled migration takes a while to end; so does the next `migrate`, and no other monitor
+    notices."""
+    vm = VM(bench, 'source', EMULATOR, Bare('checker', size='256K'),
+            extra=('-qmp', 'unix:%s,server=on,wait=off' % bench.path('other')))
+    wait_alive(vm, 1)
+    other = QMP(bench.path('other'))
+    bench.at_end(other.close)
+    vm.command('x-fault', point='src-settle', action='stall', ms=1500)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(bench.path('nobody.sock'))
+    listener.listen(64)
+    bench.at_end(listener.close)
+    vm.command('migrate', uri='unix:' + bench.path('nobody.sock'))
+    vm.command('migrate_cancel')
+    wait_migration(vm, ['cancelling'])
+    since = time.monotonic()
+    vm.qmp.raw(json.dumps(
+        {'execute': 'human-monitor-command',
+         'arguments': {'command-line': 'migrate -d exec:cat>/dev/null'}} if hmp else
+        {'execute': 'migrate', 'arguments': {'uri': 'exec:cat >/dev/null'}}).encode() + b'\n')
+    worst = looks = 0
+    while other.command('query-migrate')['status'] == 'cancelling':
+        before = time.monotonic()
+        other.command('query-status')
+        worst = max(worst, time.monotonic() - before)
+        looks += 1
+    check(time.monotonic() - since > 0.7, 'it did not wait: the test tries nothing')
+    check(looks > 5 and worst < 0.6, 'the other monitor waited %.2f s, %d answers', worst, looks)
+    check_equal(vm.qmp.answer()['return'], '' if hmp else {}, 'answer')
+    wait_migration(vm, ['completed'])
+
+
 def cancel_and_again(bench, times=20):
     """Cancelled and started again at once, again and again."""
     vm, journey = start(bench)
@@ -472,6 +506,8 @@ CASES = [
     Case('the answer does not come, and somebody cancels', lambda b: answer_lost(b, True, True)),
     Case('cancel when the command has all and ends', lambda b: cancel_late_exec(b, True)),
     Case('cancel when the command has all and does not end', lambda b: cancel_late_exec(b, False)),
+    Case('migrate waits for a cancelled one, others do not', lambda b: cancelled_waits(b, False)),
+    Case('human monitor: the same', lambda b: cancelled_waits(b, True)),
     Case('cancel and migrate at once, 20 times', cancel_and_again),
     Case('cancel and migrate at once, 1000 times', lambda b: cancel_and_again(b, 1000), full=True,
          timeout=600),

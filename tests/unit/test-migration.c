@@ -506,7 +506,10 @@ static void test_cancel_blocked(Fixture *f, gconstpointer unused)
         cancel(f);
         assert_source_unharmed(f, RUN_STATE_RUNNING);
     }
-    for (int i = 0; i < 20; i++) {  /* at once: the next one waits for the end of the last */
+    for (int i = 0; i < 20; i++) {  /* at once, as the monitors do (monitor/patience.c) */
+        while (migration_is_cancelling(f->src->machine.migration)) {
+            g_usleep(100);
+        }
         start(f->src, f->unix_uri);
         tiny_lock(f->src);
         migration_cancel(f->src->machine.migration, NULL);
