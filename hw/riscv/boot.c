@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
-#include "hw/riscv/virt.h"
+#include "hw/riscv/boot.h"
 
 #define IMAGE_ALIGN 0x200000ULL
 #define FDT_RESERVE_7_2 0x100000ULL     /* 7.2 places its tree as if it had this size */

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
-#include "hw/riscv/virt.h"
+#include "hw/riscv/fdt.h"
 
 #define FDT_BUFFER_BYTES 0x10000
 #define FDT_SLACK_BYTES 0x4000      /* room for /chosen */

@@ -23,6 +23,8 @@ struct Channel {
     struct FileWriter *writer;
     /* any thread, atomic */
     int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
+    /** Where silence_ms is not 0: nothing was heard of the peer for that long. */
+    bool (*is_silent)(int fd, unsigned ms);
     int shut;
 };
 
@@ -75,8 +77,6 @@ bool channel_socket_listening(BoundedCall *call, ListenResult *result, GError **
 void channel_socket_addresses(int fd, GPtrArray *list);
 /** keep-alive=off. */
 void channel_socket_never_probe(Channel *c);
-/** True if the kernel has sent something, or asked, and heard nothing of the peer for ms. */
-bool channel_socket_is_silent(int fd, unsigned ms);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 

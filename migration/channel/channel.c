@@ -126,7 +126,7 @@ static bool wait_alive(Channel *c, int fd, short events, GError **errp)
     if (!wait_for(fd, events, c->wake_fd, silence ? MAX(silence / 4, 1) : -1, errp)) {
         return false;
     }
-    if (silence && channel_socket_is_silent(fd, silence)) {
+    if (silence && c->is_silent(fd, silence)) {
         error_setg(errp, "nothing was heard from '%s' for %.0f s: the link or the host there is down",
                    c->name, silence / 1000.0);
         return false;

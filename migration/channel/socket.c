@@ -574,7 +574,7 @@ void channel_socket_addresses(int fd, GPtrArray *list)
  * seldom: so that there was no answer for so long says nothing, unless the
  * last try has none either. A peer that only does not read answers.
  */
-bool channel_socket_is_silent(int fd, unsigned ms)
+static bool tcp_is_silent(int fd, unsigned ms)
 {
     struct tcp_info info = { 0 };
     socklen_t len = sizeof(info);
@@ -606,6 +606,7 @@ bool channel_set_liveness(Channel *c, const ChannelLiveness *l)
         setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
         setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
     }
+    c->is_silent = tcp_is_silent;
     g_atomic_int_set(&c->silence_ms, (int)MIN(l->silence_ms, (unsigned)G_MAXINT));
     return true;
 }

@@ -3,7 +3,7 @@
 #include <libfdt.h>
 #include <string.h>
 #include <unistd.h>
-#include "hw/riscv/virt.h"
+#include "hw/riscv/fdt.h"
 #include "tests/unit/board-fixture.h"
 
 static GBytes *build(BoardFixture *f)

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An outgoing migration as it looks: numbers, verdict, error, copied at one
+ * moment. Called by the monitors' commands and by whoever decides; changes
+ * nothing.
+ */
+#include "migration/source/outgoing.h"
+
+static double mbps_of(uint64_t bytes, int64_t us)
+{
+    return us > 0 ? bytes * 8.0 / us : 0;
+}
+
+/*
+ * From the request to stop until the destination has confirmed or, without a
+ * return path, the last byte is sent: what QEMU counts. How long the source
+ * takes to let go of its memory afterwards is nobody's downtime.
+ */
+static int64_t downtime_us(const SwitchoverTimes *t, int64_t now)
+{
+    int64_t confirmed = t->us[SWITCHOVER_CONFIRMED];
+
+    return t->us[SWITCHOVER_ASKED] ? (confirmed ? confirmed : now) - t->us[SWITCHOVER_ASKED] : 0;
+}
+
+void outgoing_view(Outgoing *o, OutgoingView *v)
+{
+    int64_t now = g_get_monotonic_time();
+
+    *v = (OutgoingView){
+        .status = migration_state_get(&o->m->out_state),
+        .caps = migration_settings_caps(o->settings),
+        .params = migration_settings_params(o->settings),
+    };
+    g_mutex_lock(&o->lock);
+    int64_t end = o->end_us ? o->end_us : now;
+    v->total_ms = (end - o->start_us) / 1000;
+    v->setup_ms = o->setup_us ? (o->setup_us - o->start_us) / 1000 : 0;
+    v->times = o->times;
+    v->downtime_ms = downtime_us(&o->times, end) / 1000;
+    v->expected_downtime_ms = o->expected_downtime_ms;
+    v->has_ram = o->has_ram;
+    if (o->saver) {
+        ram_saver_get_stats(o->saver, &v->ram);
+    } else {
+        v->ram = o->last_ram;
+    }
+    uint64_t bytes = __atomic_load_n(&o->bytes_now, __ATOMIC_RELAXED);
+    v->transferred_bytes = o->dialect == DIALECT_QEMU_7_2 ? v->ram.transferred_bytes : bytes;
+    v->mbps = v->status == MIGRATION_STATUS_COMPLETED ? mbps_of(bytes, end - o->start_us)
+              : o->bandwidth * 8 / 1000;
+    v->precopy_bytes = !o->guest_ran ? 0 : o->times.us[SWITCHOVER_ASKED] ? o->bytes_at_stop : bytes;
+    uint64_t run = o->postcopy.bytes_at_run;
+    v->postcopy_bytes = run ? bytes - run : 0;
+    v->switched = run != 0;
+    v->recoveries = o->postcopy.recoveries;
+    v->downtime_bytes = bytes - v->precopy_bytes - v->postcopy_bytes;
+    v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
+    v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH));
+    v->pending_wire_bytes = o->pending;
+    v->reason = g_strdup(o->reason);
+    v->error = o->error ? g_strdup(o->error->message) : NULL;
+    g_mutex_unlock(&o->lock);
+    v->ram_total_bytes = ram_list_total_bytes(o->machine->ram);
+}
+
+void outgoing_view_clear(OutgoingView *v)
+{
+    g_clear_pointer(&v->reason, g_free);
+    g_clear_pointer(&v->error, g_free);
+}
