@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "softmmu/guest-ram.h"
+#include "softmmu/present-engine.h"
 #include "util/error.h"
 
 #define WAIT_BUCKETS 64
@@ -42,6 +43,10 @@ struct PresentMap {
     GMutex lock;            /* protects what follows; taken after a place lock, before none */
     GCond quiet;            /* a call has ended */
     bool begun, ending;
+    /* from begin to end; set by them */
+    const PresentEngineOps *engine_ops;
+    PresentEngine *engine;
+    /* again protected by lock */
     const PresentOps *ops;
     void *opaque;
     unsigned op_calls;      /* ops that are running */
@@ -126,7 +131,7 @@ uint64_t present_map_missing(const PresentMap *map)
 
 /* ---- life ---- */
 
-bool present_map_begin(PresentMap *map, GError **errp)
+bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError **errp)
 {
     g_mutex_lock(&map->lock);
     bool in_use = map->begun;
@@ -141,6 +146,12 @@ bool present_map_begin(PresentMap *map, GError **errp)
             present_map_end(map);
             return false;
         }
+    }
+    map->engine_ops = engine ? engine : &present_engine_software;
+    map->engine = map->engine_ops->begin(map, map->ram, errp);
+    if (!map->engine) {
+        present_map_end(map);
+        return false;
     }
     return true;
 }
@@ -166,14 +177,24 @@ void present_map_set_missing(PresentMap *map, size_t index, uint64_t first, uint
     __atomic_fetch_add(&map->missing, fresh, __ATOMIC_RELAXED);
 }
 
-void present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque)
+static void set_ops(PresentMap *map, const PresentOps *ops, void *opaque)
 {
     g_mutex_lock(&map->lock);
     g_assert(map->begun);
     map->ops = ops;
     map->opaque = opaque;
-    __atomic_store_n(&map->active, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&map->active, ops != NULL, __ATOMIC_SEQ_CST);
     g_mutex_unlock(&map->lock);
+}
+
+bool present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque, GError **errp)
+{
+    set_ops(map, ops, opaque);      /* first: the engine asks whether pages are here */
+    if (!map->engine_ops->arm(map->engine, errp)) {
+        set_ops(map, NULL, NULL);
+        return false;
+    }
+    return true;
 }
 
 /* ---- patches: of the pages of one place lock, which is held ---- */
@@ -184,24 +205,32 @@ static void patch_free(Patch *patch)
     g_free(patch);
 }
 
-static void patch_apply(const Patch *patch)
+/* The end: what is kept is written into the page as it is. */
+static void patches_flush(GQueue *patches)
 {
-    gsize len;
-    const void *data = g_bytes_get_data(patch->data, &len);
+    Patch *patch;
 
-    guest_ram_copy_to(patch->block->host + patch->offset, data, len);
+    while ((patch = g_queue_pop_head(patches)) != NULL) {
+        gsize len;
+        const void *data = g_bytes_get_data(patch->data, &len);
+
+        guest_ram_copy_to(patch->block->host + patch->offset, data, len);
+        patch_free(patch);
+    }
 }
 
-/* Lays what is kept for this page over it; block NULL: for all pages. Whole: there is no need to. */
-static void patches_take(GQueue *patches, const RAMBlock *block, uint64_t page, bool whole)
+/* Lays what is kept for this page over to, its content (NULL: it is not needed), and forgets it. */
+static void patches_take(GQueue *patches, const RAMBlock *block, uint64_t page, uint8_t *to)
 {
     for (GList *at = patches->head, *next; at; at = next) {
         Patch *patch = at->data;
 
         next = at->next;
-        if (!block || (patch->block == block && patch->offset >> TARGET_PAGE_BITS == page)) {
-            if (!whole) {
-                patch_apply(patch);
+        if (patch->block == block && patch->offset >> TARGET_PAGE_BITS == page) {
+            if (to) {
+                gsize len;
+                const void *data = g_bytes_get_data(patch->data, &len);
+                memcpy(to + patch->offset % TARGET_PAGE_SIZE, data, len);
             }
             patch_free(patch);
             g_queue_delete_link(patches, at);
@@ -238,7 +267,7 @@ static void clear_bits(PresentMap *map)
     }
     __atomic_store_n(&map->missing, 0, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < PLACE_LOCKS; i++) {
-        patches_take(&map->patches[i], NULL, 0, false);
+        patches_flush(&map->patches[i]);
         g_mutex_unlock(&map->place_locks[i]);
     }
 }
@@ -276,6 +305,10 @@ void present_map_end(PresentMap *map)
     map->ops = NULL;
     g_mutex_unlock(&map->lock);
     clear_bits(map);
+    if (map->engine) {
+        map->engine_ops->end(map->engine);
+        map->engine = NULL;
+    }
     g_mutex_lock(&map->lock);
     map->begun = map->ending = false;
     g_cond_broadcast(&map->quiet);
@@ -494,17 +527,22 @@ static void wake(PresentMap *map, size_t block, uint64_t page)
 
 /* ---- placing ---- */
 
-static void fill(RAMBlock *block, uint64_t page, const void *content)
+/* The page's content comes in, with what is laid over it. Its place lock is held. */
+static void fill(PresentMap *map, RAMBlock *block, uint64_t page, const void *content, bool whole)
 {
-    uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
+    GQueue *patches = &map->patches[page % PLACE_LOCKS];
+    uint8_t patched[TARGET_PAGE_SIZE];
 
-    if (content) {
-        guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
-    } else {
-        guest_ram_shared_begin();
-        memset(host, 0, TARGET_PAGE_SIZE);
-        guest_ram_shared_end();
+    if (!g_queue_is_empty(patches)) {
+        if (content) {
+            memcpy(patched, content, sizeof(patched));
+        } else {
+            memset(patched, 0, sizeof(patched));
+        }
+        patches_take(patches, block, page, whole ? NULL : patched);
+        content = patched;
     }
+    map->engine_ops->place(map->engine, block, page, content);
 }
 
 /* The content is there: so is the page. Its place lock is held. */
@@ -522,8 +560,7 @@ bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void 
     g_mutex_lock(&map->place_locks[stripe]);
     bool placed = is_missing(block, page);
     if (placed) {
-        fill(block, page, content);
-        patches_take(&map->patches[stripe], block, page, false);
+        fill(map, block, page, content, false);
         set_here(map, block, page);
     }
     g_mutex_unlock(&map->place_locks[stripe]);
@@ -548,8 +585,7 @@ bool present_map_overwrite(PresentMap *map, const RAMBlock *const_block, uint64_
     g_mutex_lock(&map->place_locks[stripe]);
     bool missing = is_missing(block, page);
     if (missing && whole) {
-        fill(block, page, data);
-        patches_take(&map->patches[stripe], block, page, true);
+        fill(map, block, page, data, true);
         set_here(map, block, page);
     } else if (missing) {
         patch_add(&map->patches[stripe], block, offset, g_bytes_new(data, len));

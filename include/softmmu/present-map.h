@@ -40,16 +40,25 @@ typedef struct PresentOps {
     void (*waited)(void *opaque, size_t block, uint64_t page, int user, int64_t us);
 } PresentOps;
 
+/** How pages get into memory: present-engine.h. */
+typedef struct PresentEngineOps PresentEngineOps;
+
 PresentMap *present_map_new(RAMList *ram);
 /** Ends it first; nobody may use it any more. */
 void present_map_free(PresentMap *map);
 
-/** Makes the bits of all blocks, all pages here, nothing enforced yet. Errors: no memory, in use already. */
-bool present_map_begin(PresentMap *map, GError **errp);
+/**
+ * Makes the bits of all blocks, all pages here, nothing enforced yet; engine NULL: the software one.
+ * Errors: no memory, in use already, the engine cannot be used here.
+ */
+bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError **errp);
 /** count pages from first are not here. Between begin and arm, one thread; the caller checks the range. */
 void present_map_set_missing(PresentMap *map, size_t block, uint64_t first, uint64_t count);
-/** From now on missing pages are waited for. The vCPUs are paused and have no cached translations. */
-void present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque);
+/**
+ * From now on missing pages are waited for. The vCPUs are paused and have no cached translations.
+ * False: the engine could not; the map is as before.
+ */
+bool present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque, GError **errp);
 /**
  * Everything is here, or nobody shall ever wait again: all pages count as here, who waits is woken,
  * the bits' memory is given back, on return no op is running. Any thread, not under the BQL; nothing
@@ -93,7 +102,7 @@ bool present_map_wait(PresentMap *map, PresentWaiter *w, const RAMBlock *block, 
 void present_map_forget(PresentMap *map, PresentWaiter *w);
 
 /**
- * Software placing: content (4096 bytes; NULL: zeros) becomes the page, then it is here and who waits
+ * Placing: content (4096 bytes; NULL: zeros) becomes the page, then it is here and who waits
  * is woken. False: it was here already, nothing was touched (a duplicate; the guest may have written
  * it). Any number of threads; of two with the same page one wins.
  */

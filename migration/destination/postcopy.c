@@ -8,6 +8,7 @@
 #include "migration/destination/postcopy.h"
 #include "migration/ram/load.h"
 #include "migration/stream/format.h"
+#include "softmmu/present-engine.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 
@@ -23,6 +24,12 @@ static bool check_step(const Postcopy *pc, const char *command, PostcopyStep fro
 }
 
 /* ---- what the source says ---- */
+
+static const PresentEngineOps *engine_of(const Incoming *in)
+{
+    return migration_settings_params(in->settings).x_postcopy_engine == X_POSTCOPY_ENGINE_USERFAULTFD
+               ? &present_engine_userfaultfd : &present_engine_software;
+}
 
 static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GError **errp)
 {
@@ -48,7 +55,7 @@ static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GErr
                    target_page, (unsigned)TARGET_PAGE_SIZE);
         return false;
     }
-    if (!present_map_begin(pc->map, errp)) {
+    if (!present_map_begin(pc->map, engine_of(pc->in), errp)) {
         return false;
     }
     pc->step = POSTCOPY_ADVISE;
@@ -136,7 +143,9 @@ static bool listen_to_source(void *opaque, GError **errp)
     in->switched = true;
     in->blocktime = migration_settings_caps(in->settings) & MIGRATION_CAP(POSTCOPY_BLOCKTIME);
     g_mutex_unlock(&in->lock);
-    present_map_arm(pc->map, &present_ops, pc);
+    if (!present_map_arm(pc->map, &present_ops, pc, errp)) {
+        return false;
+    }
     pc->readers = page_readers_new(in);
     bool ok = page_readers_start(pc->readers, in->reader, errp) &&
               migration_state_move(&in->m->in_state, MIGRATION_EVENT_POSTCOPY, errp);

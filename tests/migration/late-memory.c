@@ -4,7 +4,7 @@
  * page by page and in any order: for test-late-memory.py. It listens at the UNIX socket that
  * FERRYTEST_LATE names for lines, and answers each with one:
  *
- *   take               all pages of all RAM are missing from now on; what they hold is kept here
+ *   take [ENGINE]      all pages of all RAM are missing from now on; what they hold is kept here
  *   give SEED DELAY    comes back: what is asked for, in any order, each DELAY us late; all the rest
  *                      in between
  *   state              "missing N vcpu N device N monitor N loader N waited N": pages not here, pages
@@ -18,6 +18,7 @@
 #include "migration/migration.h"
 #include "softmmu/guest-ram.h"
 #include "softmmu/machine.h"
+#include "softmmu/present-engine.h"
 #include "softmmu/runstate.h"
 #include "softmmu/vl.h"
 
@@ -30,6 +31,7 @@ typedef struct Late {
     Machine *machine;
     GThread *control, *giver;
     int listener, client;
+    const PresentEngineOps *engine;
     uint8_t **content;      /* of each block */
     GMutex lock;
     /* protected by lock */
@@ -79,7 +81,8 @@ static void take(void *opaque)
     size_t n = ram_list_count(m->ram);
     g_autoptr(GError) err = NULL;
 
-    if (!vm_stop(m->runstate, RUN_STATE_PAUSED, &err) || !present_map_begin(m->present, &err)) {
+    if (!vm_stop(m->runstate, RUN_STATE_PAUSED, &err) ||
+        !present_map_begin(m->present, late.engine, &err)) {
         g_error("%s", err->message);
     }
     late.content = g_new0(uint8_t *, n + 1);
@@ -94,8 +97,7 @@ static void take(void *opaque)
         present_map_set_missing(m->present, i, 0, ram_block_pages(block));
     }
     cpus_flush_tlb_all(m->cpus);
-    present_map_arm(m->present, &ops, NULL);
-    if (!vm_start(m->runstate, &err)) {
+    if (!present_map_arm(m->present, &ops, NULL, &err) || !vm_start(m->runstate, &err)) {
         g_error("%s", err->message);
     }
 }
@@ -189,8 +191,9 @@ static void run_line(const char *line, GString *answer)
     unsigned seed, delay;
 
     g_string_assign(answer, "ok\n");
-    if (strcmp(line, "take\n") == 0) {
+    if (g_str_has_prefix(line, "take")) {
         forget();
+        late.engine = strstr(line, "userfaultfd") ? &present_engine_userfaultfd : NULL;
         main_loop_call(late.machine->loop, take, NULL);
     } else if (sscanf(line, "give %u %u", &seed, &delay) == 2) {
         late.rand = g_rand_new_with_seed(seed);

@@ -8,6 +8,7 @@ monitors answer, and stop, cont, reset and quit work.
 
 late-memory.c is the program: ferry-system-riscv64 with a socket of the test's.
 """
+import ctypes
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from ferrytest.guest import Bare
 from ferrytest.move import wait_alive
 from ferrytest.process import VM
 from ferrytest.qmp import QMPError
-from ferrytest.tap import Case, check, check_equal, main, wait_until
+from ferrytest.tap import Case, check, check_equal, main, need, wait_until
 
 FERRY = emulators.ferry()
 PROGRAM = os.path.join(emulators.BUILD, 'tests', 'migration', 'late-memory')
@@ -31,16 +32,17 @@ SEED = int(os.environ.get('FERRYTEST_SEED', '0')) or int(time.time())
 class Late:
     """A guest in the test's program, and the socket that takes and gives its memory."""
 
-    def __init__(self, bench, guest, extra=()):
+    def __init__(self, bench, guest, extra=(), engine='software'):
         path = bench.path('late')
         os.environ['FERRYTEST_LATE'] = path
         emulator = emulators.Emulator('late', [PROGRAM], FERRY.machine, FERRY.cpu, ferry=True)
         bench.note('seed %d' % SEED)
         self.vm = VM(bench, 'late', emulator, guest, extra=extra, qtest=True)
         self.seed = SEED
-        wait_until(lambda: os.path.exists(path), 20, 'the socket of the test')
+        self.engine = engine
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
+        wait_until(lambda: os.path.exists(path) and self.socket.connect_ex(path) == 0, 20,
+                   'the socket of the test')
         self.file = self.socket.makefile('r')
         bench.at_end(self.socket.close)
         bench.at_end(self.file.close)
@@ -55,7 +57,7 @@ class Late:
 
     def take(self):
         self.asked = self.state()['vcpu']
-        check_equal(self.say('take'), 'ok', 'answer')
+        check_equal(self.say('take ' + self.engine), 'ok', 'answer')
 
     def give(self, delay_us=200):
         self.seed += 1
@@ -89,9 +91,19 @@ def clean(vm, where):
     vm.console.wait_statuses(seen + 3, 60)[-1].check_clean(where)
 
 
-def checker(harts):
+def may_use_userfaultfd():
+    """Tried, as who may is a matter of the kernel's settings and of containers."""
+    fd = ctypes.CDLL(None, use_errno=True).syscall(323 if os.uname().machine == 'x86_64' else 282,
+                                                   os.O_CLOEXEC)
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def checker(harts, engine='software'):
     def run(bench):
-        late = Late(bench, Bare('checker', harts=harts, size='2M', print=50))
+        need(engine == 'software' or may_use_userfaultfd(), 'this process may not use userfaultfd')
+        late = Late(bench, Bare('checker', harts=harts, size='2M', print=50), engine=engine)
         wait_alive(late.vm)
         for round_ in range(2):
             late.take()
@@ -219,6 +231,7 @@ CASES = [
     Case('checker, 1 hart', checker(1)),
     Case('checker, 2 harts', checker(2)),
     Case('checker, 4 harts', checker(4)),
+    Case('checker, 2 harts, userfaultfd', checker(2, 'userfaultfd')),
     Case('monitors while all harts wait', monitors),
     Case('reset while all harts wait', reset),
     Case('memory comes to a stopped guest', stopped),

@@ -195,11 +195,11 @@ static void test_missing(void)
 
     fixture_init(&f);
     memset(f.block->host, 0x77, f.block->used_length);
-    g_assert_true(present_map_begin(f.present, NULL));
+    g_assert_true(present_map_begin(f.present, NULL, NULL));
     present_map_set_missing(f.present, 0, 1, 1);
     present_map_set_missing(f.present, 0, 3, 1);
     present_map_set_missing(f.present, 1, 0, 1);
-    present_map_arm(f.present, &ops, &f);
+    g_assert_true(present_map_arm(f.present, &ops, &f, NULL));
 
     /* what is here, and what is no memory, is as ever */
     g_assert_cmpint(address_space_read(f.as, 0x80000ff0, buf, 16), ==, MEMTX_OK);

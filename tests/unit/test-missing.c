@@ -113,10 +113,10 @@ static void rig_take_all(Rig *rig, const uint8_t *content)
     guest_ram_shared_begin();
     memset(rig->block->host, 0xee, RAM_BYTES);  /* who looks too early computes something else */
     guest_ram_shared_end();
-    g_assert_true(present_map_begin(rig->machine.present, &err));
+    g_assert_true(present_map_begin(rig->machine.present, NULL, &err));
     present_map_set_missing(rig->machine.present, 0, 0, RAM_PAGES);
     cpus_flush_tlb_all(rig->machine.cpus);
-    present_map_arm(rig->machine.present, &ops, rig);
+    g_assert_true(present_map_arm(rig->machine.present, &ops, rig, NULL));
 }
 
 static void place(Rig *rig, uint64_t page)

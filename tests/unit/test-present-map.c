@@ -2,11 +2,12 @@
 /*
  * softmmu/present-map: bits and counts, each page asked for once, who waits is
  * woken with the content in place, of two that place a page one wins, the end
- * wakes all; and everything at once from several threads.
+ * wakes all; and everything at once from several threads. With both engines.
  */
 #include <string.h>
+#include <sys/resource.h>
 #include "softmmu/guest-ram.h"
-#include "softmmu/present-map.h"
+#include "softmmu/present-engine.h"
 #include "util/error.h"
 
 #define PAGES_A 200
@@ -80,8 +81,22 @@ static void begin(Fixture *f)
 {
     GError *err = NULL;
 
-    g_assert_true(present_map_begin(f->map, &err));
+    g_assert_true(present_map_begin(f->map, NULL, &err));
     g_assert_no_error(err);
+}
+
+/* Who may use userfaultfd is a matter of the kernel's settings and of containers. False: skipped. */
+static bool begin_with(Fixture *f, const PresentEngineOps *engine)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (present_map_begin(f->map, engine, &err)) {
+        return true;
+    }
+    g_assert_true(engine == &present_engine_userfaultfd);
+    g_assert_nonnull(strstr(err->message, "x-postcopy-engine=software"));
+    g_test_skip(err->message);
+    return false;
 }
 
 static void test_off(void)
@@ -100,7 +115,7 @@ static void test_off(void)
     g_assert_cmphex(bits[3], ==, 0xff);
     present_map_end(f.map);     /* never begun: nothing */
     begin(&f);
-    g_assert_false(present_map_begin(f.map, &err));
+    g_assert_false(present_map_begin(f.map, NULL, &err));
     g_assert_nonnull(err);
     g_clear_error(&err);
     present_map_set_missing(f.map, 0, 3, 1);
@@ -119,7 +134,7 @@ static void test_bits(void)
     present_map_set_missing(f.map, 0, 62, 130);     /* over three words */
     present_map_set_missing(f.map, 0, 60, 4);       /* two of them again */
     present_map_set_missing(f.map, 1, PAGES_B - 1, 1);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     g_assert_true(present_map_active(f.map));
     g_assert_cmpuint(present_map_missing(f.map), ==, 130 + 2 + 1);
     present_map_copy_bits(f.map, 0, bits);
@@ -148,7 +163,7 @@ static void test_bits(void)
     /* a second use knows nothing of the first one's questions */
     begin(&f);
     present_map_set_missing(f.map, 0, 60, 1);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     g_assert_false(present_map_need(f.map, f.a, 60 * TARGET_PAGE_SIZE, 1, 0, NULL));
     g_assert_cmpint(f.wanted[0][60], ==, 2);
     fixture_clear(&f);
@@ -162,7 +177,7 @@ static void test_place(void)
     fixture_init(&f);
     begin(&f);
     present_map_set_missing(f.map, 1, 0, 2);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     memset(f.b->host, 0x77, 3 * TARGET_PAGE_SIZE);
     memset(page, 0x11, TARGET_PAGE_SIZE);
     g_assert_true(present_map_place(f.map, 1, 0, page));
@@ -193,7 +208,7 @@ static void test_overwrite(void)
     g_assert_false(present_map_overwrite(f.map, f.a, 0, "x", 1));
     begin(&f);
     present_map_set_missing(f.map, 0, 0, 4);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     memset(f.a->host, 0x77, 5 * TARGET_PAGE_SIZE);
     memset(page, 0x11, TARGET_PAGE_SIZE);
     g_assert_false(present_map_overwrite(f.map, f.a, 4 * TARGET_PAGE_SIZE, "x", 1));
@@ -224,14 +239,17 @@ static PresentWaiter waiter(Fixture *f, int user)
     return (PresentWaiter){ .woken = on_woken, .opaque = f, .user = user };
 }
 
-static void test_wait(void)
+static void test_wait(gconstpointer engine)
 {
     Fixture f;
 
     fixture_init(&f);
-    begin(&f);
+    if (!begin_with(&f, engine)) {
+        fixture_clear(&f);
+        return;
+    }
     present_map_set_missing(f.map, 0, 0, PAGES_A);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     PresentWaiter w[] = { waiter(&f, 0), waiter(&f, 1), waiter(&f, PRESENT_USER_DEVICE) };
 
     g_assert_true(present_map_wait(f.map, &w[0], f.a, 5));
@@ -273,7 +291,7 @@ static void test_each_asked(void)
     begin(&f);
     present_map_set_missing(f.map, 0, 0, PAGES_A);
     present_map_set_missing(f.map, 1, 0, PAGES_B);
-    present_map_arm(f.map, &ops, &f);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     present_map_need(f.map, f.a, 70 * TARGET_PAGE_SIZE, 2 * TARGET_PAGE_SIZE, 0, NULL);
     present_map_need(f.map, f.b, 69 * TARGET_PAGE_SIZE, 1, 0, NULL);
     present_map_place(f.map, 0, 71, NULL);
@@ -356,7 +374,7 @@ static gpointer read_all(gpointer opaque)
     return NULL;
 }
 
-static void test_threads(void)
+static void test_threads(gconstpointer engine)
 {
     Fixture f;
 
@@ -366,9 +384,11 @@ static void test_threads(void)
         GThread *threads[5];
 
         memset(f.wanted, 0, sizeof(f.wanted));
-        begin(&f);
+        if (!begin_with(&f, engine)) {
+            break;
+        }
         present_map_set_missing(f.map, 0, 0, STRESS_PAGES);
-        present_map_arm(f.map, &ops, &f);
+        g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
         for (unsigned i = 0; i < 5; i++) {
             s[i] = (Stress){ .f = &f, .seed = i + (unsigned)round };
             g_mutex_init(&s[i].lock);
@@ -391,7 +411,7 @@ static void test_threads(void)
 }
 
 /* The end comes while pages are placed and waited for. */
-static void test_end_meanwhile(void)
+static void test_end_meanwhile(gconstpointer engine)
 {
     Fixture f;
 
@@ -400,10 +420,12 @@ static void test_end_meanwhile(void)
         Stress place = { .f = &f, .seed = (unsigned)round };
         PresentWaiter w = waiter(&f, 0);
 
-        begin(&f);
+        if (!begin_with(&f, engine)) {
+            break;
+        }
         present_map_set_missing(f.map, 0, 0, STRESS_PAGES);
         present_map_set_missing(f.map, 1, 0, 1);
-        present_map_arm(f.map, &ops, &f);
+        g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
         f.woken = 0;
         g_assert_true(present_map_wait(f.map, &w, f.b, 0));     /* nobody places this one */
         GThread *placer = g_thread_new("place", place_all, &place);
@@ -419,6 +441,102 @@ static void test_end_meanwhile(void)
     fixture_clear(&f);
 }
 
+/* ---- userfaultfd: who touches memory without asking ---- */
+
+typedef struct Toucher {
+    const uint8_t *at;
+    uint8_t value;
+} Toucher;
+
+static gpointer touch(gpointer opaque)
+{
+    Toucher *t = opaque;
+
+    t->value = guest_ram_load(t->at);
+    return NULL;
+}
+
+static void wait_wanted(Fixture *f, uint64_t page)
+{
+    gint64 until = g_get_monotonic_time() + 30 * G_TIME_SPAN_SECOND;
+
+    g_mutex_lock(&f->lock);
+    while (!f->wanted[0][page]) {
+        g_assert_true(g_cond_wait_until(&f->cond, &f->lock, until));
+    }
+    g_mutex_unlock(&f->lock);
+}
+
+static void test_touched(void)
+{
+    Fixture f;
+    g_autofree uint8_t *page = g_malloc(TARGET_PAGE_SIZE);
+
+    fixture_init(&f);
+    if (!begin_with(&f, &present_engine_userfaultfd)) {
+        fixture_clear(&f);
+        return;
+    }
+    Toucher t[] = { { f.a->host + 3 * TARGET_PAGE_SIZE + 9, 0 },
+                    { f.a->host + 4 * TARGET_PAGE_SIZE, 0 }, { f.a->host + 6 * TARGET_PAGE_SIZE, 0 } };
+    GThread *threads[3];
+    memset(f.a->host, 0x77, 8 * TARGET_PAGE_SIZE);     /* loaded as ever, before it is armed */
+    present_map_set_missing(f.map, 0, 3, 4);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
+
+    /* here: what it was, zeros where nobody has been; nobody is asked */
+    g_assert_cmpint(guest_ram_load(f.a->host), ==, 0x77);
+    g_assert_cmpint(guest_ram_load(f.a->host + 100 * TARGET_PAGE_SIZE), ==, 0);
+    guest_ram_store(f.a->host + 101 * TARGET_PAGE_SIZE, 5);
+    g_assert_cmpint(guest_ram_load(f.a->host + 101 * TARGET_PAGE_SIZE), ==, 5);
+
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i] = g_thread_new("touch", touch, &t[i]);
+    }
+    wait_wanted(&f, 3);
+    wait_wanted(&f, 4);
+    wait_wanted(&f, 6);
+    memset(page, 0x11, TARGET_PAGE_SIZE);
+    g_assert_true(present_map_overwrite(f.map, f.a, 3 * TARGET_PAGE_SIZE + 9, "x", 1));
+    g_assert_true(present_map_place(f.map, 0, 3, page));
+    g_assert_true(present_map_place(f.map, 0, 4, NULL));
+    g_assert_false(present_map_place(f.map, 0, 4, page));
+    g_assert_true(present_map_overwrite(f.map, f.a, 5 * TARGET_PAGE_SIZE, page, TARGET_PAGE_SIZE));
+    g_thread_join(threads[0]);
+    g_thread_join(threads[1]);
+    g_assert_cmpint(t[0].value, ==, 'x');
+    g_assert_cmpint(t[1].value, ==, 0);
+    g_assert_cmpint(f.a->host[3 * TARGET_PAGE_SIZE], ==, 0x11);
+    g_assert_cmpint(f.a->host[5 * TARGET_PAGE_SIZE], ==, 0x11);
+    for (unsigned i = 0; i < PAGES_A; i++) {
+        g_assert_cmpint(f.wanted[0][i], ==, i == 3 || i == 4 || i == 6);
+    }
+    present_map_end(f.map);     /* who still waits goes on */
+    g_thread_join(threads[2]);
+    g_assert_cmpint(f.a->host[101 * TARGET_PAGE_SIZE], ==, 5);
+    fixture_clear(&f);
+}
+
+/* Refused at the start, and the map is as if it had not been begun. */
+static void test_engine_refused(void)
+{
+    Fixture f;
+    struct rlimit limit, none;
+    g_autoptr(GError) err = NULL;
+
+    fixture_init(&f);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    none = limit;
+    none.rlim_cur = 0;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    bool ok = present_map_begin(f.map, &present_engine_userfaultfd, &err);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    g_assert_false(ok);
+    g_assert_nonnull(strstr(err->message, "use x-postcopy-engine=software"));
+    begin(&f);
+    fixture_clear(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -426,9 +544,14 @@ int main(int argc, char **argv)
     g_test_add_func("/present-map/bits", test_bits);
     g_test_add_func("/present-map/place", test_place);
     g_test_add_func("/present-map/overwrite", test_overwrite);
-    g_test_add_func("/present-map/wait", test_wait);
+    g_test_add_data_func("/present-map/wait", &present_engine_software, test_wait);
+    g_test_add_data_func("/present-map/wait/userfaultfd", &present_engine_userfaultfd, test_wait);
     g_test_add_func("/present-map/each-asked", test_each_asked);
-    g_test_add_func("/present-map/threads", test_threads);
-    g_test_add_func("/present-map/end-meanwhile", test_end_meanwhile);
+    g_test_add_data_func("/present-map/threads", &present_engine_software, test_threads);
+    g_test_add_data_func("/present-map/threads/userfaultfd", &present_engine_userfaultfd, test_threads);
+    g_test_add_data_func("/present-map/end-meanwhile", &present_engine_software, test_end_meanwhile);
+    g_test_add_data_func("/present-map/end-meanwhile/userfaultfd", &present_engine_userfaultfd, test_end_meanwhile);
+    g_test_add_func("/present-map/touched", test_touched);
+    g_test_add_func("/present-map/engine-refused", test_engine_refused);
     return g_test_run();
 }

@@ -325,10 +325,10 @@ static void test_missing(void)
 
     map(rig, PTE_V | RWX);
     set_pte(rig, LEAF, 2, DATA + 0x1000, PTE_V | RWX | AD);
-    g_assert_true(present_map_begin(rig->m.present, NULL));
+    g_assert_true(present_map_begin(rig->m.present, NULL, NULL));
     present_map_set_missing(rig->m.present, 0, page_of(ROOT), 3);
     present_map_set_missing(rig->m.present, 0, page_of(DATA), 2);
-    present_map_arm(rig->m.present, &ops, NULL);
+    g_assert_true(present_map_arm(rig->m.present, &ops, NULL, NULL));
 
     /* each level of the table, for every kind of access and for monitors */
     static const uint64_t tables[] = { ROOT, MID, LEAF };
@@ -369,9 +369,9 @@ static void test_missing(void)
     present_map_end(rig->m.present);
     riscv_tlb_flush(rig->cpu);
     set_pte(rig, LEAF, 1, DATA, PTE_V | PTE_R | AD);
-    g_assert_true(present_map_begin(rig->m.present, NULL));
+    g_assert_true(present_map_begin(rig->m.present, NULL, NULL));
     present_map_set_missing(rig->m.present, 0, page_of(DATA), 1);
-    present_map_arm(rig->m.present, &ops, NULL);
+    g_assert_true(present_map_arm(rig->m.present, &ops, NULL, NULL));
     g_assert_cmpuint(try_store(rig, 0x1000), ==, EXC_STORE_PAGE);
     check_missing(rig, try_load(rig, 0x1000), DATA);
     rig_free(rig);

@@ -51,9 +51,9 @@ static void late_begin(Late *late, BoardFixture *f)
     }
     late->content = g_memdup2(late->ram->host, late->ram->used_length);
     memset(late->ram->host, GONE, late->ram->used_length);
-    g_assert_true(present_map_begin(f->machine.present, NULL));
+    g_assert_true(present_map_begin(f->machine.present, NULL, NULL));
     present_map_set_missing(f->machine.present, late->index, 0, ram_block_pages(late->ram));
-    present_map_arm(f->machine.present, &ops, late);
+    g_assert_true(present_map_arm(f->machine.present, &ops, late, NULL));
 }
 
 static void late_end(Late *late)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pages are copied into the mapping: the way that needs nothing of the host. */
+#include <string.h>
+
+#include "softmmu/guest-ram.h"
+#include "softmmu/present-engine.h"
+
+static PresentEngine *software_begin(PresentMap *map, RAMList *ram, GError **errp)
+{
+    return (PresentEngine *)map;        /* has nothing of its own */
+}
+
+static bool software_arm(PresentEngine *engine, GError **errp)
+{
+    return true;
+}
+
+static void software_place(PresentEngine *engine, RAMBlock *block, uint64_t page, const void *content)
+{
+    uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
+
+    if (content) {
+        guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+        return;
+    }
+    guest_ram_shared_begin();
+    memset(host, 0, TARGET_PAGE_SIZE);
+    guest_ram_shared_end();
+}
+
+static void software_end(PresentEngine *engine)
+{
+}
+
+const PresentEngineOps present_engine_software = {
+    .name = "software",
+    .begin = software_begin,
+    .arm = software_arm,
+    .place = software_place,
+    .end = software_end,
+};
