@@ -114,6 +114,14 @@ bool ram_save_each_range(RamSaver *s, RamRangeFn *fn, void *opaque);
 uint64_t ram_save_page_sizes(const RamSaver *s);
 
 /**
+ * postcopy-preempt: from the next page on those that are asked for go to w, which has no sections
+ * (NULL: where the others go). w stays the caller's, until this is called again. Migration thread.
+ */
+void ram_save_set_urgent(RamSaver *s, StreamWriter *w);
+/** Its end, as a word of EOS. */
+bool ram_save_end_urgent(RamSaver *s, GError **errp);
+
+/**
  * release-ram: gives the memory of all pages back to the host that are not dirty, which the
  * destination has or is being sent. Between two parts of a host page's pages, everything put is
  * flushed; there is no way back. Migration thread.
@@ -126,6 +134,8 @@ void ram_save_release(RamSaver *s);
  * ram_save_close_requests. Return path thread.
  */
 bool ram_save_request(RamSaver *s, const char *block, uint64_t start, uint32_t len, GError **errp);
+/** Bytes of the pages that went because they were asked for. Migration thread; no lock. */
+uint64_t ram_save_urgent_bytes(const RamSaver *s);
 /** Is anything asked for that goes before the background? Migration thread; no lock. */
 bool ram_save_is_asked(const RamSaver *s);
 /** All pages are sent: takes requests out that came nevertheless. Migration thread. */

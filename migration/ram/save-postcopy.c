@@ -6,6 +6,7 @@
  * here; it can make us send a page again and nothing worse.
  */
 #include "migration/ram/save-private.h"
+#include "migration/ram/stream-out.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -58,6 +59,24 @@ uint64_t ram_save_page_sizes(const RamSaver *s)
         sizes |= ram_list_get(s->ram, i)->page_size;
     }
     return sizes;
+}
+
+/* ---- the channel of urgent pages ---- */
+
+void ram_save_set_urgent(RamSaver *s, StreamWriter *w)
+{
+    if (s->urgent_out) {
+        s->urgent_out->ops->free(s->urgent_out);
+    }
+    s->urgent_out = w ? stream_out_new(s->ram, stream_writer_channel(w), RAM_LAYOUT_STREAM, NULL)
+                      : NULL;
+    s->urgent = w;
+}
+
+bool ram_save_end_urgent(RamSaver *s, GError **errp)
+{
+    return s->urgent_out->ops->finish(s->urgent_out, s->urgent, errp) &&
+           stream_flush(s->urgent, errp);
 }
 
 /* ---- release-ram ---- */
@@ -138,6 +157,11 @@ bool ram_save_request(RamSaver *s, const char *name, uint64_t start, uint32_t le
         return false;
     }
     return true;
+}
+
+uint64_t ram_save_urgent_bytes(const RamSaver *s)
+{
+    return s->urgent_bytes;
 }
 
 bool ram_save_is_asked(const RamSaver *s)

@@ -18,6 +18,9 @@ struct RamSaver {
     RamEncoder *encoder;
     RamCost cost;
     RamPageOut *out;                /* from setup on */
+    RamPageOut *urgent_out;         /* on a channel of its own, urgent; NULL: there is none */
+    StreamWriter *urgent;
+    uint64_t urgent_bytes;          /* of pages that were asked for, wherever they went */
     bool last_stage;
     bool postcopy;                  /* since the switch */
     uint64_t settled_in_pass;

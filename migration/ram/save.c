@@ -106,7 +106,7 @@ static void count_page(RamSaver *s, const RamPage *page, uint64_t bytes)
     ram_counter_add(&s->counters.handled_pages, 1);
 }
 
-static void count_pick(RamSaver *s, const RamPick *pick)
+static void count_pick(RamSaver *s, const RamPick *pick, uint64_t bytes)
 {
     uint64_t *const counters[] = {
         [RAM_PICK_BACKGROUND] = &s->counters.now.postcopy_background_pages,
@@ -116,23 +116,25 @@ static void count_pick(RamSaver *s, const RamPick *pick)
 
     if (s->postcopy) {
         ram_counter_add(counters[pick->reason], 1);
+        s->urgent_bytes += pick->reason == RAM_PICK_REQUESTED ? bytes : 0;
     }
 }
 
 static bool put_page(RamSaver *s, StreamWriter *w, const RamPick *pick, const RamPage *page,
                      GError **errp)
 {
+    RamPageOut *out = w == s->urgent ? s->urgent_out : s->out;
     uint64_t bytes = 0;
 
     if (page->kind != RAM_PAGE_UNMODIFIED &&
-        !s->out->ops->page(s->out, w, pick->block, pick->page, page, &bytes, errp)) {
+        !out->ops->page(out, w, pick->block, pick->page, page, &bytes, errp)) {
         return false;
     }
     count_page(s, page, bytes);
     count_cache_use(s, page);
     trace_cache_use(page, ram_list_get(s->ram, pick->block), pick->page << TARGET_PAGE_BITS);
     note_cost(s, pick, page, bytes);
-    count_pick(s, pick);
+    count_pick(s, pick, bytes);
     return true;
 }
 
@@ -202,6 +204,9 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
     *found = ram_picker_next(s->picker, &pick);
     if (!*found) {
         return true;
+    }
+    if (s->urgent && pick.reason == RAM_PICK_REQUESTED) {
+        w = s->urgent;
     }
     ram_encoder_encode(s->encoder, &pick, pass(s), s->last_stage, &page);
     ram_counter_set(&s->counters.now.remaining_pages, pages_left(s));
@@ -387,6 +392,7 @@ void ram_saver_free(RamSaver *s)
     if (s->out) {
         s->out->ops->free(s->out);
     }
+    ram_save_set_urgent(s, NULL);
     ram_encoder_free(s->encoder);
     page_cache_free(s->wanted_cache);
     ram_saver_free_received(s);

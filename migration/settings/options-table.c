@@ -39,7 +39,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
                                    .missing = "background snapshots are not implemented yet" },
     [CAP(ZERO_COPY_SEND)] = { .side = "source",
                               .missing = "zero-copy sending is not implemented yet" },
-    [CAP(POSTCOPY_PREEMPT)] = { .side = "both", .missing = "postcopy is not implemented yet" },
+    [CAP(POSTCOPY_PREEMPT)] = { .side = "both" },
     [CAP(SWITCHOVER_ACK)] = { .side = "both" },
     [CAP(DIRTY_LIMIT)] = { .side = "source", .missing = "it needs a KVM dirty ring" },
     [CAP(MAPPED_RAM)] = { .side = "both" },

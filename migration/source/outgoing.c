@@ -192,6 +192,9 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     if (outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM))) {
         outgoing_put_advise(o);
     }
+    if (!outgoing_setup_preempt(o, o->addr, errp)) {
+        return false;
+    }
     trace_savevm_state_setup();
     outgoing_put_section(o, SECTION_START);
     if (!ram_save_setup(o->saver, o->w, errp)) {
@@ -368,6 +371,7 @@ static void let_go_of_channel(Outgoing *o)
     }
     return_path_free(g_steal_pointer(&o->rp));
     stream_writer_free(g_steal_pointer(&o->w));
+    outgoing_drop_preempt(o);
     o->channel = NULL;
     channel_set_close_all(o->channels, NULL);
 }
@@ -470,7 +474,9 @@ gpointer outgoing_thread(gpointer opaque)
     o->tid = syscall(SYS_gettid);
     g_mutex_unlock(&o->lock);
     if (outgoing_connect(o, &err) && stop_for_reboot(o, &err) && outgoing_setup(o, &err) &&
-        outgoing_passes(o, &err) && outgoing_switch_over(o, &err)) {
+        outgoing_passes(o, &err) &&
+        (!o->postcopy.follows || outgoing_switch_preempt(o, o->addr, &err)) &&
+        outgoing_switch_over(o, &err)) {
         if (o->postcopy.follows) {
             outgoing_postcopy(o, &err);
         } else {

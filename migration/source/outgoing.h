@@ -68,6 +68,7 @@ struct Outgoing {
     StreamWriter *w;
     ReturnPath *rp;
     ReturnPathOps rp_ops;
+    StreamWriter *urgent;       /* postcopy-preempt: pages that were asked for */
     uint64_t bytes_base;        /* over connections that were lost */
     RateLimit rate;
     uint64_t part_limit;        /* max-bandwidth when the part began */
@@ -101,8 +102,6 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp);
 /** The handlers of postcopy's messages. */
 void outgoing_postcopy_ops(ReturnPathOps *ops);
 void outgoing_recovery_ops(ReturnPathOps *ops);
-/** The destination was told to run the guest. Any thread. */
-bool outgoing_runs_there(Outgoing *o);
 /** In setup: postcopy may follow. */
 void outgoing_put_advise(Outgoing *o);
 /** Is it time to switch to postcopy? */
@@ -114,6 +113,19 @@ bool outgoing_postcopy_due(Outgoing *o);
 bool outgoing_postcopy(Outgoing *o, GError **errp);
 /** After an error, *err, taken: pauses until it goes on (true), is the source's again, or the process ends. */
 bool outgoing_recover(Outgoing *o, GError **err);
+
+/* ---- preempt.c: nothing to do without postcopy-preempt ---- */
+
+/**
+ * Right behind the main channel, and with the switch, before the guest is stopped; after a cut: before
+ * and after the bitmaps. Connects it when its time is in the dialect.
+ */
+bool outgoing_setup_preempt(Outgoing *o, ChannelAddress *addr, GError **errp);
+bool outgoing_switch_preempt(Outgoing *o, ChannelAddress *addr, GError **errp);
+/** All pages are sent. */
+bool outgoing_end_preempt(Outgoing *o, GError **errp);
+/** Its channel is shut and about to be closed. */
+void outgoing_drop_preempt(Outgoing *o);
 
 /* ---- passes.c: the migration thread ---- */
 
@@ -144,6 +156,8 @@ bool outgoing_check_cancelled(Outgoing *o, GError **errp);
 bool outgoing_is_mapped(const Outgoing *o);
 /** Everything that went over the channel, for the rate: mapped pages do not pass the stream. */
 uint64_t outgoing_bytes_sent(Outgoing *o);
+/** Of that, what a limit is about: not pages that a destination in postcopy has asked for. */
+uint64_t outgoing_bytes_limited(Outgoing *o);
 /** Tells the monitors of the passes that began since the last call. */
 void outgoing_announce_passes(Outgoing *o);
 void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len);

@@ -80,9 +80,11 @@ static void let_go_of_connections(Outgoing *o)
     ram_save_close_requests(o->saver);
     return_path_join(o->rp);
     if (o->w) {
-        o->bytes_base = outgoing_bytes_sent(o);
+        outgoing_bytes_sent(o);
+        o->bytes_base += stream_writer_bytes(o->w);
     }
     g_clear_pointer(&o->w, stream_writer_free);
+    outgoing_drop_preempt(o);
     o->channel = NULL;
     channel_set_close_all(o->channels, NULL);
     channel_set_reopen(o->channels);
@@ -209,7 +211,8 @@ static bool reconnect(Outgoing *o, GError **errp)
     expect_answers(o);
     return_path_replace(o->rp, o->channel);
     return migration_state_move(&o->m->out_state, MIGRATION_EVENT_CONNECT, errp) &&
-           ask_what_has_come(o, errp) && agree_to_go_on(o, errp) &&
+           outgoing_setup_preempt(o, o->postcopy.resuming, errp) && ask_what_has_come(o, errp) &&
+           outgoing_switch_preempt(o, o->postcopy.resuming, errp) && agree_to_go_on(o, errp) &&
            migration_state_move(&o->m->out_state, MIGRATION_EVENT_RECOVER, errp);
 }
 
@@ -243,7 +246,7 @@ bool outgoing_recover(Outgoing *o, GError **err)
             return false;
         }
     } while (!reconnect(o, err));
-    rate_start(&o->rate, g_get_monotonic_time(), outgoing_bytes_sent(o));
+    rate_start(&o->rate, g_get_monotonic_time(), outgoing_bytes_limited(o));
     g_mutex_lock(&o->lock);
     channel_address_free(o->addr);
     o->addr = g_steal_pointer(&o->postcopy.resuming);

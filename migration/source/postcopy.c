@@ -69,12 +69,11 @@ static void pong_came(void *opaque, uint32_t value)
 {
     Outgoing *o = opaque;
 
-    if (value != LOADED_PING || !outgoing_runs_there(o)) {
-        return;
-    }
     g_mutex_lock(&o->lock);
-    bool first = !o->postcopy.loaded;
-    o->postcopy.loaded = true;
+    bool first = value == LOADED_PING && o->postcopy.bytes_at_run != 0 && !o->postcopy.loaded;
+    o->postcopy.ponged = true;
+    o->postcopy.loaded |= first;
+    g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
     if (first) {
         outgoing_note_step(o, SWITCHOVER_CONFIRMED);
@@ -199,14 +198,6 @@ static void put_package(Outgoing *o)
     put_ping(o, LOADED_PING);
 }
 
-bool outgoing_runs_there(Outgoing *o)
-{
-    g_mutex_lock(&o->lock);
-    bool yes = o->postcopy.bytes_at_run != 0;
-    g_mutex_unlock(&o->lock);
-    return yes;
-}
-
 static void note_run(Outgoing *o, uint64_t bytes)
 {
     g_mutex_lock(&o->lock);
@@ -283,7 +274,7 @@ static bool part_is_over(void *opaque)
 
     return !ram_save_is_asked(o->saver) &&
            (!o->postcopy.background ||
-            rate_exhausted(&o->rate, outgoing_bytes_sent(o), o->part_limit));
+            rate_exhausted(&o->rate, outgoing_bytes_limited(o), o->part_limit));
 }
 
 /* release-ram: not before the destination has said that it has the guest, which it may refuse. */
@@ -347,6 +338,9 @@ static bool send_pages(Outgoing *o, GError **errp)
 static bool send_end(Outgoing *o, GError **errp)
 {
     trace_savevm_state_complete_precopy();
+    if (!outgoing_end_preempt(o, errp)) {
+        return false;
+    }
     outgoing_put_section(o, SECTION_END);
     if (!ram_save_complete(o->saver, o->w, errp) || !outgoing_put_footer(o, errp)) {
         return false;

@@ -15,6 +15,7 @@ typedef struct OutgoingPostcopy {
     bool abandoned;             /* the process ends */
     ChannelAddress *resume;     /* migrate with resume; the migration thread takes it */
     Channel *resume_channel;    /* the same, of an fd: that was handed in */
+    bool ponged;                /* the destination has answered at all */
     bool loaded;                /* the destination has the device state, and the guest runs there */
     size_t bitmaps_left;        /* recovery: how many it has still to send */
     bool resume_acked;          /* recovery: it goes on */

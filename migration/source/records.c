@@ -65,7 +65,8 @@ bool outgoing_is_mapped(const Outgoing *o)
 
 uint64_t outgoing_bytes_sent(Outgoing *o)
 {
-    uint64_t bytes = o->bytes_base + stream_writer_bytes(o->w);
+    uint64_t bytes = o->bytes_base + stream_writer_bytes(o->w) +
+                     (o->urgent ? stream_writer_bytes(o->urgent) : 0);
 
     if (outgoing_is_mapped(o) && o->saver) {
         RamStats ram;
@@ -74,6 +75,11 @@ uint64_t outgoing_bytes_sent(Outgoing *o)
     }
     __atomic_store_n(&o->bytes_now, bytes, __ATOMIC_RELAXED);
     return bytes;
+}
+
+uint64_t outgoing_bytes_limited(Outgoing *o)
+{
+    return outgoing_bytes_sent(o) - (o->saver ? ram_save_urgent_bytes(o->saver) : 0);
 }
 
 /* The saver counts, monitors hear of it here. */

@@ -17,7 +17,7 @@ from ferrytest.tap import Case, check, check_equal, main, wait_until  # noqa: E4
 class Out:
     """A guest that is on its way, switched to postcopy soon after the start."""
 
-    def __init__(self, bench, pair, harts=1, caps=None, rest=0):
+    def __init__(self, bench, pair, harts=1, caps=None, rest=0, preempt=False):
         self.emulators = PAIRS[pair]
         need(*self.emulators)
         guest = Bare('checker', 64, harts, sstc=1)
@@ -26,8 +26,9 @@ class Out:
         self.journey = Journey()
         self.journey.vms.append(self.source)
         wait_alive(self.source)
-        self.source.set_capabilities(events=True, postcopy_ram=True, **(caps or {}))
-        self.destination.set_capabilities(events=True, postcopy_ram=True)
+        both = {'events': True, 'postcopy_ram': True, 'postcopy_preempt': preempt}
+        self.source.set_capabilities(**both, **(caps or {}))
+        self.destination.set_capabilities(**both)
         self.source.set_parameters(max_bandwidth=4 << 20, max_postcopy_bandwidth=rest)
         self.destination.command('migrate-incoming', uri='tcp:127.0.0.1:0')
 
@@ -71,10 +72,10 @@ def refused(vm, text, command, **arguments):
         check(False, '%s was accepted', command)
 
 
-def cuts(pair):
+def cuts(pair, preempt=False):
     """From either side, twice; an attempt that does not get through in between."""
     def run(bench):
-        out = Out(bench, pair, harts=2, rest=64 << 10)
+        out = Out(bench, pair, harts=2, rest=64 << 10, preempt=preempt)
         out.switch()
         for who in (out.source, out.destination):
             wait_migration(out.source, ('postcopy-active',))
@@ -120,5 +121,9 @@ main([
     Case('Ferry to 7.2, auto-converge', plain('Ferry to 7.2', caps={'auto_converge': True})),
     Case('Ferry to 10.0, cuts', cuts('Ferry to 10.0')),
     Case('Ferry to 7.2, cuts', cuts('Ferry to 7.2')),
+    Case('Ferry to 10.0, preempt', plain('Ferry to 10.0', harts=2, preempt=True)),
+    Case('Ferry to 7.2, preempt', plain('Ferry to 7.2', harts=2, preempt=True)),
+    Case('Ferry to 10.0, preempt, cuts', cuts('Ferry to 10.0', preempt=True)),
+    Case('Ferry to 7.2, preempt, cuts', cuts('Ferry to 7.2', preempt=True)),
     Case('Ferry to 10.0, destination killed', killed('Ferry to 10.0')),
 ])

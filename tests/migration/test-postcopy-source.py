@@ -103,6 +103,26 @@ def alone(bench):
     pair.journey.check()
 
 
+def both_go_on(bench):
+    """What is asked for is not charged to the limit of what is not: the rest goes on beside it."""
+    pair = Pair(bench, harts=2, memory=32)
+    pair.source.set_parameters(max_postcopy_bandwidth=128 << 10)
+    pair.hmp('-p')
+    info = pair.end()
+    asked = info['x-postcopy']['requested'] * 4096
+    check(asked > 20 * (128 << 10), 'too little was asked for to tell: %s', info)
+
+
+def only_one_connection(bench):
+    """postcopy-preempt over what cannot be connected to twice: said at once."""
+    pair = Pair(bench)
+    pair.source.set_capabilities(postcopy_ram=True, postcopy_preempt=True)
+    pair.source.command('migrate', uri='exec:cat')
+    info = wait_migration(pair.source, ('failed',))
+    check('a second connection' in info['error-desc'], '%s', info)
+    check_equal(pair.source.status(), 'running', 'the guest')
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -189,6 +209,8 @@ main([
     Case('at once', at_once),
     Case('a pass before, neighbours', counted),
     Case('only what is asked for', alone),
+    Case('what is asked for beside a limit', both_go_on),
+    Case('preempt over one connection', only_one_connection),
     Case('release-ram', release),
     Case('release-ram and a cut', release_and_cut),
     Case('flags that do not fit', flags),

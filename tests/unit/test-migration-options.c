@@ -84,16 +84,19 @@ static void test_off_always(void)
         g_autofree char *off = g_strconcat("-", MigrationCapability_str(cap), NULL);
         g_autofree char *on = g_strconcat("+", MigrationCapability_str(cap), NULL);
         g_assert_true(set_caps(o, off, NULL));
-        bool needs_return_path = cap == MIGRATION_CAPABILITY_SWITCHOVER_ACK;
-        if (needs_return_path) {
+        const char *needed = cap == MIGRATION_CAPABILITY_SWITCHOVER_ACK     ? "return-path"
+                             : cap == MIGRATION_CAPABILITY_POSTCOPY_PREEMPT ? "postcopy-ram" : NULL;
+        g_autofree char *need = g_strconcat("+", needed, NULL);
+        g_autofree char *need_not = g_strconcat("-", needed, NULL);
+        if (needed) {
             g_assert_false(set_caps(o, on, NULL));
-            g_assert_true(set_caps(o, "+return-path", NULL));
+            g_assert_true(set_caps(o, need, NULL));
         }
         bool ok = set_caps(o, on, &err);
         g_assert_cmpint(ok, ==, (listed >> cap) & 1);
         g_assert_true(set_caps(o, off, NULL));
-        if (needs_return_path) {
-            g_assert_true(set_caps(o, "-return-path", NULL));
+        if (needed) {
+            g_assert_true(set_caps(o, need_not, NULL));
         }
     }
     /* What libvirt would use if it were listed. */
