@@ -142,6 +142,26 @@ static void test_values(void)
 }
 
 /* The accelerator that is taken, and what is said of those before it. */
+/* The last word counts, whichever option says it. */
+static void test_actions(void)
+{
+    static const struct { const char *line; bool no_reboot, no_shutdown; } cases[] = {
+        { "-M virt", false, false },
+        { "-M virt -action shutdown=pause", false, true },
+        { "-M virt -action reboot=shutdown", true, false },
+        { "-M virt -no-shutdown -action shutdown=poweroff", false, false },
+        { "-M virt -no-reboot -action reboot=reset,shutdown=pause", false, true },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        CommandLine *cl = parse_ok(cases[i].line);
+
+        g_assert_cmpint(cl->config.no_reboot, ==, cases[i].no_reboot);
+        g_assert_cmpint(cl->config.no_shutdown, ==, cases[i].no_shutdown);
+        cmdline_free(cl);
+    }
+}
+
 static void test_accels(void)
 {
     static const struct { const char *line, *accel, *warnings; } cases[] = {
@@ -405,6 +425,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/libvirt-domain", test_libvirt_domain);
     g_test_add_func("/cmdline/libvirt-probe", test_libvirt_probe);
     g_test_add_func("/cmdline/values", test_values);
+    g_test_add_func("/cmdline/actions", test_actions);
     g_test_add_func("/cmdline/accels", test_accels);
     g_test_add_func("/cmdline/bad", test_bad);
     g_test_add_func("/cmdline/help", test_help);

@@ -87,6 +87,44 @@ static void test_disk(void)
 
 /* ---- rng, control queue ---- */
 
+/* What a device writes into memory is in the dirty log: the guest may be on its way. */
+static void test_disk_dirties(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    RAMList *ram = f->machine.ram;
+    Driver d = driver_new(f, "virtio-blk", 0);
+    g_autofree uint64_t **bits = g_new0(uint64_t *, ram_list_count(ram));
+    static const uint64_t expected[] = { DATA_BASE, DATA_BASE + 0x1003, DATA_BASE + 0x2002 };
+    struct { uint32_t type, prio; uint64_t sector; } head = { 0, 0, 0 };
+
+    for (size_t i = 0; i < ram_list_count(ram); i++) {
+        bits[i] = g_new0(uint64_t, (ram_block_pages(ram_list_get(ram, i)) + 63) / 64);
+    }
+    board_fixture_run(f, true);
+    driver_init(&d);
+    address_space_write(d.as, DATA_BASE, &head, 16);
+    put_desc(&d, 0, DATA_BASE, 16, F_NEXT, 1);
+    put_desc(&d, 1, DATA_BASE + 0x1003, 4096, F_NEXT | F_WRITE, 2);
+    put_desc(&d, 2, DATA_BASE + 16, 1, F_WRITE, 0);
+    offer(&d, 0);
+    dirty_log_start(f->machine.dirty);  /* what the driver wrote is forgotten */
+    kick(&d);
+    blk_io_drain((VirtIOBlk *)board_fixture_virtio(f, "virtio-blk"));
+    g_assert_cmpuint(dirty_log_sync(f->machine.dirty, bits), ==, 4);
+    for (size_t i = 0; i < ram_list_count(ram); i++) {
+        uint64_t base = ram_list_get(ram, i)->guest_addr;
+
+        for (size_t at = 0; base == 0x80000000 && at < G_N_ELEMENTS(expected); at++) {
+            uint64_t page = (expected[at] - base) >> TARGET_PAGE_BITS;
+
+            g_assert_true(bits[i][page / 64] >> (page % 64) & 1);
+        }
+        g_free(bits[i]);
+    }
+    dirty_log_stop(f->machine.dirty);
+    board_fixture_free(f);
+}
+
 static void test_rng(void)
 {
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
@@ -799,6 +837,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/no-slot-left", test_no_slot_left);
     g_test_add_func("/virtio/half-written-console", test_half_written_console);
     g_test_add_func("/virtio/disk", test_disk);
+    g_test_add_func("/virtio/disk-dirties", test_disk_dirties);
     g_test_add_func("/virtio/rng", test_rng);
     g_test_add_func("/virtio/net-control", test_net_control);
     g_test_add_func("/virtio/net-link", test_net_link);
