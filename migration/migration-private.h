@@ -52,6 +52,11 @@ struct Migration {
     bool incoming_deferred;     /* -incoming defer, and no migrate-incoming yet */
     bool incoming_machine;      /* started with -incoming */
     bool incoming_autostart;
+    enum {
+        GUEST_HERE,             /* ours, as far as migrations go */
+        GUEST_MOVED,            /* the destination has it; left behind here, not started since */
+        GUEST_IN_DOUBT,         /* nobody here knows whether the destination has it */
+    } guest;                    /* BQL */
     /* sections: written by the story that runs, under BQL */
     TimerSection timer;
     GlobalState global_state;

@@ -40,6 +40,14 @@ static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatu
     state_changed(m, from, to);
 }
 
+/* Whoever starts the guest here has decided that it is this one. */
+static void guest_starts(void *opaque, bool running, RunState state)
+{
+    if (running) {
+        ((Migration *)opaque)->guest = GUEST_HERE;
+    }
+}
+
 Migration *migration_new(struct Machine *machine)
 {
     Migration *m = g_new0(Migration, 1);
@@ -50,6 +58,7 @@ Migration *migration_new(struct Machine *machine)
     migration_state_init(&m->out_state, MIGRATION_OUTGOING, dialect, out_state_changed, m);
     migration_state_init(&m->in_state, MIGRATION_INCOMING, dialect, state_changed, m);
     migration_register_sections(m);
+    runstate_add_notifier(machine->runstate, guest_starts, m);
     return m;
 }
 
@@ -94,10 +103,7 @@ bool migration_is_cancelling(const Migration *m)
 
 char *migration_moved_to(const Migration *m)
 {
-    bool moved = m->outgoing && runstate_get(m->machine->runstate) == RUN_STATE_POSTMIGRATE &&
-                 migration_state_get((MigrationState *)&m->out_state) == MIGRATION_STATUS_COMPLETED;
-
-    return moved ? outgoing_moved_to(m->outgoing) : NULL;
+    return m->guest == GUEST_MOVED ? outgoing_moved_to(m->outgoing) : NULL;
 }
 
 /* What the process may not do any more is refused here: trying it would be its end. */
@@ -138,6 +144,11 @@ static bool check_may_start(Migration *m, GError **errp)
     }
     if (state == RUN_STATE_POSTMIGRATE) {
         error_setg(errp, "Can't migrate the vm that was paused due to previous migration");
+        return false;
+    }
+    if (m->guest == GUEST_IN_DOUBT) {
+        error_setg(errp, "The last destination may run this guest: look there ('info status'); if it "
+                   "does not, 'cont' takes the guest back here, and then it can be migrated");
         return false;
     }
     return true;

@@ -40,7 +40,7 @@ bool migration_is_active(const Migration *m);
 /** True while a cancelled one is winding up: another may begin in a moment. */
 bool migration_is_cancelling(const Migration *m);
 /**
- * Where the guest has moved to, if it has and stands here as it was left (run state postmigrate):
+ * Where the guest has moved to, if it has and was not started here since (it may have been reset):
  * running it here too makes two of it. NULL if not, or if it went into a file. Main thread, BQL;
  * caller frees.
  */

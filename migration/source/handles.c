@@ -30,6 +30,7 @@ static bool take_descriptor(Outgoing *o, GError **errp)
 /* For the command yank: an error like any of the network's. */
 static void cut_channels(void *opaque)
 {
+    g_atomic_int_set(&((Outgoing *)opaque)->yanked, 1);
     outgoing_yank(opaque);
 }
 

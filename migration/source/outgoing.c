@@ -351,8 +351,10 @@ static void find_cause(Outgoing *o, GError **err)
         if (o->addr->kind == CHANNEL_EXEC) {
             break; /* how the command ended has been said */
         }
-        error_setg(&cause, "%s: the destination has ended the connection; its own messages say "
-                   "why", (*err)->message);
+        error_setg(&cause, "%s: %s", (*err)->message,
+                   g_atomic_int_get(&o->yanked)
+                       ? "the connection was ended here, with 'yank'"
+                       : "the destination has ended the connection; its own messages say why");
         g_clear_error(err);
         *err = g_steal_pointer(&cause);
         break;
@@ -407,6 +409,9 @@ static void settle_guest(Outgoing *o)
         restore_guest(o);
     } else if (!runstate_set(o->machine->runstate, RUN_STATE_POSTMIGRATE, &err)) {
         machine_report(o->machine, "after a migration: %s", err->message);
+    }
+    if (o->owner != OWNER_SOURCE) {
+        o->m->guest = o->owner == OWNER_DESTINATION ? GUEST_MOVED : GUEST_IN_DOUBT;
     }
     bql_unlock(o->machine->loop);
 }

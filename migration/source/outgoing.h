@@ -37,6 +37,7 @@ struct Outgoing {
     uint32_t ram_id;
     GThread *thread;
     int cancel_fd;              /* eventfd: ends a connect */
+    int yanked;                 /* atomic: somebody said so */
     ChannelSet *channels;       /* the migration thread fills and closes it, anybody may shut it */
 
     GMutex lock;

@@ -296,6 +296,12 @@ def answer_lost(bench, silent, cancel):
     check('the destination may run it' in vm.stderr(), 'message: %s', vm.stderr())
     check_equal(other.status(), 'running', 'run state of the destination')
     other.console.wait_statuses(2)
+    # Nobody else is to get it while that is open.
+    try:
+        vm.command('migrate', uri='unix:' + bench.path('second.sock'))
+        check(False, 'it was sent to another destination')
+    except QMPError as err:
+        check("'cont' takes the guest back" in str(err), 'migrate: %s', err)
     # Somebody has looked there, found nothing, and takes it back.
     other.kill()
     vm.command('cont')

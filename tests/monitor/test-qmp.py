@@ -385,6 +385,8 @@ def yank_migration(bench):
     client.send({'exec-oob': 'yank', 'id': 2, 'arguments': {'instances': [{'type': 'migration'}]}})
     check_equal(client.next(), {'return': {}, 'id': 2}, 'yank')
     wait_until(lambda: ask(client, 'query-migrate')['status'] == 'failed', 10, 'failed')
+    why = ask(client, 'query-migrate')['error-desc']
+    check("'yank'" in why and 'destination' not in why, 'the reason: %s', why)
     check_equal(ask(client, 'query-status')['status'], 'running', 'run state')
     check({'type': 'migration'} not in ask(client, 'query-yank'), 'query-yank afterwards')
     peer.close()

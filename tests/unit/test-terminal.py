@@ -127,6 +127,19 @@ def test_cont_after_the_guest_has_left_asks_once():
         assert 'running' in t.command('info status')
 
 
+def test_a_reset_does_not_bring_the_guest_back():
+    with Terminal() as t:
+        assert 'completed' in t.command('migrate "exec:cat >/dev/null"')
+        t.command('system_reset')
+        for _ in range(100):
+            if 'prelaunch' in t.command('info status'):
+                break
+        assert 'cont -f' in t.command('cont')
+        assert 'Warning' not in t.command('cont -f')
+        t.command('stop')
+        assert 'Warning' not in t.command('cont')
+
+
 def test_cont_after_a_save_does_not_ask():
     with Terminal() as t:
         done = t.command('migrate file:/dev/null')
