@@ -3,6 +3,7 @@
 """A migration is cancelled, or fails, in every state; the guest runs on and can be moved after."""
 import json
 import select
+import shutil
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from ferrytest.move import (Journey, Move, force_passes, last_status, statuses, 
 from ferrytest.process import VM
 from ferrytest.proxy import Proxy
 from ferrytest.qmp import QMP, QMPError
-from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
+from ferrytest.tap import Case, Failed, check, check_equal, main, need, wait_until
 
 EMULATOR = emulators.subject()
 
@@ -251,24 +252,52 @@ def cancel_in_device(bench, silent):
     move_on(bench, vm, journey)
 
 
-def cancel_after_stop(bench):
-    """Cancelled while the answer travels: one of the two has the guest, never both."""
+def cancel_after_stop(bench, through='unix:%s'):
+    """Cancelled while the answer travels: one of the two has the guest, never both. A command cannot
+    be left half open: then it may be that nobody knows, and the source's guest stays paused."""
     for turn in range(6):
         vm, journey = start(bench)
         vm.set_capabilities(return_path=True)
         channel = channels.Unix(bench)
         other = destination(bench, 'first%d' % turn, vm.guest, channel)
-        vm.command('migrate', uri=channel.outgoing)
+        vm.command('migrate', uri=through % channel.outgoing[len('unix:'):])
         vm.qmp.wait_event('STOP', 30)
         time.sleep(turn * 0.001)
         vm.command('migrate_cancel')
         if wait_migration(vm, ['cancelled', 'completed'])['status'] == 'completed':
             check_equal(vm.status(), 'postmigrate', 'run state of the source')
             wait_migration(other, ['completed'])
+        elif vm.status() == 'paused':
+            vm.qmp.wait_event('X_MIGRATION_OWNER_UNKNOWN', 5)
         else:
             check(other.wait_exit() != 0, 'the destination ended as if all had been well')
             runs_on(vm, journey)
         vm.quit()
+
+
+def cancel_exec_answers(bench):
+    """The same through a command that carries the answers."""
+    need(shutil.which('nc'), 'nc (netcat-openbsd) is not there')
+    cancel_after_stop(bench, 'exec:nc -U %s')
+
+
+def yank_destination(bench):
+    """Cut at the destination, the migration fails on both sides as if the network had failed."""
+    vm, journey = start(bench)
+    channel = channels.Unix(bench)
+    other = destination(bench, 'first', vm.guest, channel)
+    instance = {'type': 'migration'}
+    check(instance not in other.command('query-yank'), 'there is nothing to cut yet')
+    slow(vm)
+    vm.command('migrate', uri=channel.outgoing)
+    wait_migration(other, ['active'])
+    check(instance in other.command('query-yank'), 'query-yank')
+    check_equal(other.command('yank', instances=[instance]), {}, 'yank')
+    check_equal(other.wait_exit(), 1, 'status of the destination')
+    check('load of migration failed' in other.stderr(), 'message: %s', other.stderr())
+    wait_migration(vm, ['failed'])
+    runs_on(vm, journey)
+    move_on(bench, vm, journey)
 
 
 ACCEPTED = b'\0\1\0\4\0\0\0\0'
@@ -510,6 +539,8 @@ CASES = [
     Case('the answer is lost', lambda b: answer_lost(b, False, False)),
     Case('the answer does not come', lambda b: answer_lost(b, True, False)),
     Case('the answer does not come, and somebody cancels', lambda b: answer_lost(b, True, True)),
+    Case('cancel while the answer travels through a command', cancel_exec_answers),
+    Case('yank at the destination', yank_destination),
     Case('cancel when the command has all and ends', lambda b: cancel_late_exec(b, True)),
     Case('cancel when the command has all and does not end', lambda b: cancel_late_exec(b, False)),
     Case('migrate waits for a cancelled one, others do not', lambda b: cancelled_waits(b, False)),
