@@ -124,10 +124,10 @@ class Sides:
         except QMPError as error:   # a stop that came too late is refused in words
             check(self.meanwhile == 'stop' and 'on its way' in error.desc, '%s', error)
 
-    def end_pipe(self):
-        """A source that never came to open its end leaves the other one's `cat` waiting for it."""
+    def end_pipe(self, how=os.O_WRONLY):
+        """A side that never came to open its end leaves the other one's `cat` waiting for it."""
         try:
-            os.close(os.open(self.channel.incoming.split()[-1], os.O_WRONLY | os.O_NONBLOCK))
+            os.close(os.open(self.channel.incoming.split()[-1], how | os.O_NONBLOCK))
         except OSError:
             pass    # nobody waits
 
@@ -149,6 +149,8 @@ class Sides:
         """Until a process has ended, or its migration has, or nobody has come to it."""
         def done():
             self.go_on()
+            if isinstance(self.channel, channels.Exec) and not alive(self.destination):
+                self.end_pipe(os.O_RDONLY)
             status = status_of(vm)
             return status is None or status in FINAL or \
                 (vm is self.destination and self.channel.live and status in ('', 'setup'))
