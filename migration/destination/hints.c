@@ -74,9 +74,9 @@ void incoming_explain(GError **errp, const char *doing, const char *section, int
         return;
     }
     const char *hint = incoming_hint(*errp, section);
-    g_autofree char *text = g_strdup_printf("%s%s, offset 0x%" PRIx64 ": %s%s%s", doing,
-                                            dialect_text(dialect, ram_id), offset,
-                                            (*errp)->message, hint ? ". " : "", hint ? hint : "");
+    g_autofree char *text = g_strdup_printf("%s%s%s (%s%s, offset 0x%" PRIx64 ")", (*errp)->message,
+                                            hint ? ". " : "", hint ? hint : "", doing,
+                                            dialect_text(dialect, ram_id), offset);
     /* Names from the stream are part of messages, which go out as JSON. */
     g_free((*errp)->message);
     (*errp)->message = g_utf8_make_valid(text, -1);

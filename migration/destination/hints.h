@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /**
- * Names what was being read, the dialect and the place before a cause, and what
- * can be done behind it: "section 'cpu' (id 5, version 5), stream of QEMU 7.2,
- * offset 0x1f3: CAUSE. ADVICE". section: the latest one, NULL if none was read
+ * Puts what can be done behind a cause, and behind that what was being read,
+ * the dialect and the place: "CAUSE. ADVICE (section 'cpu' (id 5, version 5),
+ * stream of QEMU 7.2, offset 0x1f3)". section: the latest one, NULL if none was read
  * yet; dialect: -1 if not known, then ram_id (0: not known either) tells.
  */
 void incoming_explain(GError **errp, const char *doing, const char *section, int dialect,

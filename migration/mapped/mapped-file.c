@@ -79,7 +79,8 @@ static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block,
     uint64_t *bitmap = g_try_new(uint64_t, words);
 
     if (!bitmap) {
-        error_setg(errp, "cannot allocate a bitmap of %" PRIu64 " bytes", region->bitmap_bytes);
+        error_setg(errp, "not enough memory for a bitmap of %" PRIu64 " KiB",
+                   region->bitmap_bytes >> 10);
         return NULL;
     }
     if (!read_at(f, bitmap, region->bitmap_bytes, region->bitmap_offset, errp)) {

@@ -87,14 +87,14 @@ PageCache *page_cache_new(uint64_t bytes, GError **errp)
     void *arena;
 
     if (bytes > PAGE_CACHE_MAX_ADDR) {
-        error_setg(errp, "page cache of %" G_GUINT64_FORMAT " bytes is too large", bytes);
+        error_setg(errp, "page cache of %" G_GUINT64_FORMAT " MiB is too large", bytes >> 20);
         return NULL;
     }
     arena = mmap(NULL, arena_size(capacity), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                  -1, 0);
     if (arena == MAP_FAILED) {
-        error_setg_errno(errp, errno, "cannot allocate a page cache of %" G_GUINT64_FORMAT
-                         " bytes", bytes);
+        error_setg_errno(errp, errno, "not enough memory for a page cache of %" G_GUINT64_FORMAT
+                         " MiB: choose a smaller xbzrle-cache-size", bytes >> 20);
         return NULL;
     }
     c = g_new0(PageCache, 1);

@@ -71,7 +71,8 @@ void stream_writer_free(StreamWriter *w)
 static void writer_memory_append(StreamWriter *w, const void *buf, size_t len)
 {
     if (len > WRITER_MEMORY_MAX - w->memory->len) {
-        error_setg(&w->err, "A state of more than %u bytes is not supported", WRITER_MEMORY_MAX);
+        error_setg(&w->err, "A device state of more than %u MiB is not supported",
+                   WRITER_MEMORY_MAX >> 20);
         return;
     }
     g_byte_array_append(w->memory, buf, len);

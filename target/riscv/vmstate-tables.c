@@ -236,8 +236,8 @@ static bool never_needed(void *opaque)
 #define LACKED(_var, _name, _ext)                                                                 \
     static bool _var##_refused(void *opaque, GError **errp)                                       \
     {                                                                                             \
-        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_CPU_LACKS, "incoming: " _name ": the guest " \
-                         "was offered " _ext ", which this machine's CPU lacks");                 \
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_CPU_LACKS, "the guest was offered " _ext    \
+                         ", which this machine's CPU lacks (" _name ")");                         \
         return false;                                                                             \
     }                                                                                             \
     static const VMStateDescription _var = {                                                      \

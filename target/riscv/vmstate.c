@@ -254,7 +254,7 @@ static bool G_GNUC_PRINTF(2, 3) lacks(GError **errp, const char *fmt, ...)
     g_autofree char *what = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_CPU_LACKS,
-                     "incoming: cpu: %s, which this machine's CPU lacks", what);
+                     "%s, which this machine's CPU lacks", what);
     return false;
 }
 
@@ -328,11 +328,11 @@ static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, bool d10, GError *
     uint32_t extra = e->misa_ext & ~cpu->model->misa_ext & ~tolerated;
 
     if (e->misa_mxl != 2) {
-        error_setg(errp, "incoming: cpu: misa_mxl %u: expected 2 (64 bit)", e->misa_mxl);
+        error_setg(errp, "cpu: misa_mxl %u: expected 2 (64 bit)", e->misa_mxl);
         return false;
     }
     if (e->priv > PRV_M || e->priv == 2) {
-        error_setg(errp, "incoming: cpu: priv %" PRIu64 " is no privilege level", e->priv);
+        error_setg(errp, "cpu: priv %" PRIu64 " is no privilege level", e->priv);
         return false;
     }
     if (!check_hyper(e, errp) || !check_envcfg(cpu->model, e, d10, errp)) {
@@ -342,7 +342,7 @@ static bool check_wire(const RISCVCPU *cpu, const WireEnv *e, bool d10, GError *
         return lacks(errp, "the guest was offered extension %c", 'A' + __builtin_ctz(extra));
     }
     if (e->mhartid != cpu->index) {
-        error_setg(errp, "incoming: cpu: mhartid %" PRIu64 ": expected %u", e->mhartid, cpu->index);
+        error_setg(errp, "cpu: mhartid %" PRIu64 ": expected %u", e->mhartid, cpu->index);
         return false;
     }
     return check_satp(cpu->model, e->satp, errp);
@@ -466,7 +466,7 @@ static bool get_fflags(void *opaque, struct json_object *obj, GError **errp)
         }
         if (!json_object_is_type(value, json_type_int) ||
             (json_object_get_int64(value) & ~0x1fLL)) {
-            error_setg(errp, "incoming: description: ferry.fflags.%s: expected a number 0..31",
+            error_setg(errp, "description: ferry.fflags.%s: expected a number 0..31",
                        key);
             return false;
         }

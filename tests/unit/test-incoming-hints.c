@@ -17,20 +17,20 @@ static void check(const char *cause, const char *section, int dialect, uint32_t 
 
 static void test_explain(void)
 {
-    check("broken", "timer", -1, 0, "section 'x', offset 0x1f3: broken");
-    check("broken", NULL, DIALECT_QEMU_7_2, 0, "section 'x', stream of QEMU 7.2, offset 0x1f3: broken");
-    check("broken", "ram", -1, 1, "section 'x', stream numbered as by QEMU 10.0, offset 0x1f3: broken");
-    check("broken", "ram", -1, 2, "section 'x', stream numbered as by QEMU 7.2, offset 0x1f3: broken");
+    check("broken", "timer", -1, 0, "broken (section 'x', offset 0x1f3)");
+    check("broken", NULL, DIALECT_QEMU_7_2, 0, "broken (section 'x', stream of QEMU 7.2, offset 0x1f3)");
+    check("broken", "ram", -1, 1, "broken (section 'x', stream numbered as by QEMU 10.0, offset 0x1f3)");
+    check("broken", "ram", -1, 2, "broken (section 'x', stream numbered as by QEMU 7.2, offset 0x1f3)");
     check("broken", "cpu", DIALECT_QEMU_10_0, 2,
-          "section 'x', stream of QEMU 10.0, offset 0x1f3: broken");
-    check("\xff", "cpu", -1, 9, "section 'x', offset 0x1f3: \xef\xbf\xbd");
+          "broken (section 'x', stream of QEMU 10.0, offset 0x1f3)");
+    check("\xff", "cpu", -1, 9, "\xef\xbf\xbd (section 'x', offset 0x1f3)");
 
     GError *err = NULL;
     error_set_domain(&err, LOAD_ERROR, LOAD_ERROR_BLOCK_SIZE, "not alike");
     error_prepend(&err, "ram: ");
     incoming_explain(&err, "section 'x'", "ram", -1, 0, 0x1f3);
-    g_assert_cmpstr(err->message, ==, "section 'x', offset 0x1f3: ram: not alike. There is more or "
-                    "less RAM there: start both sides with the same -m");
+    g_assert_cmpstr(err->message, ==, "ram: not alike. There is more or less RAM there: start both "
+                    "sides with the same -m (section 'x', offset 0x1f3)");
     g_error_free(err);
     incoming_explain(NULL, "", NULL, -1, 0, 0);
 }
