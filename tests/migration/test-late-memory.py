@@ -8,7 +8,6 @@ monitors answer, and stop, cont, reset and quit work.
 
 late-memory.c is the program: ferry-system-riscv64 with a socket of the test's.
 """
-import ctypes
 import os
 import re
 import socket
@@ -17,6 +16,7 @@ import time
 from ferrytest import emulators
 from ferrytest.devices import Busy
 from ferrytest.guest import Bare
+from ferrytest.host import may_use_userfaultfd
 from ferrytest.move import wait_alive
 from ferrytest.process import VM
 from ferrytest.qmp import QMPError
@@ -89,15 +89,6 @@ def clean(vm, where):
     """The guest lives, and has found nothing wrong."""
     seen = len(vm.console.statuses())
     vm.console.wait_statuses(seen + 3, 60)[-1].check_clean(where)
-
-
-def may_use_userfaultfd():
-    """Tried, as who may is a matter of the kernel's settings and of containers."""
-    fd = ctypes.CDLL(None, use_errno=True).syscall(323 if os.uname().machine == 'x86_64' else 282,
-                                                   os.O_CLOEXEC)
-    if fd >= 0:
-        os.close(fd)
-    return fd >= 0
 
 
 def checker(harts, engine='software'):

@@ -3,16 +3,18 @@
 """The destination of a postcopy: a guest that runs before its memory is there, with the network cut
 at any moment, monitors that answer whatever the guest waits for, and strangers at the door."""
 import random
+import shutil
 import socket
 import time
 
 from ferrytest import channels, emulators
 from ferrytest.guest import Bare
+from ferrytest.host import may_use_userfaultfd
 from ferrytest.move import wait_migration
 from ferrytest.postcopy import Postcopy
 from ferrytest.proxy import Proxy
 from ferrytest.qmp import QMPError, statuses
-from ferrytest.tap import Case, check, check_equal, main, wait_until
+from ferrytest.tap import Case, check, check_equal, main, need, wait_until
 
 # Not the 100 ms that a monitor takes at most on a machine that has nothing else to do.
 PROMPT = 2
@@ -55,6 +57,35 @@ def plain(harts, channel, **options):
         info = move.destination.migration()
         check_equal(info['x-postcopy-waits']['missing'], 0, 'bytes that are missing')
     return run
+
+
+ENGINE = ('-global', 'migration.x-postcopy-engine=userfaultfd')
+
+
+def userfaultfd(bench):
+    need(may_use_userfaultfd(), 'this process may not use userfaultfd')
+    postcopy(bench, 2, channels.ALL['unix'], dst_extra=ENGINE).run()
+
+
+def no_userfaultfd(bench):
+    """A destination that may not use the engine it is told to says so before the switch."""
+    prefix = () if not may_use_userfaultfd() else (
+        'setpriv', '--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace')
+    need(not prefix or (shutil.which('setpriv') and not may_use_userfaultfd(prefix)),
+         'every process may use userfaultfd')
+    ferry = emulators.ferry()
+    there = emulators.Emulator('ferry', [*prefix, *ferry.argv], ferry=True)
+    move = postcopy(bench, channel=channels.ALL['unix'], dst_extra=ENGINE, slow=1 << 20,
+                    destination_emulator=there)
+    move.start_source()
+    move.start_destination()
+    move.start_migration()
+    wait_migration(move.source, ('failed',))
+    check(move.destination.wait_exit() != 0, 'the destination ended as if nothing had happened')
+    check('may not use userfaultfd' in move.destination.stderr()
+          and 'x-postcopy-engine=software' in move.destination.stderr(),
+          'destination: %s', move.destination.stderr())
+    check_equal(move.source.status(), 'running', 'state of the source')
 
 
 def refused(vm, text, command, **arguments):
@@ -209,6 +240,8 @@ main([
     Case('2 harts, tcp', plain(2, 'tcp')),
     Case('4 harts, unix', plain(4, 'unix'), rotate=2),
     Case('stopped, unix', plain(1, 'unix', paused=True, compare=True)),
+    Case('userfaultfd', userfaultfd),
+    Case('userfaultfd is forbidden', no_userfaultfd),
     Case('stalled', stalled),
     Case('quits', quits),
     Case('cuts', cuts(4)),
