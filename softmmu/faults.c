@@ -44,6 +44,17 @@ static const struct {
     { FAULT_SRC_END, "src-end", SRC, false, "before the channels are closed" },
     { FAULT_SRC_SETTLE, "src-settle", SRC, false, "before the guest goes on or is let go of" },
 
+    { FAULT_SRC_POSTCOPY_SWITCH, "src-postcopy-switch", SRC, true, "before the destination is told what is dirty" },
+    { FAULT_SRC_POSTCOPY_PACKAGE, "src-postcopy-package", SRC, true, "the package is sent but its last command" },
+    { FAULT_SRC_POSTCOPY_RUN, "src-postcopy-run", SRC, true, "the destination is told to run the guest" },
+    { FAULT_SRC_POSTCOPY_PART, "src-postcopy-part", SRC, true, "before a part of the rest of memory" },
+    { FAULT_SRC_POSTCOPY_END, "src-postcopy-end", SRC, true, "all pages are sent, the end is not" },
+    { FAULT_SRC_POSTCOPY_AWAITS, "src-postcopy-awaits", SRC, true, "before the destination's last word is waited for" },
+    { FAULT_SRC_POSTCOPY_PAUSED, "src-postcopy-paused", SRC, false, "the connections are gone, before it says so" },
+    { FAULT_SRC_POSTCOPY_RECONNECTED, "src-postcopy-reconnected", SRC, true, "connected again, nothing is asked yet" },
+    { FAULT_SRC_POSTCOPY_BITMAPS, "src-postcopy-bitmaps", SRC, true, "what has come is known" },
+    { FAULT_SRC_POSTCOPY_ACKED, "src-postcopy-acked", SRC, true, "the destination goes on, before we do" },
+
     { FAULT_DST_ACCEPT, "dst-accept", DST, true, "before a peer is waited for" },
     { FAULT_DST_ACCEPTED, "dst-accepted", DST, true, "a peer has come" },
     { FAULT_DST_SECTION, "dst-section", DST, true, "before a section is loaded" },

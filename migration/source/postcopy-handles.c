@@ -81,7 +81,15 @@ char *outgoing_lost_text(Outgoing *o)
 
     g_mutex_lock(&o->lock);
     g_autofree char *where = channel_address_to_string(o->addr);
+    bool all_sent = o->postcopy.all_sent;
     g_mutex_unlock(&o->lock);
+    if (all_sent) {
+        return g_strdup_printf("the guest was switched over to %s (postcopy), and all of its memory was "
+                               "sent; the destination has not said that it has it. If query-migrate "
+                               "says completed there, nothing is missing and this process can go; if it "
+                               "is postcopy-paused, give migrate_recover there and migrate -r here",
+                               where);
+    }
 
     outgoing_view(o, &v);
     double left = (double)(v.ram.remaining_pages * TARGET_PAGE_SIZE) / (1 << 20);

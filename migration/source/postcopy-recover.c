@@ -110,6 +110,7 @@ static void note_pause(Outgoing *o, GError *err)
 static void pause_migration(Outgoing *o, GError *err)
 {
     let_go_of_connections(o);
+    outgoing_point(o, FAULT_SRC_POSTCOPY_PAUSED, NULL);
     trace_postcopy_pause_outgoing(err ? err->message : "");
     note_pause(o, err);
     migration_state_move(&o->m->out_state, MIGRATION_EVENT_BREAK, NULL);
@@ -194,7 +195,7 @@ static void expect_answers(Outgoing *o)
     ram_save_forget_bitmaps(o->saver);
     g_mutex_lock(&o->lock);
     o->postcopy.bitmaps_left = ram_list_count(o->machine->ram);
-    o->postcopy.resume_acked = false;
+    o->postcopy.resume_acked = o->postcopy.all_sent = false;
     g_mutex_unlock(&o->lock);
 }
 
@@ -211,8 +212,11 @@ static bool reconnect(Outgoing *o, GError **errp)
     expect_answers(o);
     return_path_replace(o->rp, o->channel);
     return migration_state_move(&o->m->out_state, MIGRATION_EVENT_CONNECT, errp) &&
-           outgoing_setup_preempt(o, o->postcopy.resuming, errp) && ask_what_has_come(o, errp) &&
+           outgoing_setup_preempt(o, o->postcopy.resuming, errp) &&
+           outgoing_point(o, FAULT_SRC_POSTCOPY_RECONNECTED, errp) &&
+           ask_what_has_come(o, errp) && outgoing_point(o, FAULT_SRC_POSTCOPY_BITMAPS, errp) &&
            outgoing_switch_preempt(o, o->postcopy.resuming, errp) && agree_to_go_on(o, errp) &&
+           outgoing_point(o, FAULT_SRC_POSTCOPY_ACKED, errp) &&
            migration_state_move(&o->m->out_state, MIGRATION_EVENT_RECOVER, errp);
 }
 

@@ -208,7 +208,8 @@ static void note_run(Outgoing *o, uint64_t bytes)
 /* The one moment at which the guest changes hands. */
 static bool let_it_run_there(Outgoing *o, GError **errp)
 {
-    if (!stream_flush(o->w, errp) || !outgoing_check_cancelled(o, errp) ||
+    if (!stream_flush(o->w, errp) || !outgoing_point(o, FAULT_SRC_POSTCOPY_PACKAGE, errp) ||
+        !outgoing_check_cancelled(o, errp) ||
         !migration_state_move(&o->m->out_state, MIGRATION_EVENT_POSTCOPY, errp)) {
         return false;
     }
@@ -226,6 +227,9 @@ static bool let_it_run_there(Outgoing *o, GError **errp)
 static bool switch_to_postcopy(Outgoing *o, GError **errp)
 {
     trace_postcopy_start();
+    if (!outgoing_point(o, FAULT_SRC_POSTCOPY_SWITCH, errp)) {
+        return false;
+    }
     if (migration_settings_props(o->settings)->send_switchover_start) {
         outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
     }
@@ -242,7 +246,6 @@ static bool switch_to_postcopy(Outgoing *o, GError **errp)
     if (!let_it_run_there(o, errp)) {
         return false;
     }
-    put_ping(o, LISTENS_PING);
     return true;
 }
 
@@ -294,7 +297,8 @@ static bool send_part(Outgoing *o, GError **errp)
 {
     trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
-    if (!ram_save_iterate(o->saver, o->w, part_is_over, o, errp) || !outgoing_put_footer(o, errp)) {
+    if (!outgoing_point(o, FAULT_SRC_POSTCOPY_PART, errp) ||
+        !ram_save_iterate(o->saver, o->w, part_is_over, o, errp) || !outgoing_put_footer(o, errp)) {
         return false;
     }
     release_sent(o);
@@ -346,7 +350,13 @@ static bool send_end(Outgoing *o, GError **errp)
         return false;
     }
     stream_put_u8(o->w, SECTION_EOF);
-    return stream_flush(o->w, errp);
+    if (!stream_flush(o->w, errp)) {
+        return false;
+    }
+    g_mutex_lock(&o->lock);
+    o->postcopy.all_sent = true;
+    g_mutex_unlock(&o->lock);
+    return true;
 }
 
 /* What it still asks for has been sent; somebody must take it out of the queue all the same. */
@@ -377,11 +387,12 @@ static bool await_shut(Outgoing *o, GError **errp)
 
 static bool finish(Outgoing *o, GError **errp)
 {
-    if (!send_pages(o, errp) || !send_end(o, errp)) {
+    if (!send_pages(o, errp) || !outgoing_point(o, FAULT_SRC_POSTCOPY_END, errp) ||
+        !send_end(o, errp)) {
         return false;
     }
     outgoing_note_step(o, SWITCHOVER_RAM_SENT);
-    return await_shut(o, errp);
+    return outgoing_point(o, FAULT_SRC_POSTCOPY_AWAITS, errp) && await_shut(o, errp);
 }
 
 bool outgoing_postcopy(Outgoing *o, GError **errp)
@@ -390,12 +401,17 @@ bool outgoing_postcopy(Outgoing *o, GError **errp)
         return false;
     }
     g_autoptr(GError) err = NULL;
-    while (!finish(o, &err)) {
+    bool ok = outgoing_point(o, FAULT_SRC_POSTCOPY_RUN, &err);
+    if (ok) {
+        put_ping(o, LISTENS_PING);
+        ok = finish(o, &err);
+    }
+    while (!ok) {
         if (!outgoing_recover(o, &err)) {
             g_propagate_error(errp, g_steal_pointer(&err));
             return false;
         }
-        g_clear_error(&err);
+        ok = finish(o, &err);
     }
     outgoing_bytes_sent(o);
     o->owner = OWNER_DESTINATION;

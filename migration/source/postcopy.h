@@ -16,6 +16,7 @@ typedef struct OutgoingPostcopy {
     ChannelAddress *resume;     /* migrate with resume; the migration thread takes it */
     Channel *resume_channel;    /* the same, of an fd: that was handed in */
     bool ponged;                /* the destination has answered at all */
+    bool all_sent;              /* to the end of the stream, over this connection */
     bool loaded;                /* the destination has the device state, and the guest runs there */
     size_t bitmaps_left;        /* recovery: how many it has still to send */
     bool resume_acked;          /* recovery: it goes on */

@@ -20,10 +20,10 @@ SLOW = 4 << 20      # too slow for precopy to end by itself
 class Pair:
     """A guest that runs at `source`; `destination` waits for it, postcopy switched on there only."""
 
-    def __init__(self, bench, harts=1, memory=64):
+    def __init__(self, bench, harts=1, memory=64, extra=()):
         emulator = emulators.ferry()
         guest = Bare('checker', memory, harts)
-        self.source = VM(bench, 'source', emulator, guest)
+        self.source = VM(bench, 'source', emulator, guest, extra=extra)
         self.destination = VM(bench, 'destination', emulator, guest, incoming='defer')
         self.journey = Journey()
         self.journey.vms.append(self.source)
@@ -123,6 +123,93 @@ def only_one_connection(bench):
     check_equal(pair.source.status(), 'running', 'the guest')
 
 
+def refused(bench):
+    """A destination that cannot take the devices says so before it runs the guest: it goes on here."""
+    pair = Pair(bench, extra=['-device', 'virtio-rng-device'])
+    pair.hmp('-p')
+    info = wait_migration(pair.source, ('failed',))
+    check('the destination refused the migration' in info['error-desc'], '%s', info)
+    wait_until(lambda: pair.source.status() == 'running', 10, 'the guest to go on')
+    check('postcopy-paused' not in statuses(pair.source.qmp.events), 'it was taken for a cut')
+    before = len(pair.source.console.statuses())
+    wait_until(lambda: len(pair.source.console.statuses()) > before + 3, 60, 'the guest to work')
+    pair.journey.check()
+
+
+BEFORE_RUN = ('switch', 'package')
+IN_RECOVERY = ('reconnected', 'bitmaps', 'acked')
+
+
+def points(vm):
+    return {p['name'].split('-postcopy-')[1]: p for p in vm.command('x-query-faults')
+            if p['name'].startswith('src-postcopy-')}
+
+
+def recover(pair):
+    wait_migration(pair.source, ('postcopy-paused',))
+    if pair.destination.migration()['status'] != 'postcopy-paused':
+        wait_migration(pair.destination, ('postcopy-paused',))
+    pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+    pair.source.command('migrate', uri=pair.uri(), resume=True)
+
+
+def faults(action):
+    """At each step of the switch and of a recovery it takes long, or the step fails. Before the guest is
+    handed over it goes on here; afterwards never, and a recovery gets it all there."""
+    def one(bench, name):
+        pair = Pair(bench_of(bench, name), memory=16)
+        pair.source.set_parameters(max_postcopy_bandwidth=512 << 10)
+        pair.source.command('x-fault', point='src-postcopy-' + name, action=action, ms=300)
+        pair.hmp('-p')
+        if action == 'fail' and name in BEFORE_RUN:
+            wait_migration(pair.source, ('failed',))
+            wait_until(lambda: pair.source.status() == 'running', 10, name + ': the guest to go on')
+            pair.source.quit()
+            return
+        if action == 'fail' and name == 'awaits':
+            # The last word is lost: the destination has everything, and the source cannot know.
+            wait_migration(pair.source, ('postcopy-paused',))
+            wait_migration(pair.destination)
+            answer = pair.source.hmp('cont')
+            check('completed there, nothing is missing' in answer, 'cont: %s', answer)
+            pair.journey.prove(pair.destination)
+            return
+        if name in IN_RECOVERY + ('paused',):
+            wait_migration(pair.source, ('postcopy-active',))
+            pair.source.command('migrate-pause')
+            recover(pair)
+        if action == 'fail':
+            recover(pair)
+        pair.source.set_parameters(max_postcopy_bandwidth=0)
+        pair.end()
+        reached = points(pair.source)[name]
+        check(reached['reached'] > 0, '%s was not reached: %s', name, reached)
+        for vm in (pair.source, pair.destination):
+            vm.quit()
+
+    def run(bench):
+        vm = VM(bench, 'table', emulators.ferry(), Bare('idle'))
+        table = points(vm)
+        vm.quit()
+        for name, point in table.items():
+            if action == 'stall' or point['may-fail']:
+                one(bench, name)
+    return run
+
+
+class bench_of:
+    """Several pairs in one case: names of their own."""
+
+    def __init__(self, bench, prefix):
+        self.bench, self.prefix = bench, prefix
+
+    def path(self, name):
+        return self.bench.path(self.prefix + '-' + name)
+
+    def __getattr__(self, name):
+        return getattr(self.bench, name)
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -211,9 +298,12 @@ main([
     Case('only what is asked for', alone),
     Case('what is asked for beside a limit', both_go_on),
     Case('preempt over one connection', only_one_connection),
+    Case('refused by the destination', refused),
     Case('release-ram', release),
     Case('release-ram and a cut', release_and_cut),
     Case('flags that do not fit', flags),
+    Case('a step fails', faults('fail')),
+    Case('a step takes long', faults('stall'), full=True),
     Case('cut anywhere', lambda bench: cut_anywhere(bench, 4)),
     Case('cut anywhere, often', lambda bench: cut_anywhere(bench, 60), full=True, timeout=600),
 ])
