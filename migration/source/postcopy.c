@@ -117,8 +117,9 @@ bool outgoing_postcopy_due(Outgoing *o)
     }
     g_mutex_lock(&o->lock);
     bool wanted = o->postcopy.wanted;
+    bool agreed = o->switchover_acked || !outgoing_has_cap(o, MIGRATION_CAP(SWITCHOVER_ACK));
     g_mutex_unlock(&o->lock);
-    o->postcopy.follows = wanted || passes_are_over(o);
+    o->postcopy.follows = agreed && (wanted || passes_are_over(o));
     return o->postcopy.follows;
 }
 

@@ -210,6 +210,31 @@ class bench_of:
         return getattr(self.bench, name)
 
 
+def agreed(bench):
+    """switchover-ack: postcopy is a switchover, too."""
+    pair = Pair(bench)
+    pair.source.set_capabilities(return_path=True, switchover_ack=True)
+    pair.hmp('-p')
+    wait_until(lambda: pair.source.migration().get('ram', {}).get('transferred', 0) > 1 << 20, 60,
+               'memory to go in passes')
+    check_equal(pair.source.migration()['status'], 'active', 'without the word of the destination')
+    pair.source.command('migrate_cancel')
+    wait_migration(pair.source, ('cancelled',))
+    check_equal(pair.source.status(), 'running', 'the guest')
+
+
+def stopped(bench):
+    """A guest that stands still goes, too, and stands still there."""
+    pair = Pair(bench)
+    pair.source.command('stop')
+    pair.hmp('-p')
+    wait_migration(pair.source)
+    wait_migration(pair.destination)
+    check_equal(pair.destination.status(), 'paused', 'the guest')
+    pair.destination.command('cont')
+    pair.end()
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -299,6 +324,8 @@ main([
     Case('what is asked for beside a limit', both_go_on),
     Case('preempt over one connection', only_one_connection),
     Case('refused by the destination', refused),
+    Case('not before the destination agrees', agreed),
+    Case('a guest that stands still', stopped),
     Case('release-ram', release),
     Case('release-ram and a cut', release_and_cut),
     Case('flags that do not fit', flags),
