@@ -12,6 +12,7 @@
 /* Where one reader's pages go. */
 typedef struct Placer {
     PageReaders *p;
+    uint64_t pages;                     /* that came on this channel */
     uint8_t page[TARGET_PAGE_SIZE];     /* as it comes */
 } Placer;
 
@@ -42,6 +43,7 @@ static uint8_t *placer_place(void *opaque, size_t block, uint64_t page)
 static void put(Placer *placer, size_t block, uint64_t page, const void *content)
 {
     trace_postcopy_place_page(block, page, !content);
+    placer->pages++;
     if (!present_map_place(placer->p->map, block, page, content)) {
         __atomic_fetch_add(&placer->p->in->duplicates, 1, __ATOMIC_RELAXED);
     }
@@ -111,6 +113,7 @@ static bool read_urgent(PageReaders *p, Channel *c, GError **errp)
 {
     StreamReader *r = stream_reader_new(c);
 
+    p->urgent_placer.pages = 0;
     ram_loader_begin_postcopy(p->urgent, &placer_sink, &p->urgent_placer);
     bool ok = ram_load_urgent(p->urgent, r, errp);
     stream_reader_free(r);
@@ -126,26 +129,42 @@ static void set_urgent_open(PageReaders *p, bool open)
     g_mutex_unlock(&p->in->lock);
 }
 
-/*
- * The thread that waits for a channel of urgent pages and reads it. Owns that
- * channel's reading half; waits on the listener and on the channel, both of
- * which shutting down ends. Ends with the channel; most sources open none.
- */
-static gpointer urgent_thread(gpointer opaque)
+/* To the end of the channel; false: none came, or will come. */
+static bool take_urgent(PageReaders *p)
 {
-    PageReaders *p = opaque;
     GError *err = NULL;
     Channel *c = channel_listener_accept(p->in->listener, NULL);
 
     if (!c || !channel_set_add(p->in->channels, CHANNEL_ROLE_PREEMPT, 0, c, NULL)) {
-        return NULL;
+        return false;
     }
-    trace_postcopy_preempt_thread_entry();
     set_urgent_open(p, true);
     bool ok = read_urgent(p, c, &err);
-    trace_postcopy_preempt_thread_exit();
+    if (p->urgent_placer.pages == 0) {
+        g_clear_error(&err);        /* whoever it was has nothing to do with us */
+        ok = true;
+    }
     set_state(p, ok ? PAGE_READERS_READ : PAGE_READERS_BROKEN, err);
     set_urgent_open(p, false);
+    channel_close(channel_set_take(p->in->channels, CHANNEL_ROLE_PREEMPT, 0), NULL);
+    return ok;
+}
+
+/*
+ * The thread that waits for channels of urgent pages and reads them, one at a
+ * time: most sources open none, others one, and a stranger may have knocked
+ * before. Owns that channel; waits on the listener and on the channel, both of
+ * which shutting down ends. Ends with the listener, or with a channel that fails.
+ */
+static gpointer urgent_thread(gpointer opaque)
+{
+    PageReaders *p = opaque;
+
+    trace_postcopy_preempt_thread_entry();
+    while (take_urgent(p)) {
+        /* the next one */
+    }
+    trace_postcopy_preempt_thread_exit();
     return NULL;
 }
 

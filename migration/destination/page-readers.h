@@ -23,8 +23,8 @@ PageReaders *page_readers_new(Incoming *in);
 void page_readers_free(PageReaders *p);
 /**
  * Starts them: r, over in->channel, is this connection's, and lent. Whoever
- * connects to in->listener next brings the urgent pages. False with errp: no
- * thread; page_readers_stop is needed all the same.
+ * connects to in->listener from now on and has a page brings the urgent ones.
+ * False with errp: no thread; page_readers_stop is needed all the same.
  */
 bool page_readers_start(PageReaders *p, StreamReader *r, GError **errp);
 /** Joins them. Shut the channels and the listener down first. */

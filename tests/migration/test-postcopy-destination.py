@@ -8,10 +8,13 @@ import socket
 import time
 
 from ferrytest import channels, emulators
+from ferrytest.crossing import BOOT, READY
+from ferrytest.devices import Busy
 from ferrytest.guest import Bare
 from ferrytest.host import may_use_userfaultfd
 from ferrytest.move import wait_migration
 from ferrytest.postcopy import Postcopy
+from ferrytest.process import VM
 from ferrytest.proxy import Proxy
 from ferrytest.qmp import QMPError, statuses
 from ferrytest.tap import Case, check, check_equal, main, need, wait_until
@@ -218,6 +221,45 @@ def strangers(bench):
     end(move)
 
 
+def knocks(bench):
+    """The same at the door that is open for the channel of urgent pages: nobody takes notice."""
+    move = begin(bench)
+    for hello in (b'', b'GET / HTTP/1.0\r\n\r\n', b'\0' * 64, b'\0' * 7 + b'\x08\3ram'):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(move.channel.incoming[5:])
+            s.sendall(hello)
+            s.shutdown(socket.SHUT_WR)
+            s.settimeout(20)
+            check_equal(s.recv(16), b'', 'what a stranger hears')
+    check_equal(move.destination.migration()['status'], 'postcopy-active', 'state')
+    end(move)
+
+
+def devices(cuts):
+    """Disk, network card, random numbers, console and port of a Linux, at work all the time."""
+    def run(bench):
+        emulator = emulators.ferry()
+        busy = Busy(bench, False, 2)
+        source = VM(bench, 'source', emulator, busy.guest, extra=busy.args('source'))
+        source.console.wait_for(READY, BOOT)
+        busy.start(source)
+        move = Postcopy(bench, emulator, busy.guest, channels.Unix(bench), source=source,
+                        dst_extra=busy.args('destination'), compare=False, rest=4 << 20)
+        move.journey.prove = lambda _vm: None
+        move.start_destination()
+        busy.connect(move.destination)
+        move.start_migration()
+        move.switch()
+        for number in range(cuts):
+            move.destination.command('migrate-pause')
+            move.await_paused()
+            move.recover('unix:' + bench.path('again-%d' % number))
+        busy.moved(move.destination)
+        end(move)
+        busy.at_work(move.destination)
+    return run
+
+
 def blocktime(bench):
     """QEMU's numbers, with its capability only, and the histogram, which needs none."""
     move = begin(bench, harts=2, dst_caps={'postcopy_blocktime': True})
@@ -247,6 +289,9 @@ main([
     Case('cuts', cuts(4)),
     Case('cuts, 1 hart', cuts(3, harts=1), rotate=2),
     Case('strangers', strangers),
+    Case('strangers, urgent', knocks),
     Case('blocktime', blocktime),
+    Case('devices', devices(0), full=True, timeout=300),
+    Case('devices, cuts', devices(3), full=True, timeout=300),
     Case('cuts, 100', cuts(100), full=True, timeout=900),
 ])

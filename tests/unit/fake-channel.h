@@ -25,9 +25,10 @@ typedef struct FakeChannel {
 static ssize_t fake_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp)
 {
     FakeChannel *f = (FakeChannel *)c;
-    size_t room = MIN(f->piece, f->fail_after - MIN(f->fail_after, f->out->len)), done = 0;
+    size_t fail_after = __atomic_load_n(&f->fail_after, __ATOMIC_RELAXED);
+    size_t room = MIN(f->piece, fail_after - MIN(fail_after, f->out->len)), done = 0;
 
-    f->calls++;
+    __atomic_fetch_add(&f->calls, 1, __ATOMIC_RELAXED);     /* one thread may read, one write */
     f->max_iovcnt = MAX(f->max_iovcnt, iovcnt);
     if (room == 0) {
         error_setg(errp, "Unable to write to socket: Broken pipe");
@@ -52,8 +53,8 @@ static ssize_t fake_read(Channel *c, void *buf, size_t len, const ChannelWaitHoo
         hook->fn(hook->opaque, true);
         hook->fn(hook->opaque, false);
     }
-    f->calls++;
-    if (f->in_pos >= f->fail_after) {
+    __atomic_fetch_add(&f->calls, 1, __ATOMIC_RELAXED);
+    if (f->in_pos >= __atomic_load_n(&f->fail_after, __ATOMIC_RELAXED)) {
         error_setg(errp, "Unable to read from socket: Connection reset by peer");
         return -1;
     }
@@ -74,7 +75,7 @@ static bool fake_settle(Channel *c, GError **errp)
 
 static void fake_shutdown(Channel *c)
 {
-    ((FakeChannel *)c)->fail_after = 0;
+    __atomic_store_n(&((FakeChannel *)c)->fail_after, 0, __ATOMIC_RELAXED);
 }
 
 static ChannelEnd fake_complete(Channel *c, int ms, GError **errp)
