@@ -151,8 +151,8 @@ void hmp_info_network(HMPMonitor *mon, const HMPArgs *args)
             continue;
         }
         g_autofree char *mac = device_prop(d, "mac");
-        monitor_printf(mon, "%s: index=0,type=nic,model=%s,macaddr=%s\n", d->id ? d->id : d->driver,
-                       d->driver, mac ? mac : "?");
+        monitor_printf(mon, "%s: index=0,type=nic,model=%s,macaddr=%s\n",
+                       net_device_name(board_nets(board), card), d->driver, mac ? mac : "?");
         net = net_device_backend(board_nets(board), card++);
         if (net) {
             print_backend(mon, " \\ ", net);

@@ -9,17 +9,20 @@
 #include "softmmu/machine.h"
 #include "util/error.h"
 
+#define PERIPHERAL "/machine/peripheral/"
+
 /* Node i of the machine, NULL past the end or without a board. */
 static const BlockNode *node_at(struct Machine *machine, size_t i)
 {
     return machine->board ? block_backends_node(board_blocks(machine->board), i) : NULL;
 }
 
-/* The path under which libvirt looks for a virtio disk's back end. */
+/* With an id: the path under which libvirt looks for a virtio disk's back end. */
 static char *qdev_path(const BlockNodeInfo *n)
 {
-    return g_strdup_printf("/machine/peripheral/%s/virtio-backend",
-                           n->device_id ? n->device_id : "");
+    const char *path = n->device_path ? n->device_path : "";
+
+    return g_strconcat(path, g_str_has_prefix(path, PERIPHERAL) ? "/virtio-backend" : "", NULL);
 }
 
 static BlockDeviceIoStatus io_status(BlockIoStatus status)

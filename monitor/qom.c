@@ -3,7 +3,7 @@
  * The object tree as monitors see it (qom.h). Read only: nothing here is the
  * object, everything is asked from its owner at the moment. Main thread, BQL.
  *
- *   /machine/{peripheral/ID, unattached/device[N], soc0/harts[N]}
+ *   /machine/{peripheral/ID, peripheral-anon/device[N], unattached/device[N], soc0/harts[N]}
  *   /objects/ID   /chardevs/ID
  */
 #include "monitor/qom.h"
@@ -121,42 +121,44 @@ static QomNode *machine_node(struct Machine *machine)
     return node;
 }
 
-static bool in_unattached(const BoardDevice *d)
+/* The device's name in the directory dir ("/machine/peripheral"), NULL: it is not there. */
+static const char *name_in(const BoardDevice *d, const char *dir)
 {
-    return !d->id || !*d->id;
+    size_t len = strlen(dir);
+    return g_str_has_prefix(d->qom_path, dir) && d->qom_path[len] == '/' ? d->qom_path + len + 1
+                                                                         : NULL;
 }
 
-static QomNode *devices_node(struct Machine *machine, bool unattached)
+static QomNode *devices_node(struct Machine *machine, const char *dir)
 {
     QomNode *node = node_new("container");
-    size_t n = machine->board ? board_device_count(machine->board) : 0, nameless = 0;
+    size_t n = machine->board ? board_device_count(machine->board) : 0;
     for (size_t i = 0; i < n; i++) {
         const BoardDevice *d = board_device(machine->board, i);
-        if (unattached && in_unattached(d)) {
-            g_autofree char *name = g_strdup_printf("device[%zu]", nameless++);
+        const char *name = name_in(d, dir);
+        if (name) {
             add_child(node, name, d->driver);
-        } else if (!unattached && !in_unattached(d)) {
-            add_child(node, d->id, d->driver);
         }
     }
     return node;
 }
 
-static const BoardDevice *find_device(struct Machine *machine, bool unattached, const char *name)
+static const BoardDevice *find_device(struct Machine *machine, const char *path)
 {
-    size_t n = machine->board ? board_device_count(machine->board) : 0, nameless = 0;
+    size_t n = machine->board ? board_device_count(machine->board) : 0;
     for (size_t i = 0; i < n; i++) {
         const BoardDevice *d = board_device(machine->board, i);
-        if (unattached && in_unattached(d)) {
-            g_autofree char *text = g_strdup_printf("device[%zu]", nameless++);
-            if (!strcmp(text, name)) {
-                return d;
-            }
-        } else if (!unattached && !in_unattached(d) && !strcmp(d->id, name)) {
+        if (!strcmp(d->qom_path, path)) {
             return d;
         }
     }
     return NULL;
+}
+
+static bool holds_devices(const char *path)
+{
+    return !strcmp(path, "/machine/peripheral") || !strcmp(path, "/machine/peripheral-anon") ||
+           !strcmp(path, "/machine/unattached");
 }
 
 static const char *prop_type(const char *driver, const char *name)
@@ -257,16 +259,14 @@ static QomNode *child_node(struct Machine *machine, const char *dir, const char 
                            const char *type)
 {
     g_autofree char *path = g_strconcat(dir, "/", name, NULL);
-    bool peripheral = !strcmp(dir, "/machine/peripheral");
-    if (peripheral || !strcmp(dir, "/machine/unattached")) {
-        const BoardDevice *d = find_device(machine, !peripheral, name);
+    if (holds_devices(dir)) {
+        const BoardDevice *d = find_device(machine, path);
         return d ? device_node(d) : NULL;
     }
     return !strcmp(path, "/machine") ? machine_node(machine)
          : !strcmp(path, "/objects") ? objects_node(machine)
          : !strcmp(path, "/chardevs") ? chardevs_node(machine)
-         : !strcmp(path, "/machine/peripheral") ? devices_node(machine, false)
-         : !strcmp(path, "/machine/unattached") ? devices_node(machine, true)
+         : holds_devices(path) ? devices_node(machine, path)
          : !strcmp(path, "/machine/soc0") ? harts_node(machine)
          : node_new(type);
 }

@@ -172,7 +172,6 @@ static void block_node_free(void *opaque)
     g_free(node->drive_id);
     g_free(node->filename);
     g_free(node->device_driver);
-    g_free(node->device_id);
     g_free(node);
 }
 
@@ -519,8 +518,9 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info)
 {
     *info = (BlockNodeInfo){
         .node_name = node->node_name, .driver = node->driver, .filename = node->filename,
-        .drive_id = node->drive_id, .device_id = node->device_id,
-        .device_driver = node->device_driver, .child = node->child, .ro = node->ro,
+        .drive_id = node->drive_id, .device_driver = node->device_driver,
+        .device_path = node->device_ops ? node->device_ops->path(node->device) : NULL,
+        .child = node->child, .ro = node->ro,
         .wants_device = node->wants_device,
         .direct = node->direct, .no_flush = node->no_flush, .writeback = node->writeback,
         .size_bytes = node->size_bytes, .stats = &node->stats,
@@ -528,8 +528,8 @@ void block_node_info(const BlockNode *node, BlockNodeInfo *info)
     };
 }
 
-bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
-                       const BlockDeviceOps *ops, void *opaque, GError **errp)
+bool block_node_attach(BlockNode *node, const char *device_driver, const BlockDeviceOps *ops,
+                       void *opaque, GError **errp)
 {
     if (node->device_driver) {
         error_setg(errp, "Drive '%s' is already in use by another device",
@@ -537,7 +537,6 @@ bool block_node_attach(BlockNode *node, const char *device_driver, const char *d
         return false;
     }
     node->device_driver = g_strdup(device_driver);
-    node->device_id = g_strdup(device_id);
     node->device_ops = ops;
     node->device = opaque;
     return true;

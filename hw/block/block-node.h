@@ -37,7 +37,7 @@ struct BlockNode {
     /* BQL */
     const BlockDeviceOps *device_ops;
     void *device;
-    char *device_driver, *device_id;
+    char *device_driver;
     BlockOnError rerror, werror;
     BlockIoStatus io_status;
     BlockStats stats;

@@ -31,23 +31,43 @@ static void board_device_free(void *opaque)
 
     g_free((char *)dev->driver);
     g_free((char *)dev->id);
+    g_free((char *)dev->qom_path);
     g_free((char *)dev->bus);
     g_strfreev((char **)dev->props);
     g_free(dev);
 }
 
-BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
-                              uint64_t mmio_base, char **props)
+/* Takes qom_path and props over. */
+static BoardDevice *list_device(Board *board, const char *driver, const char *bus,
+                                uint64_t mmio_base, char *qom_path, char **props)
 {
     BoardDevice *dev = g_new0(BoardDevice, 1);
 
     dev->driver = g_strdup(driver);
-    dev->id = g_strdup(id);
     dev->bus = g_strdup(bus);
     dev->mmio_base = mmio_base;
+    dev->qom_path = qom_path;
     dev->props = props ? props : g_new0(char *, 1);
     g_ptr_array_add(board->devices, dev);
     return dev;
+}
+
+BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
+                              uint64_t mmio_base, char **props)
+{
+    char *path = id && *id ? g_strconcat("/machine/peripheral/", id, NULL)
+                           : g_strdup_printf("/machine/peripheral-anon/device[%u]",
+                                             board->anon_count++);
+    BoardDevice *dev = list_device(board, driver, bus, mmio_base, path, props);
+
+    dev->id = g_strdup(id);
+    return dev;
+}
+
+void board_add_own_device(Board *board, const char *driver, uint64_t mmio_base)
+{
+    list_device(board, driver, "main-system-bus", mmio_base,
+                g_strdup_printf("/machine/unattached/device[%u]", board->own_count++), NULL);
 }
 
 const BoardDevice *board_device_find(const Board *board, const char *id)
@@ -86,21 +106,6 @@ void board_run_cleanups(Board *board)
         c->free_fn(c->opaque);
     }
     g_ptr_array_set_size(board->cleanups, 0);
-}
-
-char *board_next_qom_path(const Board *board, const char *id)
-{
-    unsigned nameless = 0;
-
-    if (id && *id) {
-        return g_strconcat("/machine/peripheral/", id, NULL);
-    }
-    for (guint i = 0; i < board->devices->len; i++) {
-        const BoardDevice *d = g_ptr_array_index(board->devices, i);
-
-        nameless += !d->id || !*d->id;
-    }
-    return g_strdup_printf("/machine/unattached/device[%u]", nameless);
 }
 
 size_t board_device_count(const Board *board)

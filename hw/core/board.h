@@ -22,6 +22,7 @@ struct Board {
     Machine *machine;
     RomList *roms;
     GPtrArray *devices;             /* BoardDevice*, board's own first */
+    unsigned anon_count, own_count; /* devices without an id, the user's and the board's, so far */
     GPtrArray *cleanups;            /* BoardCleanup*, run last to first */
     struct BlockBackends *blocks;   /* hw/block-backend.h */
     struct NetBackends *nets;       /* hw/net-backend.h */
@@ -41,12 +42,15 @@ void board_run_cleanups(Board *board);
 /** Remembers that free_fn(opaque) must run when the board goes away. */
 void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque);
 
-/** Adds a device to the listing. id may be NULL. Returns it; props are "key = value", NULL-terminated. */
+/**
+ * Adds a device that the user made to the listing, with its path in the object tree. id may be
+ * NULL. Returns it; props are "key = value", NULL-terminated, taken over.
+ */
 BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
                               uint64_t mmio_base, char **props);
 
-/** Path in the object tree of the device that board_add_device lists next. Caller frees. */
-char *board_next_qom_path(const Board *board, const char *id);
+/** Adds one of the board's own devices. */
+void board_add_own_device(Board *board, const char *driver, uint64_t mmio_base);
 
 /** Value that -global gives for driver.property (the last wins), or NULL. */
 const char *board_global(Board *board, const char *driver, const char *property);

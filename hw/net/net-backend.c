@@ -187,12 +187,17 @@ NetBackend *net_device_backend(NetBackends *nets, size_t i)
     return dev ? dev->net : NULL;
 }
 
-void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
+const char *net_device_name(NetBackends *nets, size_t i)
+{
+    return ((NetDevice *)g_ptr_array_index(nets->devices, i))->name;
+}
+
+void net_register_device(NetBackends *nets, const char *id, NetBackend *net,
                          const NetDeviceOps *ops, void *opaque)
 {
     NetDevice *dev = g_new0(NetDevice, 1);
 
-    dev->name = g_strdup(name);
+    dev->name = id ? g_strdup(id) : g_strdup_printf("%s.%u", ops->model, nets->devices->len);
     dev->net = net;
     dev->ops = ops;
     dev->opaque = opaque;

@@ -160,8 +160,7 @@ static bool create_fw_cfg(VirtMachine *vm, GError **errp)
     vm->fw_cfg = fw_cfg_new(machine, cpus_count(machine->cpus));
     vmstate_register_versions(machine->vmstate, "fw_cfg", 0, versions, vm->fw_cfg,
                               ORDER_FW_CFG_7_2, VMSTATE_ORDER_DEFAULT);
-    board_add_device(vm->board, "fw_cfg_mem", NULL, "main-system-bus",
-                     virt_memmap[VIRT_FW_CFG].base, NULL);
+    board_add_own_device(vm->board, "fw_cfg_mem", virt_memmap[VIRT_FW_CFG].base);
     return map_io(vm, "fwcfg", VIRT_FW_CFG, &fw_cfg_mmio_ops, vm->fw_cfg, errp);
 }
 
@@ -173,8 +172,7 @@ static bool create_pci(VirtMachine *vm, GError **errp)
     vmstate_register(machine->vmstate, "0000:00:00.0/gpex_root", 0, &gpex_root_vmstate, vm->gpex);
     vmstate_register(machine->vmstate, "PCIHost", 0, &pci_host_vmstate, vm->gpex);
     vmstate_register(machine->vmstate, "PCIBUS", 0, &pci_bus_vmstate, vm->gpex);
-    board_add_device(vm->board, "gpex-pcihost", NULL, "main-system-bus",
-                     virt_memmap[VIRT_PCIE_ECAM].base, NULL);
+    board_add_own_device(vm->board, "gpex-pcihost", virt_memmap[VIRT_PCIE_ECAM].base);
     return map_io(vm, "gpex_ioport", VIRT_PCIE_PIO, &gpex_window_ops, vm->gpex, errp) &&
            map_io(vm, "pcie-mmcfg-mmio", VIRT_PCIE_ECAM, &gpex_ecam_ops, vm->gpex, errp) &&
            map_io(vm, "gpex_mmio", VIRT_PCIE_MMIO, &gpex_window_ops, vm->gpex, errp) &&
@@ -204,8 +202,7 @@ static bool create_serial(VirtMachine *vm, GError **errp)
         return false;
     }
     vmstate_register(machine->vmstate, "serial", 0, &serial_vmstate, vm->serial);
-    board_add_device(vm->board, "serial-mm", NULL, "main-system-bus",
-                     virt_memmap[VIRT_UART0].base, NULL);
+    board_add_own_device(vm->board, "serial-mm", virt_memmap[VIRT_UART0].base);
     return map_io(vm, "serial", VIRT_UART0, &serial_mmio_ops, vm->serial, errp);
 }
 
@@ -219,8 +216,7 @@ static bool create_rtc_and_power(VirtMachine *vm, GError **errp)
     }
     vm->rtc = goldfish_rtc_new(machine->loop, plic_line(vm, RTC_IRQ), offset_ns);
     vmstate_register(machine->vmstate, "goldfish_rtc", 0, &goldfish_rtc_vmstate, vm->rtc);
-    board_add_device(vm->board, "goldfish_rtc", NULL, "main-system-bus",
-                     virt_memmap[VIRT_RTC].base, NULL);
+    board_add_own_device(vm->board, "goldfish_rtc", virt_memmap[VIRT_RTC].base);
     return map_io(vm, "goldfish_rtc", VIRT_RTC, &goldfish_rtc_mmio_ops, vm->rtc, errp) &&
            map_io(vm, "riscv.sifive.test", VIRT_TEST, &sifive_test_mmio_ops, machine->runstate,
                   errp);
@@ -232,8 +228,8 @@ static void create_flash(VirtMachine *vm)
         vm->flash[i] = pflash_new();
         vmstate_register(vm->board->machine->vmstate, "pflash_cfi01", i, &pflash_vmstate,
                          vm->flash[i]);
-        board_add_device(vm->board, "cfi.pflash01", NULL, "main-system-bus",
-                         virt_memmap[VIRT_FLASH].base + i * VIRT_FLASH_BANK_BYTES, NULL);
+        board_add_own_device(vm->board, "cfi.pflash01",
+                             virt_memmap[VIRT_FLASH].base + i * VIRT_FLASH_BANK_BYTES);
     }
 }
 

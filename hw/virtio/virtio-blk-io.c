@@ -137,8 +137,8 @@ static void request_report(VirtIOBlk *blk, const BlkRequest *req, BlockErrorActi
         return;
     }
     block_node_info(blk->node, &info);
-    qapi_event_send_block_io_error(blk->dev.machine->monitors, blk->dev.qom_path, info.drive_id,
-                                   info.node_name,
+    qapi_event_send_block_io_error(blk->dev.machine->monitors, blk->dev.listed->qom_path,
+                                   info.drive_id, info.node_name,
                                    req->type == BLK_T_IN ? IO_OPERATION_TYPE_READ
                                                          : IO_OPERATION_TYPE_WRITE,
                                    action, info.io_status != BLOCK_IO_STATUS_NONE,

@@ -185,7 +185,14 @@ static void blk_node_resized(void *opaque)
     virtio_config_changed(&blk->dev);
 }
 
-static const BlockDeviceOps blk_device_ops = { blk_node_drain, blk_node_resized };
+static const char *blk_node_path(void *opaque)
+{
+    const VirtIOBlk *blk = opaque;
+
+    return blk->dev.listed ? blk->dev.listed->qom_path : NULL;
+}
+
+static const BlockDeviceOps blk_device_ops = { blk_node_drain, blk_node_resized, blk_node_path };
 
 static bool blk_init(VirtIOBlk *blk, Board *board, BlockNode *node, Opts *opts, GError **errp)
 {
@@ -196,7 +203,7 @@ static bool blk_init(VirtIOBlk *blk, Board *board, BlockNode *node, Opts *opts, 
     blk->node = node;
     block_node_info(node, &info);
     if (!blk_io_init(blk, errp) || !blk_options(blk, opts, &logical, &physical, errp) ||
-        !block_node_attach(node, dev->ops->driver, dev->id, &blk_device_ops, blk, errp)) {
+        !block_node_attach(node, dev->ops->driver, &blk_device_ops, blk, errp)) {
         return false;
     }
     if (block_errors_can_stop(blk->rerror, blk->werror)) {

@@ -92,7 +92,7 @@ static void filter_changed(VirtIONet *net)
     if (!net->filter_told) {
         net->filter_told = true;
         qapi_event_send_nic_rx_filter_changed(net->dev.machine->monitors, NULL,
-                                              net->dev.qom_path);
+                                              net->dev.listed->qom_path);
     }
 }
 

@@ -263,7 +263,7 @@ static void net_announce_card(void *opaque)
 }
 
 static const NetDeviceOps net_device_ops = {
-    net_link_set, virtio_net_query_filter, net_announce_card,
+    "virtio-net-device", net_link_set, virtio_net_query_filter, net_announce_card,
 };
 
 static void net_reset(VirtIODevice *dev)
@@ -398,7 +398,6 @@ bool virtio_net_create(Board *board, Opts *opts, GError **errp)
     uint64_t features;
     VirtIODevice *dev;
     VirtIONet *net;
-    g_autofree char *name = NULL;
 
     if (!net_feature_options(opts, &features, errp)) {
         return false;
@@ -425,7 +424,6 @@ bool virtio_net_create(Board *board, Opts *opts, GError **errp)
         virtio_free(dev);
         return false;
     }
-    name = dev->id ? g_strdup(dev->id) : g_strdup_printf("virtio-net-device.%u", virtio_slot(dev)->n);
-    net_register_device(board->nets, name, net->backend, &net_device_ops, net);
+    net_register_device(board->nets, dev->id, net->backend, &net_device_ops, net);
     return true;
 }

@@ -113,7 +113,6 @@ void virtio_attach(Board *board, VirtIODevice *dev, const VirtIOPlace *place, co
     machine_add_reset_handler(dev->machine->runstate, virtio_system_reset, dev);
     runstate_add_notifier(dev->machine->runstate, virtio_run_state_changed, dev);
     board_on_free(board, virtio_free_opaque, dev);
-    dev->qom_path = board_next_qom_path(board, dev->id);
     dev->listed = board_add_device(board, dev->ops->driver, dev->id, place->bus, place->base,
                                    device_props(opts));
 }
@@ -130,7 +129,6 @@ void virtio_free(VirtIODevice *dev)
         dev->ops->free(dev);
     }
     g_free(dev->id);
-    g_free(dev->qom_path);
     g_free(dev);
 }
 

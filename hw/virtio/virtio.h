@@ -109,7 +109,6 @@ struct VirtIODevice {
     VirtIOTransport *transport; /* NULL: not plugged */
     char *id;                   /* -device id= or NULL */
     BoardDevice *listed;        /* its entry there */
-    char *qom_path;             /* in the tree that monitors show */
     uint64_t host_features, guest_features;
     uint8_t status, isr;
     uint16_t queue_sel;

@@ -47,7 +47,7 @@ typedef struct BlockNodeInfo {
     const char *driver;         /* "file", "null-co" or "raw" */
     const char *filename;       /* of the file at the bottom of the chain */
     const char *drive_id;       /* -drive id=, "" for -blockdev nodes */
-    const char *device_id;      /* id of the device that uses it, NULL if none */
+    const char *device_path;    /* of the device that uses it in the object tree, NULL if none */
     const char *device_driver;  /* "virtio-blk-device", NULL if none */
     const BlockNode *child;     /* raw: the node below; else NULL */
     bool wants_device;          /* -drive if=virtio: the board makes a disk of it */
@@ -77,14 +77,16 @@ typedef struct BlockDeviceOps {
     void (*drain)(void *opaque);
     /** The size has changed. */
     void (*resized)(void *opaque);
+    /** Where the device is in the object tree; NULL: nowhere yet. */
+    const char *(*path)(void *opaque);
 } BlockDeviceOps;
 
 /**
- * Gives the node to a device (names are copied). Error "Drive 'x' is already
+ * Gives the node to a device (driver copied). Error "Drive 'x' is already
  * in use by another device" if it has one.
  */
-bool block_node_attach(BlockNode *node, const char *device_driver, const char *device_id,
-                       const BlockDeviceOps *ops, void *opaque, GError **errp);
+bool block_node_attach(BlockNode *node, const char *device_driver, const BlockDeviceOps *ops,
+                       void *opaque, GError **errp);
 /** The node and all below get this size; its device hears of it. BQL, main thread. */
 bool block_node_resize(BlockNode *node, uint64_t bytes, GError **errp);
 BlockStats *block_node_stats(BlockNode *node);

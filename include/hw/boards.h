@@ -48,6 +48,7 @@ typedef struct BoardProperty {
 typedef struct BoardDevice {
     const char *driver;     /* "virtio-blk-device" */
     const char *id;         /* -device id= or NULL */
+    const char *qom_path;   /* in the tree that monitors show */
     const char *bus;        /* "virtio-mmio-bus.7", "main-system-bus" */
     uint64_t mmio_base;
     char *const *props;     /* "key = value" texts, NULL-terminated */

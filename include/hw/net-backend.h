@@ -64,6 +64,7 @@ void net_backend_receive_ready(NetBackend *net);
 bool net_set_link(NetBackends *nets, const char *name, bool up, GError **errp);
 /** A network card, as monitors see it. */
 typedef struct NetDeviceOps {
+    const char *model;          /* "virtio-net-device" */
     void (*set_link)(void *opaque, bool up);
     /** What it is to receive, but for the name; monitors want to hear of the next change. */
     RxFilterInfo *(*query_rx_filter)(void *opaque);
@@ -73,8 +74,10 @@ typedef struct NetDeviceOps {
 
 /** What card i, in the order they were made, is plugged into, also if it was removed; NULL: nothing. */
 NetBackend *net_device_backend(NetBackends *nets, size_t i);
-/** A card registers itself here (name copied). */
-void net_register_device(NetBackends *nets, const char *name, NetBackend *net,
+/** The name of card i: its device's id or, without, its model and how many cards were before. */
+const char *net_device_name(NetBackends *nets, size_t i);
+/** A card registers itself here. id may be NULL. */
+void net_register_device(NetBackends *nets, const char *id, NetBackend *net,
                          const NetDeviceOps *ops, void *opaque);
 /** Of all cards, or of the one with this name. False with errp if there is none. */
 bool net_query_rx_filters(NetBackends *nets, const char *name, RxFilterInfoList **list,

@@ -7,7 +7,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
-from ferrytest import emulators  # noqa: E402
+from ferrytest import driven, emulators  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
 from ferrytest.qmp import QMPError  # noqa: E402
 from ferrytest.rings import DATA, WRITE, Ring  # noqa: E402
@@ -39,6 +39,50 @@ def refused(vm, want, command, /, kind='GenericError', **arguments):
 
 def open_fds(vm):
     return len(os.listdir('/proc/%d/fd' % vm.process.pid))
+
+
+# ---- names ----
+
+def names_without_ids(bench):
+    """Devices whose user gave no id have the names that QEMU 7.2 and 10.0 give them."""
+    vm = VM(bench, 'vm', EMULATOR, paused=False, qtest=True, extra=[
+        '-M', 'virt', '-bios', 'none', '-m', '16M',
+        '-netdev', 'hubport,id=n0,hubid=0', '-netdev', 'hubport,id=n1,hubid=1',
+        '-netdev', 'hubport,id=n2,hubid=2', '-drive', 'if=none,id=d0,driver=null-co,size=1M',
+        '-drive', 'if=none,id=d1,driver=null-co,size=1M', '-drive', 'if=virtio,driver=null-co',
+        '-device', 'virtio-net-device,netdev=n0', '-device', 'virtio-net-device,netdev=n1,id=nic',
+        '-device', 'virtio-blk-device,drive=d0', '-device', 'virtio-blk-device,drive=d1,id=disk',
+        '-device', 'virtio-net-device,netdev=n2'])
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    anon = '/machine/peripheral-anon/device[%u]'
+    cards = ['virtio-net-device.0', 'nic', 'virtio-net-device.2']
+    check_equal([line.split(':')[0] for line in hmp(vm, 'info network').splitlines()
+                 if 'type=nic' in line], cards, 'info network')
+    check_equal([f['name'] for f in vm.command('query-rx-filter')], cards, 'query-rx-filter')
+    check_equal(hmp(vm, 'set_link virtio-net-device.2 off'), '', 'set_link')
+    disks = [anon % 1, '/machine/peripheral/disk/virtio-backend', anon % 3]
+    check_equal([b['qdev'] for b in vm.command('query-block')], disks, 'query-block')
+    check_equal([b['qdev'] for b in vm.command('query-blockstats')], disks, 'query-blockstats')
+    check('Attached to:      %s\n' % disks[0] in hmp(vm, 'info block').replace('\r', ''),
+          'info block: %s', hmp(vm, 'info block'))
+    for directory, want in (('peripheral-anon', ['device[%u]' % i for i in range(4)]),
+                            ('peripheral', ['nic', 'disk'])):
+        found = vm.command('qom-list', path='/machine/' + directory)
+        check_equal([p['name'] for p in found if p['type'].startswith('child<virtio')], want,
+                    directory)
+    check(all('virtio' not in p['type']
+              for p in vm.command('qom-list', path='/machine/unattached')), 'unattached')
+    check_equal(vm.command('qom-get', path=anon % 2, property='type'), 'virtio-net-device', 'type')
+    ring = Ring(qtest, slot=3, queue=2)     # the last card's control queue
+    ring.start()
+    ring.qtest.write(DATA, bytes([0, 0, 0]))
+    ring.describe(0, DATA, 3, 1, 1)
+    ring.describe(1, DATA + 0x100, 1, WRITE)
+    ring.offer(0)
+    ring.kick()
+    ring.wait_used(1)
+    check_equal(driven.events(vm, 'NIC_RX_FILTER_CHANGED'), [{'path': anon % 2}], 'the event')
 
 
 # ---- network back ends ----
@@ -346,6 +390,7 @@ CASES = [
     Case('moved with a new port', moved_with_a_new_port),
     Case('serial port goes elsewhere', serial_goes_elsewhere),
     Case('changes that are refused', changes_are_refused),
+    Case('names without ids', names_without_ids),
     Case('netdevs that are refused', netdevs_are_refused),
     Case('netdev carries packets', netdev_carries_packets),
     Case('netdev of a card', netdev_of_a_card),

@@ -279,9 +279,14 @@ static void count_call(void *opaque)
     (*(unsigned *)opaque)++;
 }
 
+static const char *path_of_disk(void *opaque)
+{
+    return "/machine/peripheral/vd";
+}
+
 static void test_resize(void)
 {
-    static const BlockDeviceOps device = { count_call, count_call };
+    static const BlockDeviceOps device = { count_call, count_call, path_of_disk };
     Fix *f = fix_new();
     g_autoptr(GError) err = NULL;
     BlockBackends *blocks = open_blocks(f, true, TEXTS("if=none,id=d,file=@,format=raw",
@@ -291,7 +296,7 @@ static void test_resize(void)
     struct stat st;
 
     g_assert_no_error(err);
-    g_assert_true(block_node_attach(node, "virtio-blk-device", "vd", &device, &calls, NULL));
+    g_assert_true(block_node_attach(node, "virtio-blk-device", &device, &calls, NULL));
     g_assert_true(block_node_resize(node, 2 * IMAGE_BYTES, &err));
     g_assert_cmpuint(node_bytes(node), ==, 2 * IMAGE_BYTES);
     g_assert_cmpint(stat(f->path, &st), ==, 0);

@@ -233,7 +233,7 @@ static void test_lists(void)
     block_node_info(node, &info);
     g_assert_cmpstr(info.driver, ==, "raw");
     g_assert_cmpstr(info.drive_id, ==, "d0");
-    g_assert_cmpstr(info.device_id, ==, "disk0");
+    g_assert_cmpstr(info.device_path, ==, "/machine/peripheral/disk0");
     g_assert_cmpuint(info.size_bytes, ==, 1 << 20);
     g_assert_cmpstr(device_type_props("loader")->name, ==, "addr");
     g_assert_null(device_type_props("nonsense"));
