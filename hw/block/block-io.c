@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "hw/block/block-node.h"
 #include "softmmu/guest-ram.h"
@@ -242,6 +243,20 @@ const BlockDriverOps block_file_ops = {
 };
 
 /* ---- any driver ---- */
+
+void block_node_wait(BlockNode *node, int64_t since_us, unsigned times)
+{
+    uint64_t ignored = 0, latency_ns = node_bottom(node, &ignored)->latency_ns;
+    int64_t due_us = since_us + latency_ns / 1000 * times; /* below 2^55 * 2 */
+    struct timespec due = {
+        .tv_sec = due_us / G_USEC_PER_SEC,
+        .tv_nsec = due_us % G_USEC_PER_SEC * 1000,
+    };
+
+    while (latency_ns && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR) {
+        continue;
+    }
+}
 
 static int node_io(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset,
                    bool write)

@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The driver null-co: a disk without content. Writes vanish, reads leave the
- * buffer as it is or give zeros, each after a latency that the user chose:
- * for measurements, and as a disk that is as slow as a test needs.
+ * buffer as it is or give zeros, each after a latency that the user chose
+ * (block_node_wait): for measurements, and as a disk that is as slow as a
+ * test needs.
  */
-#include <time.h>
 #include "hw/block/block-node.h"
 #include "softmmu/guest-ram.h"
-
-#define NS_PER_SECOND 1000000000ULL
-
-/* On the device's worker thread: nothing else waits. */
-static int null_wait(BlockNode *node)
-{
-    struct timespec left = { node->latency_ns / NS_PER_SECOND, node->latency_ns % NS_PER_SECOND };
-
-    while (node->latency_ns && nanosleep(&left, &left) < 0) {
-        continue; /* a signal */
-    }
-    return 0;
-}
 
 static int null_io(BlockNode *node, const struct iovec *iov, unsigned count, uint64_t offset,
                    bool write)
@@ -32,17 +19,22 @@ static int null_io(BlockNode *node, const struct iovec *iov, unsigned count, uin
                               MIN(sizeof(zeros), iov[i].iov_len - at));
         }
     }
-    return null_wait(node);
+    return 0;
+}
+
+static int null_flush(BlockNode *node)
+{
+    return 0;
 }
 
 static int null_zero(BlockNode *node, uint64_t offset, uint64_t bytes, bool unmap)
 {
-    return null_wait(node);
+    return 0;
 }
 
 static int null_discard(BlockNode *node, uint64_t offset, uint64_t bytes)
 {
-    return null_wait(node);
+    return 0;
 }
 
 static int null_resize(BlockNode *node, uint64_t bytes)
@@ -52,7 +44,7 @@ static int null_resize(BlockNode *node, uint64_t bytes)
 
 const BlockDriverOps block_null_ops = {
     .io = null_io,
-    .flush = null_wait,
+    .flush = null_flush,
     .write_zeroes = null_zero,
     .discard = null_discard,
     .resize = null_resize,

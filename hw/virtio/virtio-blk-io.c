@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The requests of a virtio disk. They are popped under the BQL, done by one
- * worker thread, and given back under the BQL. When the VM stops everything
- * in flight is finished first, so the stream holds only requests that failed
- * and are kept until the VM runs again (werror=stop and the like):
+ * worker thread, and given back under the BQL. When the VM stops the worker
+ * finishes what it has begun, so the stream holds only requests that failed
+ * or were not begun, kept until the VM runs again (werror=stop and the like):
  *
  *   pop -> todo -> worker -> done -> status, used ring
  *                                 \> failed, "stop" -> kept -> run again: todo
@@ -16,6 +16,7 @@
 #include "softmmu/runstate.h"
 
 #define EVENTS_PER_SECOND 1
+#define KEPT_TRAVEL_US (20 * 1000)   /* before the first request is made to travel */
 
 enum {
     BLK_T_IN = 0, BLK_T_OUT = 1, BLK_T_FLUSH = 4, BLK_T_GET_ID = 8, BLK_T_DISCARD = 11,
@@ -67,6 +68,7 @@ static gpointer blk_worker(gpointer opaque)
         }
         g_mutex_unlock(&blk->lock);
         req->ret = request_do(blk, req);
+        block_node_wait(blk->node, req->started_us, req->flush_after ? 2 : 1);
         g_mutex_lock(&blk->lock);
         req->next = blk->done;
         blk->done = req;
@@ -429,22 +431,26 @@ void blk_io_reset(VirtIOBlk *blk)
  * What the worker has not begun with is taken back: those that were popped last go into the ring, as
  * if nobody had looked at them, those that were kept before are kept. A guest that stops waits as
  * long as one request takes, not as long as all of them. But QEMU 7.2 looks at a ring only when the
- * guest kicks, which it has done: for that destination all are waited for.
+ * guest kicks, which it has done: what goes there is kept, and travels. That is some 48 KiB each,
+ * so a disk that needs only a moment gets it.
  */
 static void blk_take_back(VirtIOBlk *blk)
 {
     VirtQueue *vq = &blk->dev.queues[0];
+    bool keep = vmstate_dialect(blk->dev.machine->vmstate) == DIALECT_QEMU_7_2;
+    int64_t until_us = g_get_monotonic_time() + KEPT_TRAVEL_US;
     BlkRequest *req;
 
-    if (vmstate_dialect(blk->dev.machine->vmstate) == DIALECT_QEMU_7_2) {
-        return;
-    }
     g_mutex_lock(&blk->lock);
+    while (keep && !g_queue_is_empty(&blk->todo) &&
+           g_cond_wait_until(&blk->finished, &blk->lock, until_us)) {
+        continue;
+    }
     while ((req = g_queue_peek_tail(&blk->todo)) &&
-           (req->again || req->position == vq->last_avail_idx)) {
+           (keep || req->again || req->position == vq->last_avail_idx)) {
         g_queue_pop_tail(&blk->todo);
         blk->in_flight--;
-        if (req->again) {
+        if (keep || req->again) {
             g_queue_push_head(&blk->kept, req->elem);
         } else {
             virtqueue_unpop(vq, req->elem);

@@ -112,5 +112,11 @@ int block_node_flush(BlockNode *node);
 /** Range reads as zeros afterwards; unmap: the space may be given back. */
 int block_node_write_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, bool unmap);
 int block_node_discard(BlockNode *node, uint64_t offset, uint64_t bytes);
+/**
+ * Waits until a slow disk (null-co with latency-ns) would have done `times` of the above since
+ * since_us (g_get_monotonic_time). Who counts from when a request was handed over has many that
+ * wait at the same time, not one after the other.
+ */
+void block_node_wait(BlockNode *node, int64_t since_us, unsigned times);
 
 #endif

@@ -4,6 +4,8 @@
 
   FERRY_BUILD=build tests/migration/test-virtio.py [WORDS OF A CASE]
 """
+import time
+
 from ferrytest import driven, emulators
 from ferrytest.tap import Case, check, check_equal, main, need, wait_until
 from ferrytest.guest import Bare
@@ -57,11 +59,31 @@ def reset_while_stopped(bench):
     disk.check_status(1, 0)
 
 
+def slow_together(bench):
+    """A slow disk is slow with all its requests at the same time, not with one after the other."""
+    need(not FERRY.missing(), '%s', FERRY.missing())
+    vm = VM(bench, 'source', FERRY, Bare('idle'), qtest=True,
+            extra=['-drive', 'if=none,id=d,driver=null-co,latency-ns=1000000000',
+                   '-device', 'virtio-blk-device,drive=d'])
+    vm.status()
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    disk = Disk(qtest)
+    disk.start()
+    start = time.monotonic()
+    for number in range(16):
+        disk.write(number, 8 * number, driven.block(number), kick=number == 15)
+    disk.wait_used(16)
+    took = time.monotonic() - start
+    check(1 <= took < 10, '16 requests took %.1f s', took)
+
+
 CASES = [
     Case('full disk, stops, moves, goes on', driven.full_disk(FERRY, FERRY)),
     Case('full disk, werror=report', policy('werror=report', 1, 'report')),
     Case('full disk, werror=ignore', policy('werror=ignore', 0, 'ignore')),
     Case('full disk, reset while stopped', reset_while_stopped),
+    Case('slow disk, all at once', slow_together),
     Case('slow disk', driven.slow_disk(FERRY, FERRY)),
     Case('many writes', driven.many_writes(FERRY, FERRY)),
     Case('network card', driven.network(FERRY, FERRY)),
