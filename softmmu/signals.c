@@ -133,7 +133,7 @@ static void continued(void *opaque)
 static void take_continue(Signals *s)
 {
     g_mutex_lock(&s->lock);
-    if (s->phase == RUNNING) {
+    if (s->phase == BUILDING || s->phase == RUNNING) { /* raw since before, seen when it runs */
         main_loop_post(s->machine->loop, continued, s->machine);
     }
     g_mutex_unlock(&s->lock);
