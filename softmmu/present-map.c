@@ -34,8 +34,8 @@ typedef struct Patch {
 } Patch;
 
 struct PresentMap {
+    PresentSwitch on;       /* first: present_map_active looks there */
     RAMList *ram;
-    bool active;            /* atomic */
     uint64_t missing;       /* atomic: pages */
     GMutex place_locks[PLACE_LOCKS];    /* each: content, missing bits and patches of its pages */
     GQueue patches[PLACE_LOCKS];        /* Patch*, oldest first */
@@ -99,11 +99,6 @@ static bool bit_of(uint64_t *const *bits, uint64_t page, int order)
 static bool is_missing(const RAMBlock *block, uint64_t page)
 {
     return bit_of(&block->missing, page, __ATOMIC_SEQ_CST);
-}
-
-bool present_map_active(const PresentMap *map)
-{
-    return map && __atomic_load_n(&map->active, __ATOMIC_RELAXED);
 }
 
 bool present_map_here(const PresentMap *map, const RAMBlock *block, uint64_t page)
@@ -183,7 +178,7 @@ static void set_ops(PresentMap *map, const PresentOps *ops, void *opaque)
     g_assert(map->begun);
     map->ops = ops;
     map->opaque = opaque;
-    __atomic_store_n(&map->active, ops != NULL, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&map->on.active, ops != NULL, __ATOMIC_SEQ_CST);
     g_mutex_unlock(&map->lock);
 }
 
@@ -297,7 +292,7 @@ void present_map_end(PresentMap *map)
         return;
     }
     map->ending = true;
-    __atomic_store_n(&map->active, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&map->on.active, false, __ATOMIC_SEQ_CST);
     wake_all(map);
     while (map->op_calls) {
         g_cond_wait(&map->quiet, &map->lock);

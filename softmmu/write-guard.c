@@ -8,8 +8,8 @@
 #define OPEN_LOCKS 16
 
 struct WriteGuard {
+    WriteGuardSwitch on;    /* first: write_guard_active looks there */
     RAMList *ram;
-    bool active;            /* atomic */
     GMutex open_locks[OPEN_LOCKS];  /* each: the guarded bits of its pages, and the hook for them */
     GMutex lock;            /* protects begun */
     bool begun;
@@ -98,14 +98,14 @@ void write_guard_arm(WriteGuard *guard, WriteGuardHook *before, void *opaque)
     lock_all(guard);
     guard->before = before;
     guard->opaque = opaque;
-    __atomic_store_n(&guard->active, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&guard->on.active, true, __ATOMIC_SEQ_CST);
     unlock_all(guard);
 }
 
 void write_guard_end(WriteGuard *guard)
 {
     lock_all(guard);    /* no hook is running */
-    __atomic_store_n(&guard->active, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&guard->on.active, false, __ATOMIC_SEQ_CST);
     guard->before = NULL;
     for (size_t i = 0; i < ram_list_count(guard->ram); i++) {
         ram_block_clear_guard_bits(ram_list_get(guard->ram, i));
@@ -123,11 +123,6 @@ static bool is_guarded(const RAMBlock *block, uint64_t page)
     const uint64_t *words = __atomic_load_n(&block->guarded, __ATOMIC_ACQUIRE);
 
     return words && (__atomic_load_n(&words[page / 64], __ATOMIC_ACQUIRE) >> (page % 64)) & 1;
-}
-
-bool write_guard_active(const WriteGuard *guard)
-{
-    return guard && __atomic_load_n(&guard->active, __ATOMIC_RELAXED);
 }
 
 bool write_guard_open(const WriteGuard *guard, const RAMBlock *block, uint64_t page)

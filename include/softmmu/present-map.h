@@ -66,8 +66,17 @@ bool present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque, GErro
  */
 void present_map_end(PresentMap *map);
 
+/** What a PresentMap begins with: all that is looked at while the map is off. */
+typedef struct PresentSwitch {
+    bool active;            /* atomic */
+} PresentSwitch;
+
 /** Armed. Cheap: one relaxed load. NULL: a machine without one, false. */
-bool present_map_active(const PresentMap *map);
+static inline bool present_map_active(const PresentMap *map)
+{
+    return map && __atomic_load_n(&((const PresentSwitch *)map)->active, __ATOMIC_RELAXED);
+}
+
 /** True if it is here (always when off). Never asks. Any thread. */
 bool present_map_here(const PresentMap *map, const RAMBlock *block, uint64_t page);
 /**

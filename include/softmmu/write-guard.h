@@ -43,8 +43,17 @@ void write_guard_arm(WriteGuard *guard, WriteGuardHook *before, void *opaque);
 /** All pages are open, on return no hook is running or will be called. Any thread; nothing if not begun. */
 void write_guard_end(WriteGuard *guard);
 
+/** What a WriteGuard begins with: all that is looked at while the guard is off. */
+typedef struct WriteGuardSwitch {
+    bool active;            /* atomic */
+} WriteGuardSwitch;
+
 /** Armed. Cheap: one relaxed load. NULL: a machine without one, false. */
-bool write_guard_active(const WriteGuard *guard);
+static inline bool write_guard_active(const WriteGuard *guard)
+{
+    return guard && __atomic_load_n(&((const WriteGuardSwitch *)guard)->active, __ATOMIC_RELAXED);
+}
+
 /** True if the page may be written without asking (always when off). Any thread. */
 bool write_guard_open(const WriteGuard *guard, const RAMBlock *block, uint64_t page);
 /** Calls the hook for each guarded page of [offset, offset + len), which is open then. Any thread. */

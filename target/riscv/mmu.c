@@ -121,7 +121,9 @@ static bool write_path_allowed(RISCVCPU *cpu, const Target *t)
 {
     uint64_t page = (t->pa - t->region->base) >> TARGET_PAGE_BITS;
 
-    if (t->region->readonly || !write_guard_open(cpu->machine->guard, t->region->block, page)) {
+    if (t->region->readonly ||
+        (G_UNLIKELY(write_guard_active(cpu->machine->guard)) &&
+         !write_guard_open(cpu->machine->guard, t->region->block, page))) {
         return false;
     }
     if (!dirty_log_enabled(cpu->machine->dirty)) {
@@ -298,7 +300,9 @@ static void before_write(RISCVCPU *cpu, const Target *t, unsigned size)
 {
     uint64_t offset = t->pa - t->region->base;
 
-    write_guard_before(cpu->machine->guard, t->region->block, offset, size);
+    if (G_UNLIKELY(write_guard_active(cpu->machine->guard))) {
+        write_guard_before(cpu->machine->guard, t->region->block, offset, size);
+    }
     dirty_log_mark(cpu->machine->dirty, t->region->block, offset, size);
 }
 
