@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Pages are copied into the mapping: the way that needs nothing of the host. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "softmmu/guest-ram.h"
 #include "softmmu/present-engine.h"
@@ -15,12 +17,27 @@ static bool software_arm(PresentEngine *engine, GError **errp)
     return true;
 }
 
+/* Nothing was ever written there: reading it would make memory of it, as writing zeros does. */
+static bool is_hole(const RAMBlock *block, uint64_t page)
+{
+    off_t at = page << TARGET_PAGE_BITS;
+
+    if (block->fd < 0 || block->named_file) {
+        return false;       /* not every file system tells */
+    }
+    off_t data = lseek(block->fd, at, SEEK_DATA);
+    return data < 0 ? errno == ENXIO : data >= at + (off_t)TARGET_PAGE_SIZE;
+}
+
 static void software_place(PresentEngine *engine, RAMBlock *block, uint64_t page, const void *content)
 {
     uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
 
     if (content) {
         guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+        return;
+    }
+    if (is_hole(block, page)) {
         return;
     }
     guest_ram_shared_begin();

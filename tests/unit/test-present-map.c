@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include "softmmu/guest-ram.h"
 #include "softmmu/present-engine.h"
 #include "util/error.h"
@@ -166,6 +167,28 @@ static void test_bits(void)
     g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
     g_assert_false(present_map_need(f.map, f.a, 60 * TARGET_PAGE_SIZE, 1, 0, NULL));
     g_assert_cmpint(f.wanted[0][60], ==, 2);
+    fixture_clear(&f);
+}
+
+/* A guest with much memory and little in it costs little. */
+static void test_zero_pages(void)
+{
+    static const uint8_t zeros[TARGET_PAGE_SIZE];
+    Fixture f;
+
+    fixture_init(&f);
+    guest_ram_copy_to(f.a->host + 7 * TARGET_PAGE_SIZE, "old", 3);
+    g_assert_true(present_map_begin(f.map, NULL, NULL));
+    present_map_set_missing(f.map, 0, 0, PAGES_A);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
+    for (uint64_t page = 0; page < PAGES_A; page++) {
+        g_assert_true(present_map_place(f.map, 0, page, NULL));
+    }
+    g_assert_cmpuint(present_map_missing(f.map), ==, 0);
+    g_assert_cmpint(lseek(f.a->fd, 0, SEEK_DATA), ==, 7 * TARGET_PAGE_SIZE);
+    g_assert_cmpint(lseek(f.a->fd, 8 * TARGET_PAGE_SIZE, SEEK_DATA), ==, -1);
+    g_assert_cmpmem(f.a->host + 7 * TARGET_PAGE_SIZE, TARGET_PAGE_SIZE, zeros, TARGET_PAGE_SIZE);
+    present_map_end(f.map);
     fixture_clear(&f);
 }
 
@@ -543,6 +566,7 @@ int main(int argc, char **argv)
     g_test_add_func("/present-map/off", test_off);
     g_test_add_func("/present-map/bits", test_bits);
     g_test_add_func("/present-map/place", test_place);
+    g_test_add_func("/present-map/zero-pages", test_zero_pages);
     g_test_add_func("/present-map/overwrite", test_overwrite);
     g_test_add_data_func("/present-map/wait", &present_engine_software, test_wait);
     g_test_add_data_func("/present-map/wait/userfaultfd", &present_engine_userfaultfd, test_wait);
