@@ -216,7 +216,7 @@ EDOC
 SDOC
 Migrates the machine to *uri*: `tcp:HOST:PORT`, `unix:PATH`, `fd:NAME`, `exec:COMMAND` or
 `file:PATH[,offset=N]`. Without `-d` the monitor shows a progress line until the migration has
-ended; Ctrl-C or Esc cancels it then, and what else is typed is read afterwards. If the numbers say
+ended; Ctrl-C or Esc cancels it then, Ctrl-Z is ignored, and what else is typed is read afterwards. If the numbers say
 that it will not end, a line says so, with what would help. `-x` switches the capability `xbzrle` on first. `-r` continues
 a paused postcopy migration over *uri*. `-b` and `-i` are refused: disks are not copied.
 

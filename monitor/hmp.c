@@ -33,6 +33,8 @@ struct Machine *hmp_machine(const HMPMonitor *mon)
 #define HELD_MAX 4096           /* bytes typed ahead while a command runs */
 #define ESCAPE_US 100000        /* Esc with nothing behind it for so long is the key itself */
 #define KEY_CTRL_C 0x03
+#define KEY_CTRL_Z 0x1a
+#define KEY_CTRL_BACKSLASH 0x1c
 #define KEY_ESCAPE 0x1b
 
 static void hmp_read(Session *s, const uint8_t *buf, size_t len);
@@ -566,6 +568,9 @@ static void hold(HMPMonitor *mon, uint8_t c)
     if (c == KEY_CTRL_C) {
         mon->interrupted = true;
         return;
+    }
+    if (c == KEY_CTRL_Z || c == KEY_CTRL_BACKSLASH) {
+        return; /* would stop or end the process, and with it the guest: no part of the next line */
     }
     mon->escape_us = c == KEY_ESCAPE ? g_get_monotonic_time() : 0;
     g_byte_array_append(mon->held, &c, 1);

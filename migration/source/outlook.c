@@ -2,13 +2,18 @@
 /* What the view of a migration says about its end, for the policy. Called by the monitors and the passes. */
 #include "migration/source/outlook.h"
 
-/* What is left of this pass. In the first one, zero pages are taken to be as frequent as before. */
+/*
+ * What is left of this pass. In the first one it is not known how much of it is zero. What was seen
+ * counts as much as it is of the whole, and the rest is taken to be full: the end then comes nearer
+ * from the far side, where the plain share of zero pages goes up and down with each stretch of them.
+ */
 double outgoing_pass_wire_bytes(const OutgoingView *v)
 {
     double done = v->ram.duplicate_pages + v->ram.normal_pages;
-    bool first = v->ram.dirty_sync_count <= 1 && done > 0;
+    double all = done + v->ram.remaining_pages;
+    bool first = v->ram.dirty_sync_count <= 1 && all > 0;
 
-    return v->pending_wire_bytes * (first ? v->ram.normal_pages / done : 1);
+    return v->pending_wire_bytes * (first ? 1 - v->ram.duplicate_pages / all : 1);
 }
 
 /* The dirty pages at what they cost on the wire; more than a page is no page's cost. Negative: unknown. */

@@ -101,6 +101,17 @@ def test_what_is_typed_meanwhile_is_read_afterwards():
         t.expect('VM status: paused')
 
 
+def test_keys_that_would_stop_the_process_are_ignored():
+    with Terminal() as t:
+        t.migrate_slowly()
+        t.type('\x1a\x1cinfo status\n')
+        t.expect(LIVE)
+        t.type('\x03')
+        t.expect('migration cancelled')
+        before = t.expect('VM status: paused')
+        assert '\a' not in before, repr(before)
+
+
 def test_the_live_line_is_wiped():
     with Terminal() as t:
         t.migrate_slowly()
