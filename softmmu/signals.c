@@ -32,7 +32,8 @@ struct Signals {
     bool is_tty;
     struct termios tty;
     GMutex lock;
-    Phase phase;                /* lock */
+    Phase phase;                /* lock, as is the next */
+    bool continued;             /* a SIGCONT came before the main loop ran */
     /* the thread's own */
     unsigned count;
     gint64 deadline_us;         /* 0: none */
@@ -136,6 +137,7 @@ static void take_continue(Signals *s)
     if (s->phase == BUILDING || s->phase == RUNNING) { /* raw since before, seen when it runs */
         main_loop_post(s->machine->loop, continued, s->machine);
     }
+    s->continued = s->phase < RUNNING;
     g_mutex_unlock(&s->lock);
 }
 
@@ -221,6 +223,11 @@ void signals_watch(Signals *s)
 void signals_running(Signals *s)
 {
     set_phase(s, RUNNING);
+    g_mutex_lock(&s->lock);
+    if (s->continued) {
+        main_loop_post(s->machine->loop, continued, s->machine);
+    }
+    g_mutex_unlock(&s->lock);
 }
 
 void signals_ending(Signals *s)
