@@ -3,6 +3,7 @@
  * What the main thread does with a postcopy: ask for it, pause it, resume it,
  * give it up. Called by migration.c under the BQL; never waits.
  */
+#include <unistd.h>
 #include "migration/source/outgoing.h"
 #include "util/error.h"
 
@@ -47,6 +48,21 @@ static bool take_channel(Outgoing *o, ChannelAddress *addr, Channel **c, GError 
     return true;
 }
 
+/*
+ * What cut the connections that are gone is not to cut those to come. Here, as whoever cut them may
+ * have been slower than the migration thread was with its pause.
+ */
+static void forget_cuts(Outgoing *o)
+{
+    uint64_t used;
+
+    channel_set_reopen(o->channels);
+    if (read(o->cancel_fd, &used, sizeof(used)) < 0) {
+        /* nobody had */
+    }
+    o->postcopy.paused_by_user = false;
+}
+
 bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp)
 {
     Channel *c;
@@ -61,6 +77,7 @@ bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp)
         return false;
     }
     g_mutex_lock(&o->lock);
+    forget_cuts(o);
     bool ok = migration_state_move(&o->m->out_state, MIGRATION_EVENT_RESUME, errp);
     if (ok) {
         o->postcopy.resume = g_steal_pointer(&addr);

@@ -11,7 +11,6 @@
  *   connect, RECV_BITMAP for each block, their bits, RESUME, RESUME_ACK --> postcopy-active
  */
 #include <string.h>
-#include <unistd.h>
 #include "migration/source/outgoing.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
@@ -71,11 +70,9 @@ void outgoing_recovery_ops(ReturnPathOps *ops)
 
 /* ---- the pause ---- */
 
-/* The connections are gone and nobody uses them; those to come are not cut by what cut these. */
+/* The connections are gone and nobody uses them. */
 static void let_go_of_connections(Outgoing *o)
 {
-    uint64_t used;
-
     channel_set_shutdown_all(o->channels);
     ram_save_close_requests(o->saver);
     return_path_join(o->rp);
@@ -87,10 +84,6 @@ static void let_go_of_connections(Outgoing *o)
     outgoing_drop_preempt(o);
     o->channel = NULL;
     channel_set_close_all(o->channels, NULL);
-    channel_set_reopen(o->channels);
-    if (read(o->cancel_fd, &used, sizeof(used)) < 0) {
-        /* nobody had */
-    }
 }
 
 /* What people are told; takes err. */

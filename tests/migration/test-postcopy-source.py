@@ -235,6 +235,20 @@ def stopped(bench):
     pair.end()
 
 
+def late_cut(bench):
+    """A cut that comes when the migration is paused already does not cut the connection to come."""
+    pair = Pair(bench)
+    pair.source.set_parameters(max_postcopy_bandwidth=16 << 10)
+    pair.hmp('-p')
+    wait_migration(pair.source, ('postcopy-active',))
+    pair.source.command('migrate-pause')
+    wait_migration(pair.source, ('postcopy-paused',))
+    pair.source.command('yank', instances=[{'type': 'migration'}])
+    recover(pair)
+    pair.source.set_parameters(max_postcopy_bandwidth=0)
+    check_equal(pair.end()['x-postcopy']['recoveries'], 1, 'attempts')
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -326,6 +340,7 @@ main([
     Case('refused by the destination', refused),
     Case('not before the destination agrees', agreed),
     Case('a guest that stands still', stopped),
+    Case('a cut that is late', late_cut),
     Case('release-ram', release),
     Case('release-ram and a cut', release_and_cut),
     Case('flags that do not fit', flags),
