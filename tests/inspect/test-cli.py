@@ -153,6 +153,11 @@ def exit_status_and_usage(folder):
     for command in (['show', cut], ['verify', cut], ['extract', cut, '--page', '0']):
         done = run(*command, code=1)
         expect('offset 0x' in done.stdout + done.stderr, str(done))
+    packed = os.path.join(folder, 'packed')
+    with open(packed, 'wb') as dst:
+        dst.write(b'\x28\xb5\x2f\xfd' + bytes(60))
+    done = run('verify', packed, code=1)
+    expect('zstd -dc' in done.stdout + done.stderr, str(done))
     for args in ([], ['show'], ['shou', good], ['verify', good, good], ['show', '/nonexistent'],
                  ['extract', good], ['extract', good, '--ram', 'ram'], ['show', folder],
                  ['extract', good, '--ram', 'ram', '--elf', '-o', cut], ['show', good, '--elf'],

@@ -411,7 +411,7 @@ DEVICES = {
 }
 # Parts of the board, made with it.
 ON_BOARD = {'virtio-mmio', 'riscv.sifive.plic', 'serial-mm', 'goldfish_rtc', 'cfi.pflash01',
-            'fw_cfg_mem'}
+            'fw_cfg_mem', 'gpex-pcihost', 'gpex-root', 'riscv.aclint.mtimer'}
 
 
 def only_migratable(bench):

@@ -91,6 +91,9 @@ static bool is_something_else(Walker *w, const uint8_t *p, uint64_t at)
     } else if (memcmp(p, "\177ELF", 4) == 0 || memcmp(p, "QFI\xfb", 4) == 0) {
         model_problem(w->m, at, "%s, not a migration stream",
                       p[0] == 'Q' ? "a qcow2 image" : "an ELF file");
+    } else if (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0) {
+        model_problem(w->m, at, "packed with zstd: unpack it first, \"zstd -dc FILE | ferry-inspect "
+                      "verify -\"");
     } else {
         return false;
     }
