@@ -393,7 +393,11 @@ static bool finish(Outgoing *o, GError **errp)
         return false;
     }
     outgoing_note_step(o, SWITCHOVER_RAM_SENT);
-    return outgoing_point(o, FAULT_SRC_POSTCOPY_AWAITS, errp) && await_shut(o, errp);
+    if (!outgoing_point(o, FAULT_SRC_POSTCOPY_AWAITS, errp) || !await_shut(o, errp)) {
+        return false;
+    }
+    release_sent(o);    /* all of it may have gone before the destination said that it has the guest */
+    return true;
 }
 
 bool outgoing_postcopy(Outgoing *o, GError **errp)
