@@ -24,6 +24,7 @@ typedef enum LoadError {
     LOAD_ERROR_UUID,
     LOAD_ERROR_CAPABILITY,          /* one side has set what the other has not */
     LOAD_ERROR_CPU_LACKS,           /* the guest uses what this CPU has not */
+    LOAD_ERROR_PEER_ENDED,          /* the connection or command has ended in the middle */
     LOAD_ERROR__MAX,
 } LoadError;
 

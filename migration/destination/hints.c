@@ -43,6 +43,8 @@ static const struct {
     { LOAD_ERROR_CAPABILITY, NULL, "Set the capability alike on both sides" },
     { LOAD_ERROR_CPU_LACKS, NULL,
       "Give the -cpu of this side what the source's has, or boot the guest without it" },
+    { LOAD_ERROR_PEER_ENDED, NULL,
+      "The source has cancelled, failed or gone: its own messages say why" },
 };
 
 const char *incoming_hint(const GError *err, const char *idstr)

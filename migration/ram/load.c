@@ -89,11 +89,16 @@ static const RamPageSink direct_sink = {
 
 /* ---- messages ---- */
 
-/* Always false. The reader has failed: its error, and where. */
+/* Always false. The reader has failed: its error, and where, unless the peer just went away. */
 static bool broken_off(const RamLoader *l, StreamReader *r, GError **errp)
 {
+    g_autoptr(GError) err = NULL;
+
+    stream_reader_ok(r, &err);
     stream_reader_ok(r, errp);
-    error_prepend(errp, "ram: record at stream offset 0x%" PRIx64 ": ", l->record);
+    if (!g_error_matches(err, LOAD_ERROR, LOAD_ERROR_PEER_ENDED)) {
+        error_prepend(errp, "ram: record at stream offset 0x%" PRIx64 ": ", l->record);
+    }
     return false;
 }
 

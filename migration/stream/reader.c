@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "migration/channel.h"
+#include "migration/load-error.h"
 #include "migration/stream.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
@@ -94,6 +95,12 @@ static void reader_set_short(StreamReader *r, uint64_t want)
 {
     g_autofree char *why = r->channel && !r->err ? channel_describe_end(r->channel) : NULL;
 
+    if (r->channel && !channel_is_seekable(r->channel)) {
+        /* Where is of no use to anybody: the peer is gone, and its messages say why. */
+        error_set_domain(&r->err, LOAD_ERROR, LOAD_ERROR_PEER_ENDED,
+                         "Unexpected end of migration stream%s%s", why ? ": " : "", why ? why : "");
+        return;
+    }
     error_setg(&r->err,
                "Unexpected end of migration stream at offset 0x%" G_GINT64_MODIFIER "x: "
                "%" G_GUINT64_FORMAT " more bytes expected%s%s", r->offset, want,

@@ -59,6 +59,7 @@ static void test_hints(void)
         { LOAD_ERROR_UUID, NULL, "-uuid" },
         { LOAD_ERROR_CAPABILITY, NULL, "alike" },
         { LOAD_ERROR_CPU_LACKS, "cpu", "-cpu" },
+        { LOAD_ERROR_PEER_ENDED, "ram", "cancelled" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         const char *hint = hint_for(cases[i].code, cases[i].section);
