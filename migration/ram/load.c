@@ -34,6 +34,7 @@ struct RamLoader {
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
     size_t index;
     uint64_t record;            /* stream offset of the record being read */
+    uint64_t skipped;           /* bytes of the record that are places for pages in the file */
     bool postcopy;              /* pages are placed while the guest runs */
     uint8_t delta[STREAM_PAGE_SIZE];
     /* atomic counters */
@@ -159,7 +160,7 @@ static bool is_left_out(const RamLoader *l, const RAMBlock *block)
 
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
-    uint64_t pages;
+    uint64_t pages, start = stream_reader_offset(r);
 
     if (!l->file) {
         l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
@@ -168,7 +169,9 @@ static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GErro
         !mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp)) {
         return false;
     }
+    l->skipped += stream_reader_offset(r) - start;      /* most of them may be holes */
     count(&l->stats->normal, pages);
+    count(&l->stats->bytes, pages * STREAM_PAGE_SIZE);
     return true;
 }
 
@@ -398,6 +401,7 @@ static bool payload_is_empty(const RamLoader *l)
 static bool load_next(RamLoader *l, StreamReader *r, bool *eos, GError **errp)
 {
     l->record = stream_reader_offset(r);
+    l->skipped = 0;
     uint64_t word = stream_get_be64(r);
     if (!stream_reader_ok(r, NULL)) {
         return broken_off(l, r, errp);
@@ -409,7 +413,7 @@ static bool load_next(RamLoader *l, StreamReader *r, bool *eos, GError **errp)
     if (!load_record(l, r, word, errp)) {
         return false;
     }
-    count(&l->stats->bytes, stream_reader_offset(r) - l->record);
+    count(&l->stats->bytes, stream_reader_offset(r) - l->record - l->skipped);
     return true;
 }
 

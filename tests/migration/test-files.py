@@ -85,6 +85,9 @@ def many_saves(bench):
         restored.set_capabilities(mapped_ram=True)
         restored.command('migrate-incoming', uri=channel.incoming)
         wait_loaded(restored)
+        got = restored.migration()['x-received']
+        check(0 < got['transferred'] - got['normal'] * 4096 < 64 << 10,
+              'what came counts more than the pages: %s', got)
         compare_ram(bench, source, restored)
         restored.command('cont')
         theirs = Journey()
