@@ -40,6 +40,7 @@ struct Incoming {
     ChannelListener *listener;  /* NULL once all channels are there that may come */
     ChannelListener *next_listener; /* the newest recovery's, while listener is being given up */
     bool quit;                  /* incoming_free wants the thread to end */
+    bool paused_by_user;        /* migrate-pause; until the pause is there */
     GError *error;
     int tid;
     SwitchoverTimes times;

@@ -81,14 +81,19 @@ static void pause_migration(Postcopy *pc, const GError *cause)
 
     trace_postcopy_pause_incoming();
     g_mutex_lock(&in->lock);
+    bool asked = in->paused_by_user;
+    in->paused_by_user = false;
     if (!in->error) {
         in->error = g_error_new_literal(FERRY_ERROR, 0, why);
     }
     g_mutex_unlock(&in->lock);
     migration_state_move(&in->m->in_state, MIGRATION_EVENT_BREAK, NULL);
-    machine_report(in->machine, "Detected IO failure for postcopy. Migration paused. The guest runs on "
+    machine_report(in->machine, "%s The guest runs on "
                    "without %" PRIu64 " KiB of its memory: 'migrate_recover' here and 'migrate -r' at "
-                   "the source fetch them. %s", missing << (TARGET_PAGE_BITS - 10), why);
+                   "the source fetch them.%s%s",
+                   asked ? "Postcopy is paused, as asked."
+                         : "Detected IO failure for postcopy. Migration paused.",
+                   missing << (TARGET_PAGE_BITS - 10), asked ? "" : " ", asked ? "" : why);
 }
 
 /* NULL: the process ends. */
@@ -194,6 +199,7 @@ bool incoming_recover(Incoming *in, const char *uri, GError **errp)
         return false;
     }
     g_mutex_lock(&in->lock);
+    in->paused_by_user = false;
     stale = g_steal_pointer(&in->next_listener);
     if (in->listener) {
         in->next_listener = l;
@@ -209,5 +215,8 @@ bool incoming_recover(Incoming *in, const char *uri, GError **errp)
 
 void incoming_pause(Incoming *in)
 {
+    g_mutex_lock(&in->lock);
+    in->paused_by_user = true;
+    g_mutex_unlock(&in->lock);
     channel_set_shutdown_all(in->channels);
 }

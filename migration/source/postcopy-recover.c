@@ -86,11 +86,12 @@ static void let_go_of_connections(Outgoing *o)
     channel_set_close_all(o->channels, NULL);
 }
 
-/* What people are told; takes err. */
-static void note_pause(Outgoing *o, GError *err)
+/* What people are told; takes err. True: it is what the user wanted. */
+static bool note_pause(Outgoing *o, GError *err)
 {
     g_mutex_lock(&o->lock);
-    if (o->postcopy.paused_by_user) {
+    bool asked = o->postcopy.paused_by_user;
+    if (asked) {
         g_clear_error(&err);
         error_setg(&err, "Postcopy migration is paused by the user");
     }
@@ -98,6 +99,20 @@ static void note_pause(Outgoing *o, GError *err)
     g_clear_error(&o->error);
     o->error = err;
     g_mutex_unlock(&o->lock);
+    return asked;
+}
+
+static void report_pause(Outgoing *o, bool asked)
+{
+    if (asked) {
+        machine_report(o->machine, "Postcopy is paused, as asked: the guest runs at the "
+                       "destination without what is only here. To go on give migrate_recover there "
+                       "and migrate -r here");
+        return;
+    }
+    g_autofree char *lost = outgoing_lost_text(o);
+    machine_report(o->machine, "Detected IO failure for postcopy. Migration paused. (%s): %s",
+                   o->error->message, lost);
 }
 
 static void pause_migration(Outgoing *o, GError *err)
@@ -105,11 +120,9 @@ static void pause_migration(Outgoing *o, GError *err)
     let_go_of_connections(o);
     outgoing_point(o, FAULT_SRC_POSTCOPY_PAUSED, NULL);
     trace_postcopy_pause_outgoing(err ? err->message : "");
-    note_pause(o, err);
+    bool asked = note_pause(o, err);
     migration_state_move(&o->m->out_state, MIGRATION_EVENT_BREAK, NULL);
-    g_autofree char *lost = outgoing_lost_text(o);
-    machine_report(o->machine, "Detected IO failure for postcopy. Migration paused. (%s): %s",
-                   o->error->message, lost);
+    report_pause(o, asked);
 }
 
 /* False with errp if the process ends. */

@@ -131,6 +131,9 @@ def stalled(bench):
             uri='tcp:127.0.0.1:0')
     move.destination.command('migrate-pause')
     wait_migration(move.destination, ('postcopy-paused',))
+    said = move.destination.stderr()
+    check('Postcopy is paused, as asked' in said and 'IO failure' not in said,
+          'destination: %s', said)
     bench.note('longest answer, paused: %.1f ms' % (1000 * prompt(move.destination)))
     move.channel.proxy.stalled = False
     move.await_paused()

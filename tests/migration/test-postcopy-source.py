@@ -243,6 +243,8 @@ def late_cut(bench):
     wait_migration(pair.source, ('postcopy-active',))
     pair.source.command('migrate-pause')
     wait_migration(pair.source, ('postcopy-paused',))
+    said = pair.source.stderr()
+    check('Postcopy is paused, as asked' in said and 'IO failure' not in said, 'source: %s', said)
     pair.source.command('yank', instances=[{'type': 'migration'}])
     recover(pair)
     pair.source.set_parameters(max_postcopy_bandwidth=0)
