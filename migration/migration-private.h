@@ -134,6 +134,8 @@ void outgoing_view(Outgoing *o, OutgoingView *v);
 void outgoing_view_clear(OutgoingView *v);
 /** The address that it went to, NULL for a file; caller frees. Main thread. */
 char *outgoing_moved_to(const Outgoing *o);
+/** True if the destination answers: with a return path, so also with postcopy. Any thread. */
+bool outgoing_is_answered(const Outgoing *o);
 /** Host thread id of the migration thread, 0 if it is gone. */
 int outgoing_thread_id(Outgoing *o);
 /** Waits for the thread; it must be ending. BQL held, dropped while waiting. */

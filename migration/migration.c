@@ -101,6 +101,11 @@ bool migration_is_cancelling(const Migration *m)
     return migration_state_get((MigrationState *)&m->out_state) == MIGRATION_STATUS_CANCELLING;
 }
 
+bool migration_was_confirmed(const Migration *m)
+{
+    return m->guest == GUEST_MOVED && outgoing_is_answered(m->outgoing);
+}
+
 char *migration_moved_to(const Migration *m)
 {
     return m->guest == GUEST_MOVED ? outgoing_moved_to(m->outgoing) : NULL;
@@ -236,6 +241,9 @@ void migration_switchover_times(Migration *m, SwitchoverTimes *t)
 
         outgoing_view(m->outgoing, &v);
         *t = v.times;
+        if (!outgoing_is_answered(m->outgoing)) {
+            t->us[SWITCHOVER_CONFIRMED] = 0;    /* there the downtime ends, but nobody confirmed */
+        }
         outgoing_view_clear(&v);
     }
     if (m->incoming) {

@@ -47,8 +47,12 @@ void hmp_cont(HMPMonitor *mon, const HMPArgs *args)
     GError *err = NULL;
 
     if (where && !hmp_arg_flag(args, "force")) {
-        monitor_printf(mon, "Warning: the guest has moved to %s and runs there; with \"cont -f\" it "
-                       "runs here as well, on the same disks\n", where);
+        monitor_printf(mon, migration_was_confirmed(hmp_machine(mon)->migration)
+                       ? "Warning: the guest has moved to %s and runs there; with \"cont -f\" it "
+                         "runs here as well, on the same disks\n"
+                       : "Warning: the guest was sent to %s; whether it runs there is not known "
+                         "here (no return-path). If it does, with \"cont -f\" it runs "
+                         "here as well, on the same disks\n", where);
         return;
     }
     qmp_cont(hmp_machine(mon), &err);

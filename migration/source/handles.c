@@ -144,6 +144,11 @@ char *outgoing_moved_to(const Outgoing *o)
     return o->addr->kind == CHANNEL_FILE ? NULL : channel_address_to_string(o->addr);
 }
 
+bool outgoing_is_answered(const Outgoing *o)
+{
+    return outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM));
+}
+
 int outgoing_thread_id(Outgoing *o)
 {
     g_mutex_lock(&o->lock);

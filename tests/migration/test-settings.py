@@ -335,6 +335,7 @@ def switchover_steps(bench):
                         'confirmed'], 'steps of the source')
     check_equal(times, sorted(times), 'their order')
     check_equal(int(times[-1]), move.source.migration()['downtime'], 'downtime')
+    check('has moved to' in move.source.hmp('cont'), 'cont, where the guest has moved away')
     names, times = steps(move.destination)
     check_equal(names, ['first device', 'loaded', 'source told', 'started'],
                 'steps of the destination')

@@ -132,7 +132,11 @@ def test_ctrl_c_without_a_migration_still_ends_the_process():
 def test_cont_after_the_guest_has_left_asks_once():
     with Terminal() as t:
         assert 'completed' in t.command('migrate "exec:cat >/dev/null"')
-        assert 'cont -f' in t.command('cont')
+        answer = ' '.join(t.command('cont').split())
+        assert 'cont -f' in answer and 'was sent to' in answer, answer
+        assert 'and runs there;' not in answer, answer
+        steps = t.command('info migrate -a')
+        assert 'all sent' in steps and 'confirmed' not in steps, steps
         assert 'postmigrate' in t.command('info status')
         assert 'Warning' not in t.command('cont -f')
         assert 'running' in t.command('info status')
