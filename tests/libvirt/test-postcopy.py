@@ -104,5 +104,34 @@ def cut_and_resumed_p2p(b):
     resume(b, d, p, lambda: d.qmp(b.hosts[0], "migrate-pause"), "--p2p")
 
 
+def daemon_killed(b, host):
+    """libvirtd dies after the switch: the two processes go on, the new daemon follows them to the end."""
+    src, dst = b.hosts
+    d, p = start(b, "--p2p", "--postcopy", "--postcopy-bandwidth", "1")
+    switched(b, d, p)
+    host.stop_libvirtd(signal.SIGKILL)
+    try:
+        p.wait(90)
+    finally:
+        host.start_libvirtd()
+    check(p.returncode != 0, "the migration claims success")
+    src.virsh("migrate-setspeed", d.name, "1000", "--postcopy")
+    wait_for(lambda: f"the end ({src.name}: {d.state(src, True)}; {dst.name}: "
+             f"{d.state(dst, True)})", lambda: d.state(src) in (None, "shut off"), 60)
+    check_eq(d.state(dst), "running", f"{d.name} on {dst.name}")
+    d.wait_reports(dst)
+    d.reports(src, dst).prove(at_least=4, late=100)
+
+
+@long_case
+def source_daemon_killed(b):
+    daemon_killed(b, b.hosts[0])
+
+
+@long_case
+def destination_daemon_killed(b):
+    daemon_killed(b, b.hosts[1])
+
+
 if __name__ == "__main__":
     sys.exit(main())
