@@ -145,10 +145,11 @@ void ram_save_close_requests(RamSaver *s);
 
 /**
  * RECV_BITMAP after a cut (8.7): where the bits of a block are to be put, NULL with errp if there is
- * no such block or bytes is not its size; then that they are there. Return path thread.
+ * no such block or bytes is not its size; then that they are there: false with errp if they speak of
+ * pages that were never sent, so of another guest. Return path thread.
  */
 void *ram_save_bitmap_room(RamSaver *s, const char *block, uint64_t bytes, GError **errp);
-void ram_save_bitmap_done(RamSaver *s);
+bool ram_save_bitmap_done(RamSaver *s, GError **errp);
 /** Before they are asked for: what came in an attempt that failed is nothing. No return path thread. */
 void ram_save_forget_bitmaps(RamSaver *s);
 /**

@@ -225,13 +225,24 @@ void *ram_save_bitmap_room(RamSaver *s, const char *name, uint64_t bytes, GError
     return s->received[i];
 }
 
-void ram_save_bitmap_done(RamSaver *s)
+/* Nobody can have a page that was not sent yet; of a host page a part may have been. */
+bool ram_save_bitmap_done(RamSaver *s, GError **errp)
 {
-    uint64_t *bits = s->received[s->receiving];
+    const RAMBlock *block = ram_list_get(s->ram, s->receiving);
+    const uint64_t *left = ram_picker_dirty(s->picker)->bitmaps[s->receiving];
+    uint64_t *bits = s->received[s->receiving], never = 0;
 
-    for (uint64_t w = 0; w < bitmap_bytes(ram_list_get(s->ram, s->receiving)) / 8; w++) {
+    for (uint64_t w = 0; w < bitmap_bytes(block) / 8; w++) {
         bits[w] = GUINT64_FROM_LE(bits[w]);
+        never += (uint64_t)__builtin_popcountll(bits[w] & left[w]);
     }
+    if (never > 0 && block->page_size == TARGET_PAGE_SIZE) {
+        error_setg(errp, "This is the destination of another guest: it has %" PRIu64 " pages of RAM "
+                   "block \"%s\" that were never sent from here. Go on with the right one",
+                   never, block->idstr);
+        return false;
+    }
+    return true;
 }
 
 void ram_save_forget_bitmaps(RamSaver *s)

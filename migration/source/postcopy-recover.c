@@ -38,7 +38,9 @@ static bool bitmap_done(void *opaque, const char *block, GError **errp)
 {
     Outgoing *o = opaque;
 
-    ram_save_bitmap_done(o->saver);
+    if (!ram_save_bitmap_done(o->saver, errp)) {
+        return false;
+    }
     g_mutex_lock(&o->lock);
     o->postcopy.bitmaps_left--;
     g_cond_broadcast(&o->wake);

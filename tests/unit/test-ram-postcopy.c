@@ -228,6 +228,14 @@ static void test_nonsense(void)
     g_assert_null(ram_save_bitmap_room(s, "none", 8, NULL));
     g_assert_nonnull(ram_save_bitmap_room(s, "mid", 16, NULL));
     g_assert_null(ram_save_bitmap_room(s, "mid", 16, NULL));    /* twice */
+    g_assert_true(ram_save_bitmap_done(s, NULL));
+    ram_save_forget_bitmaps(s);
+    g_autoptr(GError) other = NULL;
+    uint64_t *received = ram_save_bitmap_room(s, "mid", 16, NULL);
+
+    received[0] = GUINT64_TO_LE(6);
+    g_assert_false(ram_save_bitmap_done(s, &other));            /* nothing was sent yet */
+    g_assert_nonnull(strstr(other->message, "another guest: it has 2 pages of RAM block \"mid\""));
     ram_saver_free(s);
     stream_writer_free(w);
     side_free(side);
