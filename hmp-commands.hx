@@ -237,7 +237,8 @@ EDOC
     },
 SDOC
 Cancels the outgoing migration. The guest goes on here; another migration may be started. In postcopy
-it is refused: the guest runs at the destination already.
+it is refused: the guest runs at the destination already; unless the connection broke before the
+destination had said so: then the migration is given up, the guest stays paused, `cont` takes it back.
 EDOC
 
     {

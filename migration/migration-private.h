@@ -117,6 +117,11 @@ void outgoing_pause(Outgoing *o);
 /** The process ends: a postcopy that waits for anything gives up. Main thread, BQL. */
 void outgoing_abandon(Outgoing *o);
 /**
+ * migrate_cancel in postcopy-paused: the migration fails, and people decide whose the guest is. False
+ * if the destination is known to have it. Main thread, BQL.
+ */
+bool outgoing_give_up(Outgoing *o);
+/**
  * migrate with resume: a paused postcopy goes on over addr (taken). The state is postcopy-paused.
  * False if it cannot begin: it is paused still. Main thread, BQL.
  */

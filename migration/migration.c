@@ -65,7 +65,8 @@ Migration *migration_new(struct Machine *machine)
 /* A cancel where that is possible; a postcopy cannot be, its thread is told to give up. */
 static void end_outgoing(Migration *m)
 {
-    if (m->outgoing && !migration_cancel(m, NULL)) {
+    if (m->outgoing && (migration_status_is_postcopy(migration_state_get(&m->out_state)) ||
+                        !migration_cancel(m, NULL))) {
         outgoing_abandon(m->outgoing);
     }
 }
@@ -256,7 +257,8 @@ bool migration_cancel(Migration *m, GError **errp)
     if (m->outgoing) {
         outgoing_cancel(m->outgoing);
     }
-    if (migration_status_is_postcopy(migration_state_get(&m->out_state))) {
+    if (migration_status_is_postcopy(migration_state_get(&m->out_state)) &&
+        !outgoing_give_up(m->outgoing)) {
         error_setg(errp, "Postcopy migration in progress, cannot cancel.");
         return false;
     }

@@ -423,9 +423,10 @@ static void tell_doubt(Outgoing *o, GError **err)
                                                       : "the destination";
     GError *told = NULL;
 
-    error_setg(&told, "The guest was sent completely, and %s may run it: look there ('info "
+    error_setg(&told, "The guest was sent%s, and %s may run it: look there ('info "
                "status'). It stays paused here; 'cont' takes it back if it does not run there. What "
-               "happened: %s", taker, (*err)->message);
+               "happened: %s", o->postcopy.given_up ? ", but for memory that was to follow" : " completely",
+               taker, (*err)->message);
     g_clear_error(err);
     *err = told;
     machine_report(o->machine, "migration: %s", told->message);
@@ -447,7 +448,7 @@ static void outgoing_end(Outgoing *o, GError *err)
     trace_savevm_state_cleanup();
     outgoing_point(o, FAULT_SRC_SETTLE, NULL);
     settle_guest(o);
-    if (o->owner == OWNER_UNKNOWN && !o->postcopy.abandoned) {
+    if (o->owner == OWNER_UNKNOWN && (!o->postcopy.abandoned || o->postcopy.given_up)) {
         tell_doubt(o, &err);
         migration_emit_owner_unknown(o->m, err->message);
     }

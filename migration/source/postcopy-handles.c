@@ -32,6 +32,19 @@ void outgoing_abandon(Outgoing *o)
     outgoing_yank(o);
 }
 
+bool outgoing_give_up(Outgoing *o)
+{
+    g_mutex_lock(&o->lock);
+    bool may = migration_state_get(&o->m->out_state) == MIGRATION_STATUS_POSTCOPY_PAUSED &&
+               !o->postcopy.loaded && !o->postcopy.has_answered && !o->postcopy.resume;
+    if (may) {
+        o->postcopy.abandoned = o->postcopy.given_up = true;
+        g_cond_broadcast(&o->wake);
+    }
+    g_mutex_unlock(&o->lock);
+    return may;
+}
+
 /* A descriptor that was handed in is the monitor's: taken here, where it is safe. */
 static bool take_channel(Outgoing *o, ChannelAddress *addr, Channel **c, GError **errp)
 {
@@ -99,7 +112,14 @@ char *outgoing_lost_text(Outgoing *o)
     g_mutex_lock(&o->lock);
     g_autofree char *where = channel_address_to_string(o->addr);
     bool all_sent = o->postcopy.all_sent;
+    bool in_doubt = !o->postcopy.loaded && !o->postcopy.has_answered;
     g_mutex_unlock(&o->lock);
+    if (in_doubt) {
+        return g_strdup_printf("the guest was to go to %s (postcopy), which has not said that it has "
+                               "it. Look there ('info status'): if it has, give migrate_recover there "
+                               "and migrate -r here; if not, migrate_cancel gives the migration up, "
+                               "and 'cont' takes the guest back", where);
+    }
     if (all_sent) {
         return g_strdup_printf("the guest was switched over to %s (postcopy), and all of its memory was "
                                "sent; the destination has not said that it has it. If query-migrate "

@@ -43,6 +43,7 @@ static bool bitmap_done(void *opaque, const char *block, GError **errp)
     }
     g_mutex_lock(&o->lock);
     o->postcopy.bitmaps_left--;
+    o->postcopy.has_answered = true;
     g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
     return true;
@@ -127,14 +128,14 @@ static void pause_migration(Outgoing *o, GError *err)
     report_pause(o, asked);
 }
 
-/* False with errp if the process ends. */
+/* False with errp if the process ends, or it is given up. */
 static bool wait_for_resume(Outgoing *o, GError **errp)
 {
     g_mutex_lock(&o->lock);
     while (!o->postcopy.resume && !o->postcopy.abandoned) {
         g_cond_wait(&o->wake, &o->lock);
     }
-    bool go_on = !o->postcopy.abandoned;
+    bool go_on = !o->postcopy.abandoned, given_up = o->postcopy.given_up;
     if (go_on) {
         channel_address_free(o->postcopy.resuming);
         o->postcopy.resuming = g_steal_pointer(&o->postcopy.resume);
@@ -147,7 +148,9 @@ static bool wait_for_resume(Outgoing *o, GError **errp)
         channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, NULL); /* it is empty */
     }
     if (!go_on) {
-        error_setg(errp, "the process ends while the guest's memory is only in part there");
+        error_setg(errp, given_up ? "the switch to postcopy was given up before the destination had "
+                                    "said that it has the guest"
+                                  : "the process ends while the guest's memory is only in part there");
     }
     return go_on;
 }

@@ -54,10 +54,12 @@
  *   (8) postcopy-active, -paused, -recover-setup, -recover: the guest is
  *       stopped here (finish-migrate), its device state is complete at the
  *       destination, which runs it. It never runs here again, unless the
- *       destination has refused the device state (then: failed). What is dirty
- *       exists here only; what the guest has done since exists there only.
- *   (9) postcopy-paused: no connection; nothing but resume or the end of the
- *       process leads out of it.
+ *       destination has refused the device state (then: failed) or has never
+ *       said that it has the guest (then: failed by migrate_cancel, and people
+ *       decide). What is dirty exists here only; what the guest has done since
+ *       exists there only.
+ *   (9) postcopy-paused: no connection; nothing but resume, that cancel or the
+ *       end of the process leads out of it.
  */
 #include "migration/state/state.h"
 #include "util/error.h"

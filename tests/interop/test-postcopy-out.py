@@ -72,11 +72,20 @@ def refused(vm, text, command, **arguments):
         check(False, '%s was accepted', command)
 
 
+def wait_known(out):
+    """Until the source has heard that the guest runs there: its answer came before what is asked next."""
+    wait_until(lambda: out.destination.status() == 'running', 30, 'the guest to run there')
+    asked = out.source.migration()['ram']['postcopy-requests']
+    wait_until(lambda: out.source.migration()['ram']['postcopy-requests'] > asked, 30,
+               'the guest to need a page')
+
+
 def cuts(pair, preempt=False, twice=True):
     """From either side, twice; an attempt that does not get through in between."""
     def run(bench):
         out = Out(bench, pair, harts=2, rest=64 << 10, preempt=preempt)
         out.switch()
+        wait_known(out)
         for who in (out.source, out.destination)[:2 if twice else 1]:
             wait_migration(out.source, ('postcopy-active',))
             wait_migration(out.destination, ('postcopy-active',))
@@ -103,7 +112,7 @@ def killed(pair):
     def run(bench):
         out = Out(bench, pair, rest=64 << 10)
         out.switch()
-        wait_migration(out.destination, ('postcopy-active',))
+        wait_known(out)
         out.destination.kill()
         wait_migration(out.source, ('postcopy-paused',))
         refused(out.source, 'the guest is lost', 'cont')

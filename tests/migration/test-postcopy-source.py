@@ -5,6 +5,7 @@ is given back, and cuts at any moment."""
 import os
 import random
 import re
+import signal
 import time
 
 from ferrytest import emulators
@@ -251,6 +252,41 @@ def late_cut(bench):
     check_equal(pair.end()['x-postcopy']['recoveries'], 1, 'attempts')
 
 
+def denied(vm, command):
+    try:
+        vm.command(command)
+    except QMPError:
+        return
+    check(False, '%s was accepted', command)
+
+
+def never_arrived(bench):
+    """The destination dies of the switch itself, before it has said a word: the source cannot know
+    whether it had the guest, people can. Given up, the guest stays paused until somebody takes it back."""
+    pair = Pair(bench, harts=2)
+    pair.source.set_capabilities(postcopy_ram=True)
+    pair.source.command('migrate', uri=pair.uri())
+    wait_migration(pair.source, ('active',))
+    os.kill(pair.destination.process.pid, signal.SIGSTOP)
+    pair.source.command('migrate-start-postcopy')
+    wait_migration(pair.source, ('postcopy-active',))
+    denied(pair.source, 'migrate_cancel')
+    pair.destination.kill()
+    wait_migration(pair.source, ('postcopy-paused',))
+    denied(pair.source, 'cont')
+    wait_until(lambda: "'cont' takes the guest back" in pair.source.stderr(), 30,
+               'the source to say what can be done')
+    pair.source.command('migrate_cancel')
+    wait_migration(pair.source, ('failed',))
+    check_equal(pair.source.status(), 'paused', 'run state')
+    lost = pair.source.qmp.wait_event('X_MIGRATION_OWNER_UNKNOWN', 30)
+    check('given up' in lost['data']['error'], 'the event: %s', lost)
+    before = len(pair.source.console.statuses())
+    pair.source.command('cont')
+    wait_until(lambda: len(pair.source.console.statuses()) > before + 3, 60, 'the guest to work')
+    pair.journey.check()
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -348,6 +384,7 @@ main([
     Case('flags that do not fit', flags),
     Case('a step fails', faults('fail')),
     Case('a step takes long', faults('stall'), full=True),
+    Case('never arrived', never_arrived),
     Case('cut anywhere', lambda bench: cut_anywhere(bench, 4)),
     Case('cut anywhere, often', lambda bench: cut_anywhere(bench, 60), full=True, timeout=600),
 ])
