@@ -123,9 +123,9 @@ def full_disk(source, destination):
         check_equal(pair.destination.status(), 'io-error', 'state at the destination')
         check_equal(disk.used_index(), 0, 'requests given back')
         disk.check_status(3, 0xee)
-        # Still no room: the same again.
+        # Still no room: the same again. What was not begun when the first one failed is just kept.
         pair.destination.command('cont')
-        wait_until(lambda: len(events(pair.destination, 'BLOCK_IO_ERROR')) == 3
+        wait_until(lambda: len(events(pair.destination, 'BLOCK_IO_ERROR')) >= 1
                    and pair.destination.status() == 'io-error', 20, 'the guest to stop again')
         check_equal(disk.used_index(), 0, 'requests given back')
         small.make_room()
