@@ -57,6 +57,7 @@ struct Migration {
         GUEST_MOVED,            /* the destination has it; left behind here, not started since */
         GUEST_IN_DOUBT,         /* nobody here knows whether the destination has it */
     } guest;                    /* BQL */
+    bool memory_given_back;     /* BQL; release-ram, when the guest had moved: only a reset makes a new one */
     /* sections: written by the story that runs, under BQL */
     TimerSection timer;
     GlobalState global_state;

@@ -112,6 +112,11 @@ char *migration_moved_to(const Migration *m)
     return m->guest == GUEST_MOVED ? outgoing_moved_to(m->outgoing) : NULL;
 }
 
+bool migration_memory_given_back(const Migration *m)
+{
+    return m->memory_given_back && runstate_get(m->machine->runstate) == RUN_STATE_POSTMIGRATE;
+}
+
 /* What the process may not do any more is refused here: trying it would be its end. */
 static bool check_allowed(Migration *m, const ChannelAddress *addr, GError **errp)
 {

@@ -62,6 +62,11 @@ bool qmp_cont(struct Machine *machine, GError **errp)
         migration_incoming_set_autostart(machine->migration, true);
         return true;
     }
+    if (migration_memory_given_back(machine->migration)) {
+        error_setg(errp, "The guest has moved, and its memory was given back to the host meanwhile "
+                   "(release-ram): only system_reset starts a guest here, from the beginning");
+        return false;
+    }
     g_autofree char *where = migration_moved_to(machine->migration);
     if (!vm_start(machine->runstate, errp)) {
         return false;

@@ -47,6 +47,8 @@ bool migration_is_cancelling(const Migration *m);
 char *migration_moved_to(const Migration *m);
 /** True if the destination has said that it has the guest: there was a return path. As above. */
 bool migration_was_confirmed(const Migration *m);
+/** True if the guest has moved and its memory is not here any more (release-ram). Main thread, BQL. */
+bool migration_memory_given_back(const Migration *m);
 /**
  * Why a guest that is in postcopy must not go on here: it runs, or may run, at the destination. NULL
  * if it is not in postcopy; caller frees. Main thread, BQL.

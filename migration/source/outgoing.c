@@ -413,6 +413,8 @@ static void settle_guest(Outgoing *o)
     if (o->owner != OWNER_SOURCE) {
         o->m->guest = o->owner == OWNER_DESTINATION ? GUEST_MOVED : GUEST_IN_DOUBT;
     }
+    o->m->memory_given_back = o->owner == OWNER_DESTINATION && o->postcopy.loaded &&
+                              outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM));
     bql_unlock(o->machine->loop);
 }
 

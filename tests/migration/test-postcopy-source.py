@@ -302,6 +302,8 @@ def release(bench):
     after = resident(pair.source)
     check(before > 4000 and after < before // 4, 'the source had %d KiB and has %d', before, after)
     pair.end()
+    denied(pair.source, 'cont')     # over what is left of its memory
+    check_equal(pair.source.status(), 'postmigrate', 'run state of the source')
 
 
 def release_and_cut(bench):
