@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest import emulators  # noqa: E402
-from ferrytest.tap import Case, Skip, check, check_equal, main  # noqa: E402
+from ferrytest.tap import Case, check, check_equal, main, need  # noqa: E402
 
 FERRY = emulators.ferry()
 
@@ -58,8 +58,7 @@ def compare(where, theirs, ours, found):
 
 def beside_qemu(bench):
     qemu = emulators.qemu72()
-    if qemu.missing():
-        raise Skip(qemu.missing())
+    need(not qemu.missing(), '%s', qemu.missing())
     theirs, ours = dump(bench, qemu, 'qemu'), dump(bench, FERRY, 'ferry')
     check_equal(ours['vmschkmachine'], theirs['vmschkmachine'], 'machine')
     check('serial-mm' in ours and 'virtio-net-device' in ours, 'types: %s', sorted(ours))

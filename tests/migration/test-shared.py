@@ -11,7 +11,7 @@ from ferrytest.guest import Bare
 from ferrytest.move import wait_alive, wait_migration
 from ferrytest.process import VM
 from ferrytest.qmp import QMPError
-from ferrytest.tap import Case, Failed, Skip, check, check_equal, main, wait_until
+from ferrytest.tap import Case, Failed, check, check_equal, main, need, wait_until
 
 FERRY = emulators.ferry()
 
@@ -26,8 +26,7 @@ class Pair:
 
     def __init__(self, bench, one=FERRY, other=FERRY, guest=None):
         for emulator in (one, other):
-            if emulator.missing():
-                raise Skip(emulator.missing())
+            need(not emulator.missing(), '%s', emulator.missing())
         self.bench, self.other = bench, other
         self.guest = guest or Bare('checker', size='2M')
         self.path = bench.path('memory')

@@ -14,7 +14,7 @@ from ferrytest.move import wait_migration  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
 from ferrytest.qmp import QMPError  # noqa: E402
 from ferrytest.schema import Mismatch, Schema, check_checker  # noqa: E402
-from ferrytest.tap import Case, Failed, Skip, check, main, wait_until  # noqa: E402
+from ferrytest.tap import Case, Failed, check, main, need, wait_until  # noqa: E402
 
 EMULATOR = emulators.ferry()
 DEVICES = ['-M', 'virt', '-bios', 'none', '-m', '16M', '-smp', '2', '-no-shutdown',
@@ -160,9 +160,7 @@ def without_devices(bench):
 
 def qemu_schema(bench):
     qemu = emulators.qemu100()
-    missing = qemu.missing()
-    if missing:
-        raise Skip(missing)
+    need(not qemu.missing(), '%s', qemu.missing())
     vm = VM(bench, 'qemu', qemu, paused=True, extra=['-M', 'virt', '-bios', 'none'])
     return schema_of(vm)
 
