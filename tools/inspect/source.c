@@ -26,7 +26,7 @@ struct Source {
     z_stream *z;            /* unpacking */
     uint8_t *raw;
     const char *progress;
-    uint64_t raw_read, next_progress;
+    uint64_t bytes_read, next_progress;
     gint64 began;
 };
 
@@ -111,11 +111,11 @@ void source_set_progress(Source *s, const char *what)
 
 static void show_progress(Source *s)
 {
-    if (!s->progress || s->raw_read < s->next_progress ||
+    if (!s->progress || s->bytes_read < s->next_progress ||
         g_get_monotonic_time() - s->began < G_USEC_PER_SEC / 2) {
         return;
     }
-    s->next_progress = s->raw_read + PROGRESS_STEP;
+    s->next_progress = s->bytes_read + PROGRESS_STEP;
     if (s->file_size) {
         fprintf(stderr, "\r%s: %3u%%", s->progress,
                 (unsigned)(100.0 * MIN(s->offset, s->file_size) / s->file_size));
@@ -126,7 +126,7 @@ static void show_progress(Source *s)
 }
 
 /* Up to n bytes from the descriptor; 0 at the end and on errors (err is set). */
-static size_t raw_read(Source *s, void *buf, size_t n)
+static size_t read_some(Source *s, void *buf, size_t n)
 {
     ssize_t got;
 
@@ -137,7 +137,7 @@ static size_t raw_read(Source *s, void *buf, size_t n)
         s->err = errno;
         return 0;
     }
-    s->raw_read += got;
+    s->bytes_read += got;
     show_progress(s);
     return got;
 }
@@ -149,7 +149,7 @@ static size_t inflate_read(Source *s, uint8_t *buf, size_t n)
     while (s->z->avail_out > 0) {
         if (s->z->avail_in == 0) {
             s->z->next_in = s->raw;
-            s->z->avail_in = raw_read(s, s->raw, SOURCE_RAW);
+            s->z->avail_in = read_some(s, s->raw, SOURCE_RAW);
             if (s->z->avail_in == 0) {
                 s->err = s->err ? s->err : EILSEQ;  /* ends inside the packed data */
                 break;
@@ -176,7 +176,7 @@ static bool source_fill(Source *s)
         return false;
     }
     size_t got = s->z ? inflate_read(s, s->buf + s->end, s->cap - s->end)
-                      : raw_read(s, s->buf + s->end, s->cap - s->end);
+                      : read_some(s, s->buf + s->end, s->cap - s->end);
     s->end += got;
     if (got == 0) {
         s->eof = true;
