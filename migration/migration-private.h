@@ -7,6 +7,7 @@
 #define MIGRATION_PRIVATE_H
 
 #include "migration/channel.h"
+#include "migration/policy/policy.h"
 #include "migration/settings/settings.h"
 #include "migration/state/state.h"
 #include "migration/state/switchover.h"
@@ -93,6 +94,7 @@ typedef struct OutgoingView {
     unsigned recoveries;
     int throttle_percent;
     uint64_t pending_wire_bytes;    /* what remains, in wire cost, when last decided */
+    PolicyTrend trend;              /* whether that gets less */
     bool accepted_unknown;          /* completed without the destination's word */
     char *reason;                   /* of the last decision; owned by the view */
     char *error;                    /* of a failed one; owned by the view */

@@ -314,5 +314,6 @@ char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict)
                            "[^C cancels]", v->ram.dirty_sync_count, left, rate / mib, dirtied,
                            verdict == POLICY_WILL_NOT_FINISH ? ": will not finish"
                            : verdict == POLICY_WILL_FINISH   ? ": will finish"
+                           : verdict == POLICY_UNCERTAIN     ? ": uncertain"
                            : verdict == POLICY_NOT_YET       ? ": not yet" : "");
 }

@@ -113,9 +113,10 @@ char *policy_reason(const PolicyInput *in, PolicyAction action)
 
 /* ---- the outlook ---- */
 
-/* Passes shrink only if the guest is clearly slower than the link: one that writes
- * to all of its working set in each pass is measured at just the link's rate. */
+/* Nearer to the link's rate than this, a guest is not called slower: rates are measured, and jump. */
 #define CLEARLY_SLOWER 0.9
+/* Of what is sent so much has to be gone for good, or it does not get less. */
+#define LEAST_GAIN 0.1
 /* The remedy is to help for sure, so it is a bit more than the numbers say. */
 #define REMEDY_MARGIN 1.25
 
@@ -131,25 +132,53 @@ static bool slower_than_link(const PolicyOutlook *o)
     return o->dirty_rate < CLEARLY_SLOWER * o->bandwidth * 1000;
 }
 
+void policy_trend_note(PolicyTrend *t, uint64_t period, uint64_t left, uint64_t sent)
+{
+    if (period == t->period) {
+        return;
+    }
+    if (t->period && sent > t->sent) {
+        t->gain = MIN(((double)t->left - (double)left) / (double)(sent - t->sent), 1);
+        t->stalled = t->gain < LEAST_GAIN ? MIN(t->stalled + 1, POLICY_STALLED)
+                                          : t->stalled - (t->stalled > 0);
+        t->seen++;
+    }
+    t->period = period;
+    t->left = left;
+    t->sent = sent;
+}
+
 PolicyVerdict policy_verdict(const PolicyOutlook *o)
 {
     if (o->bandwidth <= 0 || o->pass <= 1 || o->dirty_rate < 0) {
         return POLICY_NOT_KNOWN;
     }
-    if (slower_than_link(o) || o->sync_wire_bytes < fits(o)) {
+    if (o->sync_wire_bytes < fits(o)) {
         return POLICY_WILL_FINISH;
     }
-    return o->auto_converge && o->throttle_percent < o->throttle_max ? POLICY_NOT_YET
-                                                                     : POLICY_WILL_NOT_FINISH;
+    if (!o->trend.seen && slower_than_link(o)) {
+        return POLICY_NOT_KNOWN;
+    }
+    if (o->trend.seen && o->trend.stalled == 0) {
+        return POLICY_WILL_FINISH;
+    }
+    if (o->auto_converge && o->throttle_percent < o->throttle_max) {
+        return POLICY_NOT_YET;
+    }
+    return o->trend.stalled < POLICY_STALLED ? POLICY_UNCERTAIN : POLICY_WILL_NOT_FINISH;
 }
 
+/* As long as the last gain holds: to send so much more than fits, and what comes back meanwhile. */
 double policy_seconds_left(const PolicyOutlook *o)
 {
-    double left = o->pending_wire_bytes > fits(o) ? o->pending_wire_bytes - fits(o) : 0;
-    double gain = o->bandwidth * 1000 - o->dirty_rate;
+    double limit = fits(o), pass = o->sync_wire_bytes;
 
-    return policy_verdict(o) != POLICY_WILL_FINISH || o->sync_wire_bytes < fits(o) || gain <= 0
-               ? 0 : left / gain;
+    if (policy_verdict(o) != POLICY_WILL_FINISH || pass < limit) {
+        return 0;
+    }
+    double sent = pass - MIN(pass, o->pending_wire_bytes);
+    double all = (pass - limit) / MAX(o->trend.gain, LEAST_GAIN);
+    return MAX(all - sent, 0) / (o->bandwidth * 1000);
 }
 
 static char *good_outlook(const PolicyOutlook *o, const char *rates)
@@ -164,7 +193,9 @@ char **policy_remedies(const PolicyOutlook *o)
 {
     GPtrArray *list = g_ptr_array_new();
 
-    if (policy_verdict(o) == POLICY_WILL_NOT_FINISH) {
+    PolicyVerdict verdict = policy_verdict(o);
+
+    if (verdict == POLICY_WILL_NOT_FINISH || verdict == POLICY_UNCERTAIN) {
         bool limited = o->max_bandwidth && o->bandwidth * 1000 > 0.8 * o->max_bandwidth;
         double downtime = o->sync_wire_bytes / o->bandwidth * REMEDY_MARGIN;
 
@@ -191,28 +222,47 @@ static char *unknown_outlook(const PolicyOutlook *o, const char *rate)
         return g_strdup("not known yet: the bandwidth has not been measured");
     }
     if (o->pass > 1) {
-        return g_strdup("not known yet: the guest's dirty rate has not been measured");
+        return o->dirty_rate < 0
+                   ? g_strdup("not known yet: the guest's dirty rate has not been measured")
+                   : g_strdup_printf("not known yet: this pass shows, in about %.0f s, whether less "
+                                     "is left after it", o->pending_wire_bytes /
+                                     (o->bandwidth * 1000) + 0.5);
     }
     return g_strdup_printf("not known yet: the first pass, at %s/s, ends in about %.0f s", rate,
                            o->pending_wire_bytes / (o->bandwidth * 1000) + 0.5);
 }
 
-char *policy_outlook(const PolicyOutlook *o)
+/* A dirty rate below the bandwidth is no comfort where nothing is gained. */
+static char *rates_text(const PolicyOutlook *o, PolicyVerdict verdict)
 {
     g_autofree char *dirty = size_text(o->dirty_rate);
     g_autofree char *rate = size_text(o->bandwidth * 1000);
-    g_autofree char *rates = g_strdup_printf("dirty rate %s/s %s bandwidth %s/s", dirty,
-                                             slower_than_link(o) ? "<"
-                                             : o->dirty_rate > o->bandwidth * 1000
-                                             ? ">" : "is close to", rate);
+    g_autofree char *left = size_text(o->sync_wire_bytes);
+
+    if (slower_than_link(o) && verdict != POLICY_WILL_FINISH) {
+        return g_strdup_printf("dirty rate %s/s, bandwidth %s/s, but each pass leaves %s", dirty,
+                               rate, left);
+    }
+    return g_strdup_printf("dirty rate %s/s %s bandwidth %s/s", dirty,
+                           slower_than_link(o) ? "<"
+                           : o->dirty_rate > o->bandwidth * 1000 ? ">" : "is close to", rate);
+}
+
+char *policy_outlook(const PolicyOutlook *o)
+{
+    PolicyVerdict verdict = policy_verdict(o);
+    g_autofree char *rate = size_text(o->bandwidth * 1000);
+    g_autofree char *rates = rates_text(o, verdict);
     g_auto(GStrv) remedies = policy_remedies(o);
     g_autofree char *help = g_strjoinv(", or ", remedies);
 
-    switch (policy_verdict(o)) {
+    switch (verdict) {
     case POLICY_NOT_KNOWN:
         return unknown_outlook(o, rate);
     case POLICY_WILL_FINISH:
         return good_outlook(o, rates);
+    case POLICY_UNCERTAIN:
+        return g_strdup_printf("uncertain: %s; if that stays, %s", rates, help);
     case POLICY_NOT_YET:
         return g_strdup_printf("not yet: %s; auto-converge slows the guest down (%d%% of at most "
                                "%d%%)", rates, o->throttle_percent, o->throttle_max);

@@ -52,6 +52,26 @@ bool policy_extra_pass_pays(const PolicyInput *in);
 bool policy_wait_pays(const PolicyInput *in, uint64_t wait_ms);
 /** Why, in plain words: "12.5 MiB remain, 9.6 MiB fit into 300 ms at 32.0 MiB/s". Caller frees. */
 char *policy_reason(const PolicyInput *in, PolicyAction action);
+
+/**
+ * Whether what is left gets less: what the guest dirties and what the link carries, weighed by their
+ * result. A dirty rate cannot tell before there are two passes to compare: in a long one a guest that
+ * writes to the same pages again and again is as slow as one that writes to each of them once.
+ * Starts all zero.
+ */
+typedef struct PolicyTrend {
+    uint64_t period;            /* of the dirty rate, when last noted; 0: never */
+    uint64_t left, sent;        /* wire bytes that were dirty then, and sent until then */
+    unsigned seen;              /* how often two moments were compared */
+    unsigned stalled;           /* 0: it gets less; POLICY_STALLED: it does not */
+    double gain;                /* of what was sent in between: the share that is gone for good, to 1 */
+} PolicyTrend;
+
+#define POLICY_STALLED 2        /* once may be chance */
+
+/** The dirty log was fetched: left is dirty, sent went out so far. One note per period, the first counts. */
+void policy_trend_note(PolicyTrend *t, uint64_t period, uint64_t left, uint64_t sent);
+
 /** What is known in the middle of a migration, for policy_outlook. */
 typedef struct PolicyOutlook {
     uint64_t pass;                  /* 1: the first, in which everything is dirty */
@@ -64,11 +84,13 @@ typedef struct PolicyOutlook {
     bool xbzrle, auto_converge;
     double cache_miss_rate;         /* of the page cache, 0..1 */
     int throttle_percent, throttle_max;
+    PolicyTrend trend;
 } PolicyOutlook;
 
 typedef enum PolicyVerdict {
     POLICY_NOT_KNOWN,       /* too early to tell */
     POLICY_WILL_FINISH,
+    POLICY_UNCERTAIN,       /* what is left did not get less; if that stays, it will not finish */
     POLICY_NOT_YET,         /* not as things are, but auto-converge is at work */
     POLICY_WILL_NOT_FINISH,
 } PolicyVerdict;
@@ -79,7 +101,7 @@ PolicyVerdict policy_verdict(const PolicyOutlook *o);
 double policy_seconds_left(const PolicyOutlook *o);
 /**
  * What would help, each a thing to do ("raise downtime-limit to 400 ms"), most harmless first;
- * NULL-terminated, caller frees with g_strfreev. Empty where nothing is wrong.
+ * NULL-terminated, caller frees with g_strfreev. Empty where nothing is, or seems, wrong.
  */
 char **policy_remedies(const PolicyOutlook *o);
 /**

@@ -80,6 +80,7 @@ struct Outgoing {
     unsigned extra_passes;
     bool extra_pass;            /* one is going on */
     bool caught_up;             /* the destination was waited for */
+    PolicyTrend trend;          /* lock */
     PolicyVerdict verdict;      /* the last one that monitors were told */
     uint64_t throttle_dirtied, throttle_sent;
     uint64_t pass;              /* last one announced */

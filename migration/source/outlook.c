@@ -39,6 +39,7 @@ bool outgoing_outlook(const OutgoingView *v, PolicyOutlook *o)
         .auto_converge = v->caps & MIGRATION_CAP(AUTO_CONVERGE),
         .cache_miss_rate = v->ram.xbzrle_cache_miss_rate,
         .throttle_percent = v->throttle_percent, .throttle_max = p->max_cpu_throttle,
+        .trend = v->trend,
     };
     return v->status == MIGRATION_STATUS_ACTIVE && v->has_ram && v->reason;
 }
@@ -61,6 +62,7 @@ XMigrationOutlook *outgoing_outlook_info(const OutgoingView *v)
     static const XMigrationVerdict names[] = {
         [POLICY_NOT_KNOWN] = X_MIGRATION_VERDICT_NOT_KNOWN,
         [POLICY_WILL_FINISH] = X_MIGRATION_VERDICT_WILL_FINISH,
+        [POLICY_UNCERTAIN] = X_MIGRATION_VERDICT_UNCERTAIN,
         [POLICY_NOT_YET] = X_MIGRATION_VERDICT_NOT_YET,
         [POLICY_WILL_NOT_FINISH] = X_MIGRATION_VERDICT_WILL_NOT_FINISH,
     };

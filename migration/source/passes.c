@@ -63,6 +63,9 @@ static void sync_dirty(Outgoing *o)
     o->dirtied_per_ms = pages * 1000.0 / MAX(now - o->last_sync_us, 1);
     o->pass_us = now - o->last_sync_us;
     o->last_sync_us = now;
+    g_mutex_lock(&o->lock);
+    policy_trend_note(&o->trend, after.periods, after.sync_pending_bytes, outgoing_bytes_sent(o));
+    g_mutex_unlock(&o->lock);
     outgoing_announce_passes(o);
     if (outgoing_has_cap(o, MIGRATION_CAP(AUTO_CONVERGE))) {
         consider_throttle(o, o->last_sync_us);

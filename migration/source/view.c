@@ -58,6 +58,7 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
     v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH));
     v->pending_wire_bytes = o->pending;
+    v->trend = o->trend;
     v->reason = g_strdup(o->reason);
     v->error = o->error ? g_strdup(o->error->message) : NULL;
     g_mutex_unlock(&o->lock);

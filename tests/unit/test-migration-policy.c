@@ -164,11 +164,23 @@ static void test_outlook(void)
     assert_outlook(&o, "not known yet: the first pass, at 32.0 MiB/s, ends in about 2 s");
     o.pass = 2;
     assert_outlook(&o, "not known yet: the guest's dirty rate has not been measured");
-    o.dirty_rate = 4 << 20;     /* (64 - 9.6) / (32 - 4) */
+    o.dirty_rate = 4 << 20;     /* perhaps only because it wrote to the same pages all the time */
+    assert_outlook(&o, "not known yet: this pass shows, in about 2 s, whether less is left after it");
+    o.trend = (PolicyTrend){ .seen = 1, .gain = 0.875 };        /* (64 - 9.6) / 0.875 / 32 */
     assert_outlook(&o, "will finish in about 2 s: dirty rate 4.0 MiB/s < bandwidth 32.0 MiB/s");
+    o.trend.gain = 0.25;
+    assert_outlook(&o, "will finish in about 7 s: dirty rate 4.0 MiB/s < bandwidth 32.0 MiB/s");
     o.dirty_rate = 40 << 20;
+    o.trend = (PolicyTrend){ 0 };
+    assert_outlook(&o, "uncertain: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; if that stays, raise "
+                   "downtime-limit to 2501 ms, or start again with xbzrle or auto-converge");
+    o.trend = (PolicyTrend){ .seen = 2, .stalled = POLICY_STALLED };
     assert_outlook(&o, "will not finish: dirty rate 40.0 MiB/s > bandwidth 32.0 MiB/s; raise "
                    "downtime-limit to 2501 ms, or start again with xbzrle or auto-converge");
+    o.dirty_rate = 20 << 20;
+    assert_outlook(&o, "will not finish: dirty rate 20.0 MiB/s, bandwidth 32.0 MiB/s, but each pass "
+                   "leaves 64.0 MiB; raise downtime-limit to 2501 ms, or start again with xbzrle or "
+                   "auto-converge");
     o.max_bandwidth = 33 << 20;
     o.dirty_rate = 31 << 20;
     o.xbzrle = true;
@@ -187,6 +199,71 @@ static void test_outlook(void)
     o.downtime_limit_ms = 2501; /* the remedy helps */
     assert_outlook(&o, "will finish with this pass: dirty rate 31.0 MiB/s is close to bandwidth "
                    "32.0 MiB/s");
+}
+
+/*
+ * Series of passes at 32 MiB/s, 300 ms (9.6 MiB): what the guest dirties per second, at most how much of
+ * its memory, and the verdict at the end of each pass from the second on: N not known, F will finish,
+ * U uncertain, X will not.
+ */
+typedef struct Series {
+    const char *name;
+    double first, working_set;      /* MiB: sent in the first pass, written to again and again */
+    double rate[8];                 /* MiB/s in each pass from the first on; 0: as in the one before */
+    const char *verdicts;
+} Series;
+
+static const Series series[] = {
+    { "quiet", 512, 64, { 4 }, "NF" },
+    { "half as fast", 512, 512, { 16 }, "NFFFF" },
+    { "0.8 of the link", 512, 512, { 25.6 }, "NFFFFFFFFFFFFFFFF" },
+    { "at the edge, from below", 512, 512, { 31 }, "UUXXXXXXXX" },
+    { "at the edge", 512, 512, { 32 }, "UUXXXXXX" },
+    { "at the edge, from above", 512, 512, { 33 }, "UUXXXXXX" },
+    /* A long first pass hides how fast it is. */
+    { "small and fast", 1024, 16, { 200 }, "NUXXXX" },
+    { "the founding load", 1024, 64, { 33 }, "NUXXXX" },
+    { "becomes quiet", 512, 512, { 40, 40, 40, 40, 20 }, "UUXXUFFF" },
+    { "becomes loud", 512, 512, { 16, 16, 16, 40 }, "NFFUXX" },
+    { "jumps about", 512, 100, { 40, 40, 36, 29, 40, 30, 36, 40 }, "NUXXX" },
+};
+
+static char verdict_letter(PolicyVerdict v)
+{
+    return "NFUYX"[v];
+}
+
+static char *run_series(const Series *s)
+{
+    PolicyOutlook o = { .bandwidth = 33554.432, .downtime_limit_ms = 300, .pass = 1 };
+    GString *seen = g_string_new(NULL);
+    double left = s->first, sent = 0, rate = 0, mib = 1 << 20;
+
+    for (size_t i = 0; i < strlen(s->verdicts); i++) {
+        if (i < G_N_ELEMENTS(s->rate) && s->rate[i] > 0) {
+            rate = s->rate[i];
+        }
+        double seconds = left / 32, dirtied = MIN(rate * seconds, s->working_set);
+
+        sent += left;
+        left = dirtied;
+        o.pass++;
+        o.pending_wire_bytes = o.sync_wire_bytes = left * mib;
+        o.dirty_rate = dirtied / seconds * mib;
+        policy_trend_note(&o.trend, o.pass - 1, o.sync_wire_bytes, sent * mib);
+        g_string_append_c(seen, verdict_letter(policy_verdict(&o)));
+    }
+    return g_string_free(seen, FALSE);
+}
+
+static void test_series(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(series); i++) {
+        g_autofree char *seen = run_series(&series[i]);
+
+        g_test_message("%s: %s", series[i].name, seen);
+        g_assert_cmpstr(seen, ==, series[i].verdicts);
+    }
 }
 
 static void test_expected_downtime(void)
@@ -328,6 +405,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-policy/wait", test_wait);
     g_test_add_func("/migration-policy/reason", test_reason);
     g_test_add_func("/migration-policy/outlook", test_outlook);
+    g_test_add_func("/migration-policy/series", test_series);
     g_test_add_func("/migration-policy/expected-downtime", test_expected_downtime);
     g_test_add_func("/migration-policy/throttle", test_throttle);
     g_test_add_func("/migration-policy/throttle-tailslow", test_throttle_tailslow);

@@ -92,6 +92,12 @@ static void test_outlook(void)
     v.pending_wire_bytes = 10000 * 2048;    /* deltas: half a page each */
     v.ram.sync_pending_bytes = 20 << 20;
     v.ram.dirty_pages_rate = 20000;
+    v.trend = (PolicyTrend){ .seen = 1, .stalled = 1 };
+    MigrationInfo *early = migration_info_new(&v);
+    g_assert_cmpint(early->x_outlook->verdict, ==, X_MIGRATION_VERDICT_UNCERTAIN);
+    g_assert_nonnull(early->x_outlook->remedies);
+    qapi_free_MigrationInfo(early);
+    v.trend.stalled = POLICY_STALLED;
     g_autofree char *text = migration_outlook_text(&v);
 
     g_assert_cmpstr(text, ==, "decision: why\nconvergence: will not finish: dirty rate 39.1 MiB/s "
