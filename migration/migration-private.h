@@ -84,6 +84,7 @@ typedef struct OutgoingView {
     MigrationCaps caps;
     MigrationParameters params;     /* as they hold for it; strings are the migration's */
     int64_t total_ms, setup_ms, downtime_ms, expected_downtime_ms;
+    int64_t setup_us, downtime_us;  /* the same, where less than a millisecond counts */
     bool has_ram;
     RamStats ram;
     uint64_t ram_total_bytes;

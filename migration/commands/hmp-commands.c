@@ -49,13 +49,12 @@ static void foreground_end(Foreground *f, const OutgoingView *v)
         monitor_printf(f->mon, "Error: %s\n", v->error ? v->error : "migration failed");
     } else if (v->status == MIGRATION_STATUS_CANCELLED) {
         monitor_puts(f->mon, "migration cancelled\n");
-    } else if (v->accepted_unknown && !f->to_file) {
-        monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %" PRId64
-                       " ms (return-path is off: whether the destination accepted it is not "
-                       "known here)\n", v->total_ms, v->downtime_ms);
     } else {
-        monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %" PRId64
-                       " ms\n", v->total_ms, v->downtime_ms);
+        g_autofree char *downtime = migration_ms_text(v->downtime_us);
+        monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %s%s\n", v->total_ms,
+                       downtime, v->accepted_unknown && !f->to_file
+                       ? " (return-path is off: whether the destination accepted it is not known here)"
+                       : "");
     }
     hmp_resume(f->mon);
     g_free(f);
@@ -378,37 +377,42 @@ static void print_waits(HMPMonitor *mon, const XPostcopyWaits *w)
     }
 }
 
-/* After QEMU's lines: why it goes on, and what would help. */
-static void print_outlook(HMPMonitor *mon)
+/* QEMU's lines, with what we add in between: MigrationInfo and view are of one moment. */
+static void print_info(HMPMonitor *mon, const MigrationInfo *info, const OutgoingView *v)
 {
     Migration *m = migration_of(mon);
-    OutgoingView v;
+    g_autofree char *text = migration_info_text(info, v, migration_dialect(m) == DIALECT_QEMU_7_2);
 
-    if (m->outgoing) {
-        outgoing_view(m->outgoing, &v);
-        g_autofree char *text = migration_outlook_text(&v);
-        monitor_puts(mon, text);
-        outgoing_view_clear(&v);
-    }
+    monitor_puts(mon, *text ? text : "no migration yet\n");
+    print_dialect(mon);
+    print_received(mon, info->x_received);
+    print_waits(mon, info->x_postcopy_waits);
+}
+
+/* Ours, or never wanted twice, so only when asked for. */
+static void print_all(HMPMonitor *mon)
+{
+    g_autofree char *globals = migration_options_globals_text(migration_of(mon)->options);
+
+    print_switchover(mon);
+    monitor_puts(mon, globals);
 }
 
 void hmp_info_migrate(HMPMonitor *mon, const HMPArgs *args)
 {
     Migration *m = migration_of(mon);
-    MigrationInfo *info = qmp_query_migrate(m->machine, NULL);
-    g_autofree char *globals = migration_options_globals_text(m->options);
-    g_autofree char *text = migration_info_text(info, migration_dialect(m) == DIALECT_QEMU_7_2);
+    OutgoingView v = { 0 };
 
-    monitor_puts(mon, globals);
-    monitor_puts(mon, text);
-    print_dialect(mon);
-    print_outlook(mon);
-    print_received(mon, info->x_received);
-    print_waits(mon, info->x_postcopy_waits);
-    if (hmp_arg_flag(args, "all")) {
-        print_switchover(mon);
+    if (m->outgoing) {
+        outgoing_view(m->outgoing, &v);
     }
+    MigrationInfo *info = m->outgoing ? migration_info_new(&v) : qmp_query_migrate(m->machine, NULL);
+    print_info(mon, info, m->outgoing ? &v : NULL);
     qapi_free_MigrationInfo(info);
+    outgoing_view_clear(&v);
+    if (hmp_arg_flag(args, "all")) {
+        print_all(mon);
+    }
 }
 
 void hmp_info_migrate_capabilities(HMPMonitor *mon, const HMPArgs *args)

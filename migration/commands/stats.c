@@ -107,6 +107,22 @@ static void line(GString *out, const char *name, int64_t value, const char *unit
     g_string_append_printf(out, "%s: %" PRId64 "%s\n", name, value, unit);
 }
 
+/* QEMU's line, and what its 0 stands for. */
+static void time_line(GString *out, const char *name, int64_t ms, int64_t us)
+{
+    g_string_append_printf(out, "%s: %" PRId64 " ms", name, ms);
+    if (ms == 0 && us > 0) {
+        g_string_append_printf(out, " (%" PRId64 " us)", us);
+    }
+    g_string_append_c(out, '\n');
+}
+
+char *migration_ms_text(int64_t us)
+{
+    return us < 10000 ? g_strdup_printf("%.1f ms", us / 1000.0)
+                      : g_strdup_printf("%" PRId64 " ms", us / 1000);
+}
+
 static void line_nonzero(GString *out, const char *name, uint64_t value, const char *unit)
 {
     if (value) {
@@ -191,26 +207,42 @@ static void blocktime_text(GString *out, const MigrationInfo *info)
     g_string_append_c(out, '\n');
 }
 
-char *migration_info_text(const MigrationInfo *info, bool skipped_line)
+static void status_text(GString *out, const MigrationInfo *info)
 {
-    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "Migration status: %s", MigrationStatus_str(info->status));
+    if (info->error_desc) {
+        g_string_append_printf(out, " (%s)", info->error_desc);
+    }
+    g_string_append_c(out, '\n');
+}
 
-    if (info->has_status) {
-        g_string_append_printf(out, "Migration status: %s", MigrationStatus_str(info->status));
-        if (info->error_desc) {
-            g_string_append_printf(out, " (%s)", info->error_desc);
-        }
-        g_string_append_c(out, '\n');
+static void times_text(GString *out, const MigrationInfo *info, const OutgoingView *v)
+{
+    if (info->has_total_time) {
         line(out, "total time", info->total_time, " ms");
     }
     if (info->has_expected_downtime) {
         line(out, "expected downtime", info->expected_downtime, " ms");
     }
     if (info->has_downtime) {
-        line(out, "downtime", info->downtime, " ms");
+        time_line(out, "downtime", info->downtime, v->downtime_us);
     }
     if (info->has_setup_time) {
-        line(out, "setup", info->setup_time, " ms");
+        time_line(out, "setup", info->setup_time, v->setup_us);
+    }
+}
+
+char *migration_info_text(const MigrationInfo *info, const OutgoingView *v, bool skipped_line)
+{
+    GString *out = g_string_new(NULL);
+    g_autofree char *outlook = v ? migration_outlook_text(v) : NULL;
+
+    if (info->has_status) {
+        status_text(out, info);
+    }
+    g_string_append(out, outlook ? outlook : "");
+    if (v) {
+        times_text(out, info, v);
     }
     if (info->ram) {
         ram_text(out, info->ram, skipped_line);

@@ -12,8 +12,13 @@
 
 /** Caller frees with qapi_free_MigrationInfo. */
 MigrationInfo *migration_info_new(const OutgoingView *v);
-/** "info migrate" after its "globals:". skipped: the 7.2 line. Caller frees. */
-char *migration_info_text(const MigrationInfo *info, bool skipped_line);
+/**
+ * "info migrate" without its "globals:", QEMU's lines in QEMU's words; the outlook follows the status.
+ * v: what info was made from; NULL: of a destination, or of nothing. skipped: the 7.2 line. Caller frees.
+ */
+char *migration_info_text(const MigrationInfo *info, const OutgoingView *v, bool skipped_line);
+/** "12 ms", below that "0.4 ms": a standstill is seldom longer. Caller frees. */
+char *migration_ms_text(int64_t us);
 /**
  * What "info migrate" has more than QEMU's while a migration is active: why it
  * goes on, and whether it will end. Empty otherwise. Caller frees.

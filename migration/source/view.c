@@ -35,9 +35,11 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     g_mutex_lock(&o->lock);
     int64_t end = o->end_us ? o->end_us : now;
     v->total_ms = (end - o->start_us) / 1000;
-    v->setup_ms = o->setup_us ? (o->setup_us - o->start_us) / 1000 : 0;
+    v->setup_us = o->setup_us ? o->setup_us - o->start_us : 0;
+    v->setup_ms = v->setup_us / 1000;
     v->times = o->times;
-    v->downtime_ms = downtime_us(&o->times, end) / 1000;
+    v->downtime_us = downtime_us(&o->times, end);
+    v->downtime_ms = v->downtime_us / 1000;
     v->expected_downtime_ms = o->expected_downtime_ms;
     v->has_ram = o->has_ram;
     if (o->saver) {

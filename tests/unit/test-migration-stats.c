@@ -9,7 +9,7 @@ static OutgoingView view(MigrationStatus status)
 {
     return (OutgoingView){
         .status = status, .total_ms = 505, .setup_ms = 1, .downtime_ms = 20,
-        .expected_downtime_ms = 300, .has_ram = true,
+        .setup_us = 1400, .downtime_us = 20000, .expected_downtime_ms = 300, .has_ram = true,
         .ram = { .transferred_bytes = 36876, .duplicate_pages = 4096, .normal_pages = 3,
                  .dirty_sync_count = 2, .remaining_pages = 5, .pages_per_second = 7,
                  .xbzrle_bytes = 4096, .xbzrle_pages = 9, .xbzrle_cache_miss = 11,
@@ -26,7 +26,7 @@ static void test_completed(void)
     v.caps = MIGRATION_CAP(XBZRLE);
     v.params.xbzrle_cache_size = 67108864;
     MigrationInfo *info = migration_info_new(&v);
-    g_autofree char *text = migration_info_text(info, true);
+    g_autofree char *text = migration_info_text(info, &v, true);
 
     /* As 7.2 printed it, but for the numbers that it had as 0. */
     g_assert_cmpstr(text, ==,
@@ -73,11 +73,45 @@ static void test_failed_text(void)
     v.error = (char *)"Failed to connect to '127.0.0.1:1': Connection refused";
     v.has_ram = false;
     MigrationInfo *info = migration_info_new(&v);
-    g_autofree char *text = migration_info_text(info, true);
+    g_autofree char *text = migration_info_text(info, &v, true);
 
     g_assert_cmpstr(text, ==, "Migration status: failed (Failed to connect to '127.0.0.1:1': "
-                    "Connection refused)\ntotal time: 0 ms\n");
+                    "Connection refused)\n");
     qapi_free_MigrationInfo(info);
+}
+
+/* What a person looks for first stands first, and a short time is no 0. */
+static void test_active_text(void)
+{
+    OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
+    v.reason = (char *)"why";
+    MigrationInfo *info = migration_info_new(&v);
+    g_autofree char *text = migration_info_text(info, &v, false);
+
+    g_assert_true(g_str_has_prefix(text, "Migration status: active\ndecision: why\nconvergence: "));
+    qapi_free_MigrationInfo(info);
+
+    v = view(MIGRATION_STATUS_COMPLETED);
+    v.downtime_ms = v.setup_ms = 0;
+    v.downtime_us = 423;
+    v.setup_us = 7;
+    info = migration_info_new(&v);
+    g_autofree char *done = migration_info_text(info, &v, false);
+    g_assert_nonnull(strstr(done, "\ndowntime: 0 ms (423 us)\nsetup: 0 ms (7 us)\n"));
+    qapi_free_MigrationInfo(info);
+    info = g_new0(MigrationInfo, 1);    /* a destination */
+    info->has_status = true;
+    info->status = MIGRATION_STATUS_COMPLETED;
+    g_autofree char *there = migration_info_text(info, NULL, false);
+    g_assert_cmpstr(there, ==, "Migration status: completed\n");
+    qapi_free_MigrationInfo(info);
+
+    static const struct { int64_t us; const char *text; } times[] = {
+        { 423, "0.4 ms" }, { 9949, "9.9 ms" }, { 12999, "12 ms" } };
+    for (size_t i = 0; i < G_N_ELEMENTS(times); i++) {
+        g_autofree char *ms = migration_ms_text(times[i].us);
+        g_assert_cmpstr(ms, ==, times[i].text);
+    }
 }
 
 static void test_outlook(void)
@@ -210,6 +244,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-stats/failed-text", test_failed_text);
     g_test_add_func("/migration-stats/progress", test_progress);
     g_test_add_func("/migration-stats/first-pass-is-calm", test_first_pass_is_calm);
+    g_test_add_func("/migration-stats/active-text", test_active_text);
     g_test_add_func("/migration-stats/outlook", test_outlook);
     g_test_add_func("/migration-stats/switchover-text", test_switchover_text);
     return g_test_run();
