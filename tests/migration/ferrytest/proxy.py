@@ -8,7 +8,8 @@ import time
 
 
 class Proxy:
-    """Listens on a unix or TCP socket; passes each connection on to another address.
+    """Listens on a unix or TCP socket; passes each connection on to another address. Like a wire: each
+    direction ends by itself, and what was said before the other side closed still arrives.
 
     One thread, which owns the sockets and ends with close(). The switches below may be set at any
     time from outside: they are plain values it looks at between two reads.
@@ -62,61 +63,102 @@ class Proxy:
 
     def _loop(self):
         peers = {}  # socket -> (other, towards the target?)
+        ended = set()  # those that have said their last
         try:
             while True:
-                ready = self._wait(peers)
+                ready = self._wait(peers, ended)
                 if self._stop_read in ready:
                     return
                 for s in ready:
                     if s is self._listener:
-                        inner, _ = self._listener.accept()
-                        try:
-                            outer = self._connect()
-                        except OSError:
-                            inner.close()
-                            continue
-                        peers[inner] = (outer, True)
-                        peers[outer] = (inner, False)
-                    elif s in peers and not self._pass_on(s, *peers[s]):
-                        self._drop(peers, s)
+                        self._join(peers)
+                    elif s in peers and not self._carry(s, *peers[s], ended):
+                        self._drop(peers, s, ended)
         finally:
             for s in list(peers):
                 s.close()
 
-    def _wait(self, peers):
-        watched = [self._stop_read, self._listener] + ([] if self.stalled else list(peers))
+    def _wait(self, peers, ended):
+        watched = [self._stop_read, self._listener]
+        if not self.stalled:
+            watched += [s for s in peers if s not in ended]
         return select.select(watched, [], [], 0.02)[0]
 
-    def _pass_on(self, source, to, forward):
-        """Move what there is; False when the connection is over."""
+    def _join(self, peers):
+        inner, _ = self._listener.accept()
+        try:
+            outer = self._connect()
+        except OSError:
+            inner.close()
+            return
+        peers[inner] = (outer, True)
+        peers[outer] = (inner, False)
+
+    def _carry(self, source, to, forward, ended):
+        """Move what there is, or the end of it; False when the connection is over."""
+        try:
+            data = self._read(source, forward)
+            if data is None or (not data and (to in ended or self._hung_up(source))):
+                return False
+            if not data:
+                ended.add(source)
+                to.shutdown(socket.SHUT_WR)
+                return True
+        except OSError:
+            return False
+        try:
+            self._write(to, data, forward)
+        except OSError:
+            # Who reads no more may have said why before: a wire does not lose that.
+            self._deliver_last(to, source, not forward)
+            return False
+        return True
+
+    def _deliver_last(self, source, to, forward):
+        try:
+            while select.select([source], [], [], 0)[0]:
+                data = self._read(source, forward)
+                if not data:
+                    return
+                self._write(to, data, forward)
+        except OSError:
+            pass  # nobody listens there either
+
+    @staticmethod
+    def _hung_up(s):
+        """Nobody is there any more, as opposed to: has ended its half."""
+        poll = select.poll()
+        poll.register(s, 0)
+        return bool(poll.poll(0))
+
+    def _read(self, source, forward):
+        """What is to be passed on, b'' at the end; None: the connection is to be cut here."""
         limit = 65536
         if forward and self.cut_after is not None:
             limit = min(limit, self.cut_after - self.passed)
             if limit <= 0:
                 self.broken = True
-                return False
-        try:
-            data = source.recv(limit)
-            if not data:
-                return False
-            if forward and self.replace:
-                data = self._changed(data)
-            if not forward and self.cut_at and self.cut_at in data:
-                return False
-            if not forward and self.silent_at and self.silent_at in data:
-                self.stalled = True
-                return True
-            to.sendall(data)
-        except OSError:
-            return False
-        if forward:
-            self.passed += len(data)
-            if self._capture:
-                self._capture.write(data)
-                self._capture.flush()
-            if self.rate:
-                time.sleep(len(data) / self.rate)
-        return True
+                return None
+        data = source.recv(limit)
+        if not forward and self.cut_at and self.cut_at in data:
+            return None
+        return data
+
+    def _write(self, to, data, forward):
+        if not forward and self.silent_at and self.silent_at in data:
+            self.stalled = True
+            return
+        if forward and self.replace:
+            data = self._changed(data)
+        to.sendall(data)
+        if not forward:
+            return
+        self.passed += len(data)
+        if self._capture:
+            self._capture.write(data)
+            self._capture.flush()
+        if self.rate:
+            time.sleep(len(data) / self.rate)
 
     def _changed(self, data):
         """The data with the replacement; the beginning of a match at the end waits for the rest."""
@@ -127,8 +169,8 @@ class Proxy:
         return data[:len(data) - keep]
 
     @staticmethod
-    def _drop(peers, s):
-        other = peers.pop(s)[0]
-        peers.pop(other, None)
-        s.close()
-        other.close()
+    def _drop(peers, s, ended):
+        for end in (s, peers[s][0]):
+            peers.pop(end, None)
+            ended.discard(end)
+            end.close()
