@@ -35,6 +35,8 @@ bool channel_set_add(ChannelSet *s, ChannelRole role, unsigned index, Channel *c
 Channel *channel_set_get(ChannelSet *s, ChannelRole role, unsigned index);
 /** Takes it out of the set: the caller's to close now; NULL if there is none. Any thread. */
 Channel *channel_set_take(ChannelSet *s, ChannelRole role, unsigned index);
+/** When something last came over one of them that is in it (channel_heard_us). Any thread. */
+int64_t channel_set_heard_us(ChannelSet *s);
 /** How many there are of a role. Any thread. */
 unsigned channel_set_count(ChannelSet *s, ChannelRole role);
 /** Ends blocked and future I/O on all of them, now and to be added. Does not wait. Any thread; idempotent. */

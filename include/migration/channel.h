@@ -126,6 +126,20 @@ typedef struct ChannelLiveness {
 bool channel_set_liveness(Channel *c, const ChannelLiveness *l);
 /** What a migration wants: a minute. An outage that one would rather wait out than begin anew is shorter. */
 extern const ChannelLiveness channel_liveness;
+/**
+ * The kernel's own look for a dead link finds one within ms, where channel_set_liveness was done; else
+ * nothing. Any thread.
+ */
+void channel_sharpen_liveness(Channel *c, unsigned ms);
+/**
+ * For a talk in which the peer always has something to say: from now on a read or write that waits fails
+ * when for ms nothing has come, and nothing of what was written before got on its way; also where the
+ * kernel at the other end lives. 0: not any more. A time in which this process stood still does not
+ * count. Sockets; any thread.
+ */
+void channel_set_patience(Channel *c, unsigned ms);
+/** When something last came from the peer (monotonic, microseconds); 0: nothing yet. Any thread. */
+int64_t channel_heard_us(const Channel *c);
 void channel_shutdown(Channel *c);
 /**
  * Frees c whatever it returns; no other thread may use it. Waits at most half
@@ -147,6 +161,7 @@ typedef struct ChannelAddress {
     uint16_t to;            /* tcp: listening, the last port to be tried; 0: only the one */
     ChannelSwitch ipv4, ipv6, keep_alive, mptcp;    /* tcp */
     bool numeric;           /* tcp: host and port are numbers, names are not looked up */
+    unsigned connect_ms;    /* tcp: so long each address may take to answer; 0: as the kernel has it */
 } ChannelAddress;
 
 /** An empty one (fd -1, all else 0). */

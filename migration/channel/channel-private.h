@@ -25,6 +25,11 @@ struct Channel {
     int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
     /** Where silence_ms is not 0: nothing was heard of the peer for that long. */
     bool (*is_silent)(int fd, unsigned ms);
+    int patience_ms;        /* channel_set_patience; 0: endless */
+    int64_t heard_us;       /* when something came; monotonic */
+    int64_t sign_us;        /* the same, or when something of ours got on its way, or patience began */
+    int64_t looked_us;      /* when somebody who waits last looked at that */
+    int backlog;            /* bytes that had not got on their way then */
     int shut;
 };
 
@@ -51,6 +56,8 @@ bool channel_fd_close(Channel *c, GError **errp);
 
 /* Waits for events on fd; false with errp if wake_fd (may be -1) became readable first. */
 bool channel_wait(int fd, short events, int wake_fd, GError **errp);
+/** The same; true also after ms (-1: never), *ready false. */
+bool channel_wait_for(int fd, short events, int wake_fd, int ms, bool *ready, GError **errp);
 
 /* ---- socket.c ---- */
 

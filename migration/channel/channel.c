@@ -12,8 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,8 +87,7 @@ void channel_finish(Channel *c)
     g_free(c->name);
 }
 
-/* As channel_wait; true also after ms (-1: never). */
-static bool wait_for(int fd, short events, int wake_fd, int ms, GError **errp)
+bool channel_wait_for(int fd, short events, int wake_fd, int ms, bool *ready, GError **errp)
 {
     struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = wake_fd, .events = POLLIN } };
 
@@ -96,6 +97,7 @@ static bool wait_for(int fd, short events, int wake_fd, int ms, GError **errp)
             error_setg_errno(errp, errno, "Unable to wait for I/O");
             return false;
         }
+        *ready = n > 0;
         if (n == 0) {
             return true;
         }
@@ -111,7 +113,86 @@ static bool wait_for(int fd, short events, int wake_fd, int ms, GError **errp)
 
 bool channel_wait(int fd, short events, int wake_fd, GError **errp)
 {
-    return wait_for(fd, events, wake_fd, -1, errp);
+    bool ready;
+
+    return channel_wait_for(fd, events, wake_fd, -1, &ready, errp);
+}
+
+/* ---- is the peer still there? ---- */
+
+#define BACKLOG_MIN 4096        /* less is a word of ours, which a kernel takes when nobody reads it */
+#define LOOKS 8                 /* in the time of our patience */
+
+static int64_t atomic_get(const int64_t *us)
+{
+    return __atomic_load_n(us, __ATOMIC_RELAXED);
+}
+
+static void atomic_set(int64_t *us, int64_t now)
+{
+    __atomic_store_n(us, now, __ATOMIC_RELAXED);
+}
+
+/* What was written is still on its way, and less than when somebody last looked. */
+static bool backlog_shrinks(Channel *c)
+{
+    int now = 0;
+
+    if (ioctl(c->wfd, SIOCOUTQ, &now) < 0) {
+        return false;
+    }
+    int before = __atomic_exchange_n(&c->backlog, now, __ATOMIC_RELAXED);
+    return before > BACKLOG_MIN && now < before;
+}
+
+/* ready: the peer has said something, or made room. */
+static bool is_out_of_patience(Channel *c, bool ready)
+{
+    int64_t patience = g_atomic_int_get(&c->patience_ms) * INT64_C(1000);
+    int64_t now = g_get_monotonic_time(), looked = atomic_get(&c->looked_us);
+
+    if (!patience) {
+        return false;
+    }
+    atomic_set(&c->looked_us, now);
+    if (ready || backlog_shrinks(c) || now - looked > patience / 2) {   /* else it was we who slept */
+        atomic_set(&c->sign_us, now);
+        return false;
+    }
+    return now - atomic_get(&c->sign_us) > patience;
+}
+
+void channel_set_patience(Channel *c, unsigned ms)
+{
+    if (c->is_socket && (unsigned)g_atomic_int_get(&c->patience_ms) != ms) {
+        int64_t now = g_get_monotonic_time();
+
+        atomic_set(&c->sign_us, now);
+        atomic_set(&c->looked_us, now);
+        g_atomic_int_set(&c->patience_ms, (int)MIN(ms, (unsigned)G_MAXINT));
+    }
+}
+
+int64_t channel_heard_us(const Channel *c)
+{
+    return atomic_get(&c->heard_us);
+}
+
+static void note_heard(Channel *c)
+{
+    int64_t now = g_get_monotonic_time();
+
+    atomic_set(&c->heard_us, now);
+    atomic_set(&c->sign_us, now);
+}
+
+/* -1: for ever. */
+static int ms_to_next_look(const Channel *c)
+{
+    int silence = g_atomic_int_get(&c->silence_ms), patience = g_atomic_int_get(&c->patience_ms);
+    int ms = silence ? MAX(silence / 4, 1) : -1;
+
+    return !patience ? ms : ms < 0 ? MAX(patience / LOOKS, 1) : MIN(ms, MAX(patience / LOOKS, 1));
 }
 
 /*
@@ -122,13 +203,19 @@ bool channel_wait(int fd, short events, int wake_fd, GError **errp)
 static bool wait_alive(Channel *c, int fd, short events, GError **errp)
 {
     int silence = g_atomic_int_get(&c->silence_ms);
+    bool ready;
 
-    if (!wait_for(fd, events, c->wake_fd, silence ? MAX(silence / 4, 1) : -1, errp)) {
+    if (!channel_wait_for(fd, events, c->wake_fd, ms_to_next_look(c), &ready, errp)) {
         return false;
     }
     if (silence && c->is_silent(fd, silence)) {
         error_setg(errp, "nothing was heard from '%s' for %.0f s: the link or the host there is down",
                    c->name, silence / 1000.0);
+        return false;
+    }
+    if (is_out_of_patience(c, ready)) {
+        error_setg(errp, "'%s' has given no sign of life for %.1f s", c->name,
+                   g_atomic_int_get(&c->patience_ms) / 1000.0);
         return false;
     }
     return true;
@@ -210,6 +297,9 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook
             return -1;
         }
         ssize_t n = read(c->rfd, buf, len);
+        if (n > 0) {
+            note_heard(c);
+        }
         if (n > 0 || (n == 0 && !g_atomic_int_get(&c->shut))) {
             return n;
         }

@@ -101,6 +101,21 @@ Channel *channel_set_take(ChannelSet *s, ChannelRole role, unsigned index)
     return c;
 }
 
+int64_t channel_set_heard_us(ChannelSet *s)
+{
+    int64_t last = 0;
+
+    g_mutex_lock(&s->lock);
+    for (ChannelRole role = 0; role < CHANNEL_ROLE__MAX; role++) {
+        for (unsigned i = 0; i < s->roles[role]->len; i++) {
+            Channel *c = s->roles[role]->pdata[i];
+            last = c ? MAX(last, channel_heard_us(c)) : last;
+        }
+    }
+    g_mutex_unlock(&s->lock);
+    return last;
+}
+
 unsigned channel_set_count(ChannelSet *s, ChannelRole role)
 {
     unsigned n = 0;

@@ -151,10 +151,11 @@ static int protocol_of(const ChannelAddress *a)
 
 /* ---- connect ---- */
 
-/* 0, an errno, or -1 with errp when cancelled. */
-static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int cancel_fd,
+/* 0, an errno, or -1 with errp when cancelled. ms as in channel_wait_for. */
+static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int ms, int cancel_fd,
                         GError **errp)
 {
+    bool ready;
     int so_error = 0;
     socklen_t so_len = sizeof(so_error);
 
@@ -170,8 +171,11 @@ static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int ca
         if (errno != EINPROGRESS && errno != EINTR) {
             return errno == EISCONN ? 0 : errno;
         }
-        if (!channel_wait(fd, POLLOUT, cancel_fd, errp)) {
+        if (!channel_wait_for(fd, POLLOUT, cancel_fd, ms, &ready, errp)) {
             return -1;
+        }
+        if (!ready) {
+            return ETIMEDOUT;
         }
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &so_error, &so_len) < 0) {
             return errno;
@@ -181,17 +185,18 @@ static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int ca
     return 0;
 }
 
-static int connect_one(const struct sockaddr *sa, socklen_t len, int protocol, int cancel_fd,
-                       const char *peer, GError **errp)
+static int connect_one(const struct sockaddr *sa, socklen_t len, const ChannelAddress *a,
+                       int cancel_fd, const char *peer, GError **errp)
 {
     g_autoptr(GError) cancelled = NULL;
-    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_of(a));
 
     if (fd < 0) {
         error_setg_errno(errp, errno, "Failed to create socket for '%s'", peer);
         return -1;
     }
-    int err = connect_wait(fd, sa, len, cancel_fd, &cancelled);
+    int err = connect_wait(fd, sa, len, a->connect_ms ? (int)a->connect_ms : -1, cancel_fd,
+                           &cancelled);
     if (err == 0) {
         return fd;
     }
@@ -222,7 +227,7 @@ static int connect_any(const ChannelAddress *a, const struct addrinfo *list, int
 
     for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
         g_clear_error(errp);
-        fd = connect_one(ai->ai_addr, ai->ai_addrlen, protocol_of(a), cancel_fd, peer, errp);
+        fd = connect_one(ai->ai_addr, ai->ai_addrlen, a, cancel_fd, peer, errp);
         if (fd < 0 && is_cancelled(cancel_fd)) {
             break;
         }
@@ -268,7 +273,7 @@ Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError *
     if (a->kind == CHANNEL_TCP) {
         fd = connect_tcp(a, cancel_fd, &err);
     } else if (unix_address(a->path, &sun, &err)) {
-        fd = connect_one((struct sockaddr *)&sun, sizeof(sun), 0, cancel_fd, a->path, &err);
+        fd = connect_one((struct sockaddr *)&sun, sizeof(sun), a, cancel_fd, a->path, &err);
     }
     if (fd < 0) {
         g_propagate_error(errp, err);
@@ -609,4 +614,17 @@ bool channel_set_liveness(Channel *c, const ChannelLiveness *l)
     c->is_silent = tcp_is_silent;
     g_atomic_int_set(&c->silence_ms, (int)MIN(l->silence_ms, (unsigned)G_MAXINT));
     return true;
+}
+
+void channel_sharpen_liveness(Channel *c, unsigned ms)
+{
+    int idle = MAX(ms / 3000, 1), interval = idle, probes = 2;
+
+    if (!g_atomic_int_get(&c->silence_ms)) {
+        return;         /* keep-alive=off, or nothing that knows it */
+    }
+    setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(c->rfd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    g_atomic_int_set(&c->silence_ms, (int)MIN(ms, (unsigned)G_MAXINT));
 }

@@ -360,6 +360,74 @@ static void test_limit(void)
     close(cancel);
 }
 
+/* ---- a peer that is there and silent ---- */
+
+static gpointer read_one(gpointer opaque)
+{
+    GError *err = NULL;
+    char byte;
+
+    channel_read(opaque, &byte, 1, &err);
+    return err;
+}
+
+static void pair_new(Channel *c[2])
+{
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    c[0] = channel_new_fd(fds[0], "here", NULL);
+    c[1] = channel_new_fd(fds[1], "there", NULL);
+}
+
+/* Whoever reads, and whoever finds no room to write, gives up; who was never told to waits. */
+static void test_patience(void)
+{
+    g_autoptr(GError) read_err = NULL, write_err = NULL;
+    Channel *c[2];
+
+    pair_new(c);
+    g_assert_cmpint(channel_heard_us(c[0]), ==, 0);
+    channel_set_patience(c[0], 200);
+    GThread *reader = g_thread_new("reader", read_one, c[0]);
+    fill_until_error(c[0], &write_err);
+    read_err = g_thread_join(reader);
+    g_assert_nonnull(strstr(read_err->message, "'here' has given no sign of life for 0.2 s"));
+    g_assert_nonnull(strstr(write_err->message, "'here' has given no sign of life for 0.2 s"));
+    channel_close(c[0], NULL);
+    channel_close(c[1], NULL);
+}
+
+static gpointer drain_slowly(gpointer opaque)
+{
+    char block[65536];
+
+    while (channel_read(opaque, block, sizeof(block), NULL) > 0) {
+        g_usleep(2000);
+    }
+    return NULL;
+}
+
+/* One who takes what is written lives, whatever he says; and so does one who speaks. */
+static void test_patience_lives(void)
+{
+    g_autoptr(GError) err = NULL;
+    Channel *c[2];
+
+    pair_new(c);
+    channel_set_patience(c[0], 4000);
+    GThread *peer = g_thread_new("peer", drain_slowly, c[1]);
+    fill_until_error(c[0], &err);
+    g_assert_no_error(err);
+    channel_end_writing(c[0]);
+    g_thread_join(peer);
+    g_assert_true(channel_write_all(c[1], "x", 1, NULL));
+    g_assert_null(read_one(c[0]));
+    g_assert_cmpint(channel_heard_us(c[0]), >, 0);
+    channel_close(c[0], NULL);
+    channel_close(c[1], NULL);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -372,5 +440,7 @@ int main(int argc, char **argv)
     g_test_add_func("/channel-slow/file", test_file);
     g_test_add_func("/channel-slow/file-behind", test_file_behind);
     g_test_add_func("/channel-slow/limit", test_limit);
+    g_test_add_func("/channel-slow/patience", test_patience);
+    g_test_add_func("/channel-slow/patience-lives", test_patience_lives);
     return g_test_run();
 }
