@@ -66,6 +66,9 @@ static bool get_ping(IncomingLoad *l, StreamReader *r, GError **errp)
     if (!fault_point(&l->m->machine->faults, FAULT_DST_PONG, errp)) {
         return false;
     }
+    if (value == MIG_PING_ALIVE && l->place == INCOMING_IN_BACKGROUND) {
+        l->ops->talks(l->opaque);
+    }
     /* Who asks may have gone with everything sent: what is left of the stream tells. */
     return_path_send_pong(l->answers, value, NULL);
     return true;

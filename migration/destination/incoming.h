@@ -46,6 +46,7 @@ struct Incoming {
     SwitchoverTimes times;
     RamLoadStats received;      /* when there is no loader any more */
     int64_t came_us, loaded_us; /* monotonic; 0: not yet */
+    bool source_talks;          /* it asks for a word each second, over this connection */
     bool switched, blocktime;   /* to postcopy; and the capability postcopy-blocktime was on */
     WaitStats *waits;           /* made with postcopy, kept to the end; else NULL */
     uint64_t requests, duplicates; /* atomic: pages asked for, pages that were here when they came */

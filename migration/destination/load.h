@@ -38,6 +38,8 @@ typedef struct IncomingPostcopyOps {
     bool (*recv_bitmap)(void *opaque, const char *block, GError **errp);
     /** The source has all answers. */
     bool (*resume)(void *opaque, GError **errp);
+    /** From now on the source asks for a word each second, as long as the stream goes on. */
+    void (*talks)(void *opaque);
 } IncomingPostcopyOps;
 
 /** State of one load; the loading thread's. Where it reads is an argument: packages are nested. */

@@ -77,10 +77,9 @@ static const RamPageSink placer_sink = {
 
 /* ---- the threads ---- */
 
-/* Takes err. */
-static void set_state(PageReaders *p, PageReadersState state, GError *err)
+/* Takes err. in->lock held. */
+static void set_state_locked(PageReaders *p, PageReadersState state, GError *err)
 {
-    g_mutex_lock(&p->in->lock);
     if (state > p->state) {
         p->state = state;
     }
@@ -88,8 +87,19 @@ static void set_state(PageReaders *p, PageReadersState state, GError *err)
         p->error = g_steal_pointer(&err);
     }
     g_cond_broadcast(&p->in->wake);
-    g_mutex_unlock(&p->in->lock);
     g_clear_error(&err);
+}
+
+static void set_state(PageReaders *p, PageReadersState state, GError *err)
+{
+    g_mutex_lock(&p->in->lock);
+    set_state_locked(p, state, err);
+    g_mutex_unlock(&p->in->lock);
+}
+
+void page_readers_give_up(PageReaders *p, GError *cause)
+{
+    set_state_locked(p, PAGE_READERS_BROKEN, cause);
 }
 
 /*

@@ -33,6 +33,8 @@ void page_readers_stop(PageReaders *p);
 PageReadersState page_readers_state(PageReaders *p);
 /** Urgent pages may still come, though the stream has ended. in->lock is held. */
 bool page_readers_urgent(PageReaders *p);
+/** BROKEN from now on, for a cause that they do not know; takes it. in->lock is held. */
+void page_readers_give_up(PageReaders *p, GError *cause);
 /** The first cause, of BROKEN; stopped. */
 void page_readers_error(PageReaders *p, GError **errp);
 #endif

@@ -216,6 +216,15 @@ static bool resume(void *opaque, GError **errp)
     return true;
 }
 
+static void talks(void *opaque)
+{
+    Incoming *in = ((Postcopy *)opaque)->in;
+
+    g_mutex_lock(&in->lock);
+    in->source_talks = true;
+    g_mutex_unlock(&in->lock);
+}
+
 static const IncomingPostcopyOps postcopy_ops = {
     .advise = advise,
     .discard = discard,
@@ -223,6 +232,7 @@ static const IncomingPostcopyOps postcopy_ops = {
     .run = run,
     .recv_bitmap = recv_bitmap,
     .resume = resume,
+    .talks = talks,
 };
 
 /* ---- life ---- */

@@ -31,6 +31,7 @@ struct Postcopy {
     PresentMap *map;
     /* the incoming thread's */
     PostcopyStep step;
+    int64_t talked_us, looked_us;   /* recover.c: no silence then; when it last looked */
     /* from listening to the end */
     PageReaders *readers;
     PageRequests *requests;

@@ -13,6 +13,62 @@
 #define STRAGGLERS_US (30 * G_USEC_PER_SEC)
 #define STRAGGLERS_STEP_US (20 * G_TIME_SPAN_MILLISECOND)
 
+/* How often the incoming thread looks whether the source still says something. */
+#define LOOK_US (G_USEC_PER_SEC / 2)
+
+/* ---- silence ---- */
+
+static void note_asked(void *opaque, size_t block, uint64_t page)
+{
+    *(bool *)opaque = true;
+}
+
+static uint32_t silence_limit(const Incoming *in)
+{
+    return migration_settings_params(in->settings).x_postcopy_silence_limit;
+}
+
+/* Is it the source's turn to say something? in->lock held. */
+static bool expects_a_word(Postcopy *pc)
+{
+    bool asked = false;
+
+    if (pc->in->source_talks ||
+        migration_state_get(&pc->in->m->in_state) == MIGRATION_STATUS_POSTCOPY_RECOVER) {
+        return true;
+    }
+    present_map_each_asked(pc->map, note_asked, &asked);
+    return asked;
+}
+
+/*
+ * Nothing has come for too long, though something should have: a link that swallows everything ends no
+ * connection for a long time. A time in which this process stood still does not count. in->lock held.
+ */
+static bool is_silent(Postcopy *pc, uint32_t limit_ms)
+{
+    int64_t now = g_get_monotonic_time();
+    bool slept = now - pc->looked_us > 4 * LOOK_US;
+
+    pc->looked_us = now;
+    if (limit_ms == 0 || slept || channel_set_heard_us(pc->in->channels) >= pc->talked_us ||
+        !expects_a_word(pc)) {
+        pc->talked_us = now;
+    }
+    return now - pc->talked_us > limit_ms * INT64_C(1000);
+}
+
+/* in->lock held. */
+static void check_silence(Postcopy *pc)
+{
+    uint32_t ms = silence_limit(pc->in);
+
+    if (is_silent(pc, ms)) {
+        page_readers_give_up(pc->readers, g_error_new(FERRY_ERROR, 0, "the source has given no sign of "
+                             "life for %.1f s (x-postcopy-silence-limit)", ms / 1000.0));
+    }
+}
+
 /* ---- one connection ---- */
 
 /* The stream has ended; the last urgent pages may still be in the other channel. in->lock held. */
@@ -22,7 +78,8 @@ static void await_stragglers(Postcopy *pc)
     int64_t now = g_get_monotonic_time(), until = now + STRAGGLERS_US;
 
     while (present_map_missing(pc->map) && page_readers_urgent(pc->readers) && !in->quit &&
-           page_readers_state(pc->readers) == PAGE_READERS_ENDED && now < until) {
+           page_readers_state(pc->readers) == PAGE_READERS_ENDED && now < until &&
+           !is_silent(pc, silence_limit(in))) {
         g_cond_wait_until(&in->wake, &in->lock, now + STRAGGLERS_STEP_US);
         now = g_get_monotonic_time();
     }
@@ -35,7 +92,9 @@ static bool await_memory(Postcopy *pc)
 
     g_mutex_lock(&in->lock);
     while (page_readers_state(pc->readers) == PAGE_READERS_READ && !in->quit) {
-        g_cond_wait(&in->wake, &in->lock);
+        if (!g_cond_wait_until(&in->wake, &in->lock, g_get_monotonic_time() + LOOK_US)) {
+            check_silence(pc);
+        }
     }
     await_stragglers(pc);
     bool ended = page_readers_state(pc->readers) == PAGE_READERS_ENDED;
@@ -131,6 +190,7 @@ static bool adopt(Incoming *in, Channel *c)
     return_path_writer_replace(in->answers, c);
     g_mutex_lock(&in->lock);
     g_clear_error(&in->error);
+    in->source_talks = false;
     bool quit = in->quit;
     g_mutex_unlock(&in->lock);
     if (quit) {
@@ -159,6 +219,16 @@ static bool await_source(Incoming *in)
     return false;
 }
 
+/* Also a link over which nothing is said. */
+static void watch_link(Incoming *in)
+{
+    uint32_t ms = silence_limit(in);
+
+    if (ms) {
+        channel_sharpen_liveness(in->channel, ms);
+    }
+}
+
 bool postcopy_await(Postcopy *pc, GError **errp)
 {
     Incoming *in = pc->in;
@@ -166,6 +236,7 @@ bool postcopy_await(Postcopy *pc, GError **errp)
     GError *cause = NULL;
 
     g_assert(pc->step == POSTCOPY_RUNNING);
+    watch_link(in);
     while (!reading || !await_memory(pc)) {
         disconnect(pc);
         if (reading) {
@@ -180,6 +251,7 @@ bool postcopy_await(Postcopy *pc, GError **errp)
             error_setg(errp, "the process ends, and not all of the guest's memory was here");
             return false;
         }
+        watch_link(in);
         reading = page_readers_start(pc->readers, in->reader, &cause);
     }
     return true;

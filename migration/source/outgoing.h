@@ -113,6 +113,8 @@ bool outgoing_postcopy_due(Outgoing *o);
  * False with errp: not switched, or refused (OWNER_SOURCE), or the process ends (OWNER_UNKNOWN).
  */
 bool outgoing_postcopy(Outgoing *o, GError **errp);
+/** The destination may be silent for x-postcopy-silence-limit, over any channel, and no longer. */
+void outgoing_set_patience(Outgoing *o);
 /** After an error, *err, taken: pauses until it goes on (true), is the source's again, or the process ends. */
 bool outgoing_recover(Outgoing *o, GError **err);
 

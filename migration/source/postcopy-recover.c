@@ -71,6 +71,20 @@ void outgoing_recovery_ops(ReturnPathOps *ops)
     ops->resume_ack = resume_acked;
 }
 
+/* ---- silence ---- */
+
+void outgoing_set_patience(Outgoing *o)
+{
+    uint64_t ms = migration_settings_params(o->settings).x_postcopy_silence_limit;
+
+    for (ChannelRole role = 0; role < CHANNEL_ROLE__MAX; role++) {
+        Channel *c = channel_set_get(o->channels, role, 0);
+        if (c) {
+            channel_set_patience(c, ms);
+        }
+    }
+}
+
 /* ---- the pause ---- */
 
 /* The connections are gone and nobody uses them. */
@@ -212,6 +226,8 @@ static void expect_answers(Outgoing *o)
 
 static bool reconnect(Outgoing *o, GError **errp)
 {
+    o->postcopy.resuming->connect_ms =
+        migration_settings_params(o->settings).x_postcopy_silence_limit;
     if (!outgoing_open_channel(o, o->postcopy.resuming, errp)) {
         return false;
     }
@@ -221,6 +237,7 @@ static bool reconnect(Outgoing *o, GError **errp)
         return false;
     }
     expect_answers(o);
+    outgoing_set_patience(o);
     return_path_replace(o->rp, o->channel);
     return migration_state_move(&o->m->out_state, MIGRATION_EVENT_CONNECT, errp) &&
            outgoing_setup_preempt(o, o->postcopy.resuming, errp) &&

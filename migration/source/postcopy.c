@@ -28,6 +28,7 @@
 #define DISCARDED_PING 2        /* as QEMU numbers them */
 #define LOADED_PING 3
 #define LISTENS_PING 4
+#define ALIVE_EVERY_US G_USEC_PER_SEC
 #define COMMAND_BYTES 5         /* of one without data */
 #define DISCARD_RANGES 12
 
@@ -306,15 +307,33 @@ static bool send_part(Outgoing *o, GError **errp)
     return true;
 }
 
-/* Until something is asked for, the setting changes, the talk ends or the process does. */
+/* Until something is asked for, the setting changes, the talk ends, the process does, or a word is due. */
 static void wait_to_be_asked(Outgoing *o)
 {
     g_mutex_lock(&o->lock);
-    while (!o->kicked && !o->way_back_ended && !o->postcopy.abandoned) {
-        g_cond_wait(&o->wake, &o->lock);
+    while (!o->kicked && !o->way_back_ended && !o->postcopy.abandoned &&
+           g_cond_wait_until(&o->wake, &o->lock, o->postcopy.alive_us + ALIVE_EVERY_US)) {
+        /* woken for something else */
     }
     o->kicked = false;
     g_mutex_unlock(&o->lock);
+}
+
+/*
+ * One who is asked each second has something to say, and hears something: so that silence on either
+ * side is a link, or a process, that is not there any more.
+ */
+static bool keep_talking(Outgoing *o, GError **errp)
+{
+    int64_t now = g_get_monotonic_time();
+
+    outgoing_set_patience(o);
+    if (now - o->postcopy.alive_us < ALIVE_EVERY_US) {
+        return true;
+    }
+    o->postcopy.alive_us = now;
+    put_ping(o, MIG_PING_ALIVE);
+    return stream_flush(o->w, errp);
 }
 
 static bool send_pages(Outgoing *o, GError **errp)
@@ -327,7 +346,7 @@ static bool send_pages(Outgoing *o, GError **errp)
             return true;
         }
         follow_settings(o);
-        if (!outgoing_check_cancelled(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
+        if (!outgoing_check_cancelled(o, errp) || !keep_talking(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
             return false;
         }
         if (!o->postcopy.background) {

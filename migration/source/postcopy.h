@@ -28,6 +28,7 @@ typedef struct OutgoingPostcopy {
     bool follows;               /* the passes ended for postcopy */
     bool background;            /* pages go that nobody asked for */
     ChannelAddress *resuming;   /* where it tries to go on */
+    int64_t alive_us;           /* when the destination was last asked whether it lives */
 } OutgoingPostcopy;
 
 #endif

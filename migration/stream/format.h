@@ -208,6 +208,7 @@ enum ReturnPathMessage {
 };
 
 #define MIG_RP_DATA_MAX 512
+#define MIG_PING_ALIVE 5U       /* Ferry's: another follows within a second (8.9) */
 #define MIG_RESUME_ACK_VALUE 1U
 #define MIG_RECV_BITMAP_END_MARK 0x0123456789ABCDEFULL
 

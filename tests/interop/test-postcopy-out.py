@@ -4,6 +4,7 @@
 decide whether it is whole there, and cuts of the connection are survived."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
 from ferrytest.crossing import PAIRS, need  # noqa: E402
@@ -60,6 +61,20 @@ def plain(pair, **options):
             out.source.command('migrate-continue', state='pre-switchover')
         info = out.end()
         check(info['ram']['postcopy-bytes'] > 0, 'nothing was sent in postcopy: %s', info)
+    return run
+
+
+def questions(pair):
+    """QEMU answers Ferry's question whether it lives, each second, while nothing else is said."""
+    def run(bench):
+        out = Out(bench, pair)
+        out.source.set_parameters(x_postcopy_background='none', x_postcopy_silence_limit=4000)
+        out.switch()
+        wait_migration(out.source, ('postcopy-active',))
+        time.sleep(6)
+        check_equal(out.source.migration()['status'], 'postcopy-active', 'the migration')
+        out.source.set_parameters(x_postcopy_background='linear')
+        out.end()
     return run
 
 
@@ -128,6 +143,8 @@ main([
     Case('Ferry to 10.0, xbzrle and pause before the switch',
          plain('Ferry to 10.0', caps={'xbzrle': True, 'pause_before_switchover': True})),
     Case('Ferry to 7.2, auto-converge', plain('Ferry to 7.2', caps={'auto_converge': True})),
+    Case('Ferry to 10.0, questions', questions('Ferry to 10.0')),
+    Case('Ferry to 7.2, questions', questions('Ferry to 7.2')),
     Case('Ferry to 10.0, cuts', cuts('Ferry to 10.0')),
     Case('Ferry to 7.2, cuts', cuts('Ferry to 7.2')),
     Case('Ferry to 10.0, preempt', plain('Ferry to 10.0', harts=2, preempt=True)),

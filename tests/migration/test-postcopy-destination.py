@@ -117,6 +117,8 @@ def prompt(vm, limit=PROMPT):
 def stalled(bench):
     """Nothing comes any more, and nothing breaks: all harts wait, monitors answer, and pause helps."""
     move = begin(bench, harts=2)
+    for vm in (move.source, move.destination):
+        vm.set_parameters(x_postcopy_silence_limit=0)
     move.channel.proxy.stalled = True
     check(move.destination.migration()['x-postcopy-waits']['missing'] > 1 << 20, 'it is all there')
     waits = {}

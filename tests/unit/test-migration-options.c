@@ -290,6 +290,7 @@ static void test_hmp_text(void)
                     "x-postcopy-prefault-backward: 0 pages\n"
                     "x-postcopy-background: follow-fault\n"
                     "x-postcopy-engine: software\n"
+                    "x-postcopy-silence-limit: 10000 ms\n"
                     "mode: normal\nx-verdict-timeout: 30000 ms\n");
     g_assert_cmpstr(globals, ==,
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"
