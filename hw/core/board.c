@@ -64,10 +64,11 @@ BoardDevice *board_add_device(Board *board, const char *driver, const char *id, 
     return dev;
 }
 
-void board_add_own_device(Board *board, const char *driver, uint64_t mmio_base)
+const BoardDevice *board_add_own_device(Board *board, const char *driver, uint64_t mmio_base)
 {
-    list_device(board, driver, "main-system-bus", mmio_base,
-                g_strdup_printf("/machine/unattached/device[%u]", board->own_count++), NULL);
+    char *path = g_strdup_printf("/machine/unattached/device[%u]", board->own_count++);
+
+    return list_device(board, driver, "main-system-bus", mmio_base, path, NULL);
 }
 
 const BoardDevice *board_device_find(const Board *board, const char *id)

@@ -49,8 +49,8 @@ void board_on_free(Board *board, void (*free_fn)(void *opaque), void *opaque);
 BoardDevice *board_add_device(Board *board, const char *driver, const char *id, const char *bus,
                               uint64_t mmio_base, char **props);
 
-/** Adds one of the board's own devices. */
-void board_add_own_device(Board *board, const char *driver, uint64_t mmio_base);
+/** Adds one of the board's own devices to the listing and returns it; it stays as long as the board. */
+const BoardDevice *board_add_own_device(Board *board, const char *driver, uint64_t mmio_base);
 
 /** Value that -global gives for driver.property (the last wins), or NULL. */
 const char *board_global(Board *board, const char *driver, const char *property);

@@ -22,6 +22,8 @@
 #include "hw/riscv/virt.h"
 #include "hw/rtc/goldfish.h"
 #include "hw/virtio/virtio-mmio.h"
+#include "qapi/qapi-events.h"
+#include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 
 #define ORDER_FW_CFG_7_2 (VMSTATE_ORDER_DEFAULT + 500) /* after the virtio devices, before globalstate */
@@ -32,6 +34,7 @@ typedef struct VirtMachine {
     CLINT *clint;
     Serial *serial;
     GoldfishRTC *rtc;
+    const BoardDevice *rtc_listed;
     FwCfg *fw_cfg;
     GPEX *gpex;
     PFlash *flash[2];
@@ -206,6 +209,14 @@ static bool create_serial(VirtMachine *vm, GError **errp)
     return map_io(vm, "serial", VIRT_UART0, &serial_mmio_ops, vm->serial, errp);
 }
 
+/* QEMU's board says nothing then, though its schema has the event. */
+static void rtc_was_set(void *opaque, int64_t seconds)
+{
+    VirtMachine *vm = opaque;
+
+    qapi_event_send_rtc_change(vm->board->machine->monitors, seconds, vm->rtc_listed->qom_path);
+}
+
 static bool create_rtc_and_power(VirtMachine *vm, GError **errp)
 {
     Machine *machine = vm->board->machine;
@@ -215,8 +226,9 @@ static bool create_rtc_and_power(VirtMachine *vm, GError **errp)
         return false;
     }
     vm->rtc = goldfish_rtc_new(machine->loop, plic_line(vm, RTC_IRQ), offset_ns);
+    goldfish_rtc_on_set(vm->rtc, rtc_was_set, vm);
     vmstate_register(machine->vmstate, "goldfish_rtc", 0, &goldfish_rtc_vmstate, vm->rtc);
-    board_add_own_device(vm->board, "goldfish_rtc", virt_memmap[VIRT_RTC].base);
+    vm->rtc_listed = board_add_own_device(vm->board, "goldfish_rtc", virt_memmap[VIRT_RTC].base);
     return map_io(vm, "goldfish_rtc", VIRT_RTC, &goldfish_rtc_mmio_ops, vm->rtc, errp) &&
            map_io(vm, "riscv.sifive.test", VIRT_TEST, &sifive_test_mmio_ops, machine->runstate,
                   errp);

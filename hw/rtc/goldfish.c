@@ -65,6 +65,46 @@ static void rtc_evaluate(GoldfishRTC *rtc)
     g_source_attach(rtc->timer, main_loop_context(rtc->loop));
 }
 
+/* ---- the guest sets its clock ---- */
+
+#define SET_EVERY_MS 1000   /* a guest that sets it all the time is heard this often */
+
+static void rtc_tell_set(GoldfishRTC *rtc);
+
+static gboolean set_timer_fired(gpointer opaque)
+{
+    GoldfishRTC *rtc = opaque;
+
+    g_clear_pointer(&rtc->set_timer, g_source_unref);
+    if (rtc->set_again) {
+        rtc_tell_set(rtc);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void rtc_tell_set(GoldfishRTC *rtc)
+{
+    int64_t ahead_ns = (int64_t)(rtc->tick_offset - rtc->base_offset);
+    int64_t half = ahead_ns < 0 ? -500000000 : 500000000;
+
+    rtc->set_again = rtc->set_timer != NULL;
+    if (rtc->set_again || !rtc->set) {
+        return;
+    }
+    rtc->set(rtc->set_opaque, (ahead_ns + half) / 1000000000);
+    rtc->set_timer = g_timeout_source_new(SET_EVERY_MS);
+    g_source_set_callback(rtc->set_timer, set_timer_fired, rtc, NULL);
+    g_source_attach(rtc->set_timer, main_loop_context(rtc->loop));
+}
+
+void goldfish_rtc_on_set(GoldfishRTC *rtc, GoldfishRTCSet *set, void *opaque)
+{
+    rtc->set = set;
+    rtc->set_opaque = opaque;
+}
+
+/* ---- registers ---- */
+
 static MemTxResult rtc_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     GoldfishRTC *rtc = opaque;
@@ -105,9 +145,10 @@ static MemTxResult rtc_write(void *opaque, uint64_t offset, unsigned size, uint6
     uint64_t now, low = (uint32_t)value, high = low << 32;
 
     switch (offset) {
-    case RTC_TIME_LOW:
+    case RTC_TIME_LOW:      /* the second half of a driver's setting */
         now = rtc_now(rtc);
         rtc->tick_offset += ((now & ~0xffffffffULL) | low) - now;
+        rtc_tell_set(rtc);
         break;
     case RTC_TIME_HIGH:
         now = rtc_now(rtc);
@@ -155,6 +196,10 @@ GoldfishRTC *goldfish_rtc_new(MainLoop *loop, IRQLine irq, int64_t offset_ns)
 void goldfish_rtc_free(GoldfishRTC *rtc)
 {
     rtc_disarm(rtc);
+    if (rtc->set_timer) {
+        g_source_destroy(rtc->set_timer);
+        g_source_unref(rtc->set_timer);
+    }
     g_free(rtc);
 }
 

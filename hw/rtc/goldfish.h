@@ -9,12 +9,19 @@
 #include "softmmu/main-loop.h"
 #include "softmmu/memory.h"
 
+/** seconds: how far the guest's clock is ahead of what -rtc base= asked for. Under the BQL. */
+typedef void GoldfishRTCSet(void *opaque, int64_t seconds);
+
 typedef struct GoldfishRTC {
     MainLoop *loop;
     IRQLine irq;
     bool running;           /* VM runs: an alarm may fire */
     GSource *timer;         /* armed alarm, or NULL */
     uint64_t base_offset;   /* what -rtc base= asks for, at reset */
+    GoldfishRTCSet *set;    /* who wants to know that the guest has set the clock; NULL: nobody */
+    void *set_opaque;
+    GSource *set_timer;     /* told a moment ago: the next time waits for it; or NULL */
+    bool set_again;         /* set meanwhile */
     /* the state that travels */
     uint64_t tick_offset_vmstate, tick_offset, alarm_next;
     uint32_t alarm_running, irq_pending, irq_enabled, time_high;
@@ -25,6 +32,8 @@ extern const VMStateDescription goldfish_rtc_vmstate;
 
 /** offset_ns: RTC time minus the host's wall clock at power-on. */
 GoldfishRTC *goldfish_rtc_new(MainLoop *loop, IRQLine irq, int64_t offset_ns);
+/** From now on set() hears of it when the guest sets its clock: at once, but once a second at most. */
+void goldfish_rtc_on_set(GoldfishRTC *rtc, GoldfishRTCSet *set, void *opaque);
 void goldfish_rtc_free(GoldfishRTC *rtc);
 void goldfish_rtc_reset(GoldfishRTC *rtc);
 /** While stopped no alarm fires; what was due fires at the start. */

@@ -85,6 +85,48 @@ def names_without_ids(bench):
     check_equal(driven.events(vm, 'NIC_RX_FILTER_CHANGED'), [{'path': anon % 2}], 'the event')
 
 
+# ---- the clock ----
+
+RTC_LOW, RTC_HIGH = 0x101000, 0x101004
+HOUR_NS = 3600 * 10**9
+
+
+def set_clock(qtest, ns):
+    """As the driver of Linux does it: the upper half, then the lower."""
+    qtest.command('writel 0x%x 0x%x' % (RTC_HIGH, ns >> 32))
+    qtest.command('writel 0x%x 0x%x' % (RTC_LOW, ns & 0xffffffff))
+
+
+def clock(qtest):
+    low = int(qtest.command('readl 0x%x' % RTC_LOW)[-1], 0)
+    return int(qtest.command('readl 0x%x' % RTC_HIGH)[-1], 0) << 32 | low
+
+
+def clock_is_set(bench):
+    """RTC_CHANGE says how far the guest's clock is from -rtc base=; a guest that sets it all the time
+    is heard once a second, and the last time is told."""
+    vm = VM(bench, 'vm', EMULATOR, paused=True, qtest=True, extra=[
+        '-M', 'virt', '-bios', 'none', '-m', '16M', '-rtc', 'base=2001-02-03T04:05:06'])
+    vm.status()
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    start = clock(qtest)
+    qtest.command('writel 0x%x 0x%x' % (RTC_HIGH, (start + HOUR_NS) >> 32))
+    check_equal(driven.events(vm, 'RTC_CHANGE'), [], 'half of a setting')
+    qtest.command('writel 0x%x 0x%x' % (RTC_LOW, (start + HOUR_NS) & 0xffffffff))
+    wait_until(lambda: driven.events(vm, 'RTC_CHANGE'), 20, 'RTC_CHANGE')
+    for times in range(200):
+        set_clock(qtest, start - (times + 1) * HOUR_NS)
+    wait_until(lambda: driven.events(vm, 'RTC_CHANGE')[-1]['offset'] < -199 * 3600, 20,
+               'the last RTC_CHANGE')
+    found = driven.events(vm, 'RTC_CHANGE')
+    check(len(found) < 100, '%d events', len(found))
+    for event, hours in ((found[0], 1), (found[-1], -200)):
+        check(abs(event['offset'] - 3600 * hours) < 60, '%d hours: %s', hours, event)
+        check_equal(vm.command('qom-get', path=event['qom-path'], property='type'), 'goldfish_rtc',
+                    'the clock')
+
+
 # ---- network back ends ----
 
 def netdevs_are_refused(bench):
@@ -385,6 +427,7 @@ def moved_with_a_new_port(bench):
 
 
 CASES = [
+    Case('the guest sets its clock', clock_is_set),
     Case('port comes and goes', port_comes_and_goes),
     Case('ports that are refused', ports_are_refused),
     Case('moved with a new port', moved_with_a_new_port),
