@@ -357,6 +357,7 @@ static bool slirp_start(NetSlirp *s, Opts *opts, GError **errp)
     s->instance_id = vmstate_free_instance(machine->vmstate, SLIRP_SECTION);
     vmstate_register_versions(machine->vmstate, SLIRP_SECTION, s->instance_id, versions, s,
                               SLIRP_ORDER, SLIRP_ORDER);
+    vmstate_alike_in_7_2(machine->vmstate, SLIRP_SECTION, s->instance_id);
     net_set_info(&s->net, g_strdup_printf("net=10.0.2.0,restrict=%s",
                                           config.restricted ? "on" : "off"));
     for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {

@@ -172,6 +172,11 @@ void vmstate_register(VMStateRegistry *reg, const char *idstr, uint32_t instance
                       const VMStateDescription *vmsd, void *opaque);
 /** The next instance_id for a further section of this name, as QEMU 10.0 counts them. */
 uint32_t vmstate_free_instance(const VMStateRegistry *reg, const char *idstr);
+/**
+ * QEMU 7.2 gives every section of this name instance 0 (machine-virt 2.1): so do we under its
+ * dialect, and of several instances 0 that come the second is the second that was registered.
+ */
+void vmstate_alike_in_7_2(VMStateRegistry *reg, const char *idstr, uint32_t instance_id);
 void vmstate_unregister(VMStateRegistry *reg, const char *idstr, uint32_t instance_id);
 
 /**

@@ -14,6 +14,7 @@
 typedef struct RegisteredSection {
     char *idstr;
     uint32_t instance_id;
+    bool alike_7_2;                         /* QEMU 7.2 calls all of this name instance 0 */
     const VMStateDescription *vmsds[2];     /* by dialect; [1] may be NULL */
     void *opaque;
     int order[2];                           /* by dialect */
@@ -135,6 +136,11 @@ void vmstate_register(VMStateRegistry *reg, const char *idstr, uint32_t instance
                               VMSTATE_ORDER_DEFAULT);
 }
 
+void vmstate_alike_in_7_2(VMStateRegistry *reg, const char *idstr, uint32_t instance_id)
+{
+    section_find(reg, idstr, instance_id)->alike_7_2 = true;
+}
+
 uint32_t vmstate_free_instance(const VMStateRegistry *reg, const char *idstr)
 {
     uint32_t next = 0;
@@ -206,10 +212,16 @@ uint32_t vmstate_section_id(VMStateRegistry *reg, const char *idstr, uint32_t in
     return UINT32_MAX;
 }
 
+static uint32_t written_instance(const VMStateRegistry *reg, const RegisteredSection *s)
+{
+    return s->alike_7_2 && reg->dialect == DIALECT_QEMU_7_2 ? 0 : s->instance_id;
+}
+
 static bool section_save(VMStateRegistry *reg, StreamWriter *w, const RegisteredSection *s,
                          uint32_t id, bool footers, struct json_object *devices, GError **errp)
 {
     const VMStateDescription *vmsd = section_vmsd(s, reg->dialect);
+    uint32_t instance = written_instance(reg, s);
     struct json_object *o = NULL;
 
     if (vmsd->needed && !vmsd->needed(s->opaque)) {
@@ -223,17 +235,17 @@ static bool section_save(VMStateRegistry *reg, StreamWriter *w, const Registered
     if (devices) {
         o = json_object_new_object();
         json_object_object_add(o, "name", json_object_new_string(s->idstr));
-        json_object_object_add(o, "instance_id", json_object_new_int64(s->instance_id));
+        json_object_object_add(o, "instance_id", json_object_new_int64(instance));
         json_object_array_add(devices, o);
     }
     stream_put_u8(w, SECTION_FULL);
     stream_put_be32(w, id);
     stream_put_cstr(w, s->idstr);
-    stream_put_be32(w, s->instance_id);
+    stream_put_be32(w, instance);
     stream_put_be32(w, vmsd->version_id);
     if (!vmstate_save_body(w, vmsd, s->opaque, o, errp)) {
         error_prepend(errp, "error while saving state for instance 0x%x of device '%s': ",
-                      s->instance_id, s->idstr);
+                      instance, s->idstr);
         return false;
     }
     if (footers) {
@@ -241,7 +253,7 @@ static bool section_save(VMStateRegistry *reg, StreamWriter *w, const Registered
         stream_put_be32(w, id);
     }
     trace_savevm_section_end(s->idstr, id, stream_writer_bytes(w) - start, 0);
-    trace_vmstate_downtime_save("non-iterable", s->idstr, s->instance_id,
+    trace_vmstate_downtime_save("non-iterable", s->idstr, instance,
                                 g_get_monotonic_time() - start_us);
     return stream_writer_ok(w, errp);
 }
@@ -293,10 +305,31 @@ static const VMStateDescription *section_choose(VMStateRegistry *reg, const Regi
     return b && version_id < (uint32_t)b->version_id ? b : NULL;
 }
 
+/*
+ * Which section this is. Of those that are all called instance 0 the next one that has not come yet:
+ * they were created in the same order on both sides.
+ */
+static RegisteredSection *section_received(VMStateRegistry *reg, const char *idstr,
+                                           uint32_t instance_id)
+{
+    RegisteredSection *first = section_find(reg, idstr, instance_id);
+
+    if (instance_id != 0 || (first && !first->received)) {
+        return first;
+    }
+    for (guint i = 0; i < reg->sections->len; i++) {
+        RegisteredSection *s = g_ptr_array_index(reg->sections, i);
+        if (s->alike_7_2 && !s->received && g_str_equal(s->idstr, idstr)) {
+            return s;
+        }
+    }
+    return first;
+}
+
 bool vmstate_load_section(VMStateRegistry *reg, StreamReader *r, const char *idstr,
                           uint32_t instance_id, uint32_t version_id, GError **errp)
 {
-    RegisteredSection *s = section_find(reg, idstr, instance_id);
+    RegisteredSection *s = section_received(reg, idstr, instance_id);
 
     if (!s) {
         error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_SECTION_UNKNOWN,

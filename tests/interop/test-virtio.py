@@ -20,6 +20,7 @@ CASES = [Case('%s, %s' % (what, pair), case(*PAIRS[pair]))
                             ('slow disk', driven.slow_disk),
                             ('many writes', driven.many_writes),
                             ('network card', driven.network),
+                            ('two user networks', driven.two_user_networks),
                             ('balloon statistics', driven.balloon_statistics),
                             ('agent port', driven.agent_port),
                             ('receive filter', driven.receive_filter),

@@ -184,6 +184,69 @@ static void test_complete(void)
     vmstate_registry_free(g.reg);
 }
 
+/* "idstr:instance " of every section, as written and as described. */
+static char *save_instances(Rig *g)
+{
+    struct json_object *devices = json_object_new_array();
+    StreamWriter *w = stream_writer_new_memory();
+    GString *found = g_string_new(NULL);
+    char name[256];
+
+    g_assert_true(vmstate_save_all(g->reg, w, false, devices, NULL));
+    g_autoptr(GByteArray) a = stream_writer_take(w);
+    stream_writer_free(w);
+    StreamReader *r = stream_reader_new_memory(a->data, a->len);
+    for (size_t i = 0; i < json_object_array_length(devices); i++) {
+        struct json_object *number = json_object_object_get(json_object_array_get_idx(devices, i),
+                                                            "instance_id");
+        stream_skip(r, 5);
+        g_assert_true(stream_get_cstr(r, name));
+        uint32_t instance = stream_get_be32(r);
+        g_assert_cmpint(json_object_get_int64(number), ==, instance);
+        g_string_append_printf(found, "%s:%u ", name, instance);
+        stream_skip(r, 8);
+    }
+    g_assert_cmpuint(stream_reader_offset(r), ==, a->len);
+    stream_reader_free(r);
+    json_object_put(devices);
+    return g_string_free(found, FALSE);
+}
+
+/* QEMU 7.2 calls all of one name instance 0, 10.0 counts them. */
+static void test_alike(void)
+{
+    static const VMStateDescription *const versions[] = { &plain, NULL };
+    g_autoptr(GError) err = NULL;
+    Thing net[3] = { { .a = 1 }, { .a = 2 }, { .a = 3 } };
+    Rig g = { .reg = vmstate_registry_new() };
+
+    for (uint32_t i = 0; i < 3; i++) {
+        vmstate_register_versions(g.reg, "net", i, versions, &net[i], 100, 100);
+        vmstate_alike_in_7_2(g.reg, "net", i);
+    }
+    g_autofree char *d10 = save_instances(&g);
+    g_assert_cmpstr(d10, ==, "net:0 net:1 net:2 ");
+    vmstate_set_dialect(g.reg, DIALECT_QEMU_7_2);
+    g_autofree char *d7 = save_instances(&g);
+    g_assert_cmpstr(d7, ==, "net:0 net:0 net:0 ");
+    vmstate_unregister(g.reg, "net", 0);
+    vmstate_load_begin(g.reg);
+    g_assert_true(load(&g, "net", 0, 1, 4, NULL));      /* in the order in which they were made */
+    g_assert_cmpuint(net[1].a, ==, 7);
+    g_assert_cmpuint(net[2].a, ==, 3);
+    assert_complete(&g, "[{\"name\": \"net\", \"instance_id\": 0}]", NULL);
+    g_assert_true(load(&g, "net", 0, 1, 4, NULL));
+    g_assert_cmpuint(net[2].a, ==, 7);
+    g_assert_false(load(&g, "net", 0, 1, 4, &err));
+    vmstate_load_begin(g.reg);
+    g_assert_true(load(&g, "net", 2, 1, 4, NULL));      /* numbers, where they are sent, are obeyed */
+    g_clear_error(&err);
+    g_assert_false(load(&g, "net", 2, 1, 4, &err));
+    g_assert_cmpstr(err->message, ==,
+                    "The stream has the state of device 'net' instance 2 twice: it is damaged");
+    vmstate_registry_free(g.reg);
+}
+
 static void test_refusals(void)
 {
     static const struct {
@@ -270,6 +333,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmstate-registry/recognise", test_recognise);
     g_test_add_func("/vmstate-registry/refusals", test_refusals);
     g_test_add_func("/vmstate-registry/complete", test_complete);
+    g_test_add_func("/vmstate-registry/alike", test_alike);
     g_test_add_func("/vmstate-registry/ferry", test_ferry);
     return g_test_run();
 }

@@ -137,6 +137,19 @@ static bool read_part_or_end(Walker *w, SectionKind kind)
     return ok;
 }
 
+/* QEMU 7.2 calls every one of these instance 0 (machine-virt 2.1). */
+static bool may_be_alike(const Section *sec)
+{
+    return sec->instance == 0 && g_str_equal(sec->idstr, "slirp");
+}
+
+static bool is_repeated(const Section *sec, const Section *before)
+{
+    return before->id == sec->id ||
+           (g_str_equal(before->idstr, sec->idstr) && before->instance == sec->instance &&
+            !may_be_alike(sec));
+}
+
 static bool read_full(Walker *w)
 {
     struct json_object *device;
@@ -148,9 +161,7 @@ static bool read_full(Walker *w)
     }
     for (guint i = 0; i + 1 < w->m->sections->len; i++) {
         const Section *other = g_ptr_array_index(w->m->sections, i);
-        if (other->idstr && other->kind == SEC_FULL &&
-            (other->id == sec->id || (g_str_equal(other->idstr, sec->idstr) &&
-                                      other->instance == sec->instance))) {
+        if (other->idstr && other->kind == SEC_FULL && is_repeated(sec, other)) {
             return model_problem(w->m, sec->offset, "section '%s' instance %u id %u: '%s' instance "
                                  "%u id %u was there before", sec->idstr, sec->instance, sec->id,
                                  other->idstr, other->instance, other->id);

@@ -373,6 +373,18 @@ def receive_filter(source, destination):
     return run
 
 
+def two_user_networks(source, destination):
+    """Their sections have one name, and in 7.2 one number."""
+    def run(bench):
+        need_both(source, destination)
+        args = ['-netdev', 'user,id=a,hostname=a', '-netdev', 'user,id=b,hostname=b',
+                '-device', 'virtio-net-device,netdev=a', '-device', 'virtio-net-device,netdev=b']
+        pair = Pair(bench, source, destination, args)
+        pair.move()
+        check_equal(pair.destination.status(), 'running', 'state at the destination')
+    return run
+
+
 def packet(number):
     """To everybody, of the type for experiments."""
     return b'\xff' * 6 + b'\x52\x54\0\0\0\1' + b'\x88\xb5' + bytes([number]) * 50
