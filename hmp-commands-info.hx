@@ -209,6 +209,28 @@ Shows what was done with the disks.
 EDOC
 
     {
+        .name       = "block-jobs",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show progress of ongoing block device operations",
+        .cmd        = hmp_info_block_jobs,
+    },
+SDOC
+Shows the background jobs of disks: there are none.
+EDOC
+
+    {
+        .name       = "pci",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show PCI info",
+        .cmd        = hmp_info_pci,
+    },
+SDOC
+Shows the PCI bus: the board's host bridge and nothing else.
+EDOC
+
+    {
         .name       = "network",
         .args_type  = "",
         .params     = "",

@@ -36,6 +36,27 @@ HotpluggableCPUList *qmp_query_hotpluggable_cpus(struct Machine *machine, GError
     return NULL;
 }
 
+BlockJobInfoList *qmp_query_block_jobs(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+StatsResultList *qmp_query_stats(struct Machine *machine, StatsFilter *arg, GError **errp)
+{
+    return NULL;
+}
+
+StatsSchemaList *qmp_query_stats_schemas(struct Machine *machine, bool has_provider,
+                                         StatsProvider provider, GError **errp)
+{
+    return NULL;
+}
+
+void hmp_info_block_jobs(HMPMonitor *mon, const HMPArgs *args)
+{
+    monitor_puts(mon, "No active jobs\n");
+}
+
 void hmp_info_iothreads(HMPMonitor *mon, const HMPArgs *args)
 {
 }

@@ -11,6 +11,7 @@
 #include "hw/block-backend.h"
 #include "hw/core/board.h"
 #include "hw/net-backend.h"
+#include "hw/pci/gpex.h"
 
 typedef struct BoardCleanup {
     void (*free_fn)(void *opaque);
@@ -122,6 +123,11 @@ const BoardDevice *board_device(const Board *board, size_t i)
 BlockBackends *board_blocks(const Board *board)
 {
     return board->blocks;
+}
+
+const GPEX *board_pci(const Board *board)
+{
+    return board->pci;
 }
 
 NetBackends *board_nets(const Board *board)

@@ -30,6 +30,7 @@ struct Board {
     struct VirtIOSlot **slots;      /* virt only: the virtio-mmio transports */
     unsigned slot_count;
     struct VirtIOBalloon *balloon;  /* NULL: none */
+    struct GPEX *pci;               /* NULL: none */
     GPtrArray *serial_buses;        /* VirtIOSerial*, in creation order */
 };
 

@@ -171,7 +171,7 @@ static bool create_pci(VirtMachine *vm, GError **errp)
 {
     Machine *machine = vm->board->machine;
 
-    vm->gpex = gpex_new();
+    vm->gpex = vm->board->pci = gpex_new();
     vmstate_register(machine->vmstate, "0000:00:00.0/gpex_root", 0, &gpex_root_vmstate, vm->gpex);
     vmstate_register(machine->vmstate, "PCIHost", 0, &pci_host_vmstate, vm->gpex);
     vmstate_register(machine->vmstate, "PCIBUS", 0, &pci_bus_vmstate, vm->gpex);

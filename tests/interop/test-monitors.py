@@ -54,6 +54,11 @@ QMP = [
     cmd('stop', a=1), cmd('stop'), cmd('query-status'), cmd('query-target'), cmd('query-kvm'),
     cmd('query-uuid'), cmd('query-cpus-fast'), cmd('query-iothreads'), cmd('query-block'),
     cmd('query-named-block-nodes'), cmd('query-blockstats'), cmd('query-jobs'),
+    cmd('query-block-jobs'), cmd('query-pci'), cmd('query-stats'), cmd('query-stats', target='vm'),
+    cmd('query-stats', target='vcpu', vcpus=['/machine/x']), cmd('query-stats', target='x'),
+    cmd('query-stats', target='vm', providers=[{'provider': 'kvm'}]),
+    cmd('query-stats', target='vm', providers=[{'provider': 'x'}]), cmd('query-stats-schemas'),
+    cmd('query-stats-schemas', provider='kvm'), cmd('query-stats-schemas', provider='x'),
     cmd('query-fdsets'), cmd('query-memory-size-summary'), cmd('query-balloon'),
     cmd('query-dump'), cmd('query-current-machine'), cmd('inject-nmi'),
     cmd('set_link', name='x', up=True), cmd('device_del', id='x'), cmd('device_add'),
@@ -135,7 +140,7 @@ QMP = [
 
 HMP = [
     'foo', 'info foo', 'stop x', 'info status', 'info status x', 'info name', 'info uuid',
-    'info kvm', 'info history', 'info block', 'info network', 'info iothreads', 'info balloon',
+    'info kvm', 'info pci', 'info block-jobs', 'info history', 'info block', 'info network', 'info iothreads', 'info balloon',
     'info dump', 'info tpm', 'info memory_size_summary', 'help stop', 'help x', 'help foo',
     'help print', 'help info status', 'help pmemsave', 'x /4xw 0x1000', 'xp /4xw 0x1000',
     'xp /2xg 0x1000', 'xp /40xb 0x1000', 'xp /4dh 0x1000', 'xp /3uw 0x1000', 'xp /3ow 0x1000',

@@ -15,7 +15,7 @@ TOO_EARLY = "The command '%s' is permitted only after machine initialization has
 
 # What QEMU 7.2 and 10.0 permit, of the commands that there are here.
 PERMITTED = set('''block_resize netdev_add netdev_del object-add object-del qmp_capabilities qom-get
-    qom-list qom-list-properties qom-list-types qom-set query-block query-blockstats query-chardev
+    qom-list qom-list-properties qom-list-types qom-set query-block query-block-jobs query-blockstats query-chardev
     query-command-line-options query-commands query-hotpluggable-cpus query-iothreads
     query-memdev query-name
     query-named-block-nodes query-qmp-schema query-status query-uuid query-version quit set-action
