@@ -346,7 +346,8 @@ static bool send_pages(Outgoing *o, GError **errp)
             return true;
         }
         follow_settings(o);
-        if (!outgoing_check_cancelled(o, errp) || !keep_talking(o, errp) || (!part_is_over(o) && !send_part(o, errp))) {
+        if (!outgoing_check_cancelled(o, errp) || !keep_talking(o, errp) ||
+            (!part_is_over(o) && !send_part(o, errp))) {
             return false;
         }
         if (!o->postcopy.background) {
