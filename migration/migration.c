@@ -28,6 +28,11 @@ static void state_changed(void *opaque, MigrationStatus from, MigrationStatus to
     }
 }
 
+/* The same one from the switch to postcopy on: there is no way back. */
+static const GuestJobKind postcopy_job = {
+    "a postcopy migration", "query-migrate tells how far it is; the guest runs at its destination",
+};
+
 /* In the states that are no running ones the guest is let go of: see state.c (6) and (7). */
 static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatus to)
 {
@@ -36,6 +41,9 @@ static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatu
     if (!migration_status_is_running(to)) {
         yank_remove(&m->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, m->outgoing);
         guest_job_end(&m->machine->job, &migration_job);
+        guest_job_end(&m->machine->job, &postcopy_job);
+    } else if (migration_status_is_postcopy(to)) {
+        guest_job_becomes(&m->machine->job, &migration_job, &postcopy_job);
     }
     state_changed(m, from, to);
 }
@@ -259,6 +267,13 @@ void migration_switchover_times(Migration *m, SwitchoverTimes *t)
 
 bool migration_cancel(Migration *m, GError **errp)
 {
+    if (!migration_is_active(m) && m->incoming &&
+        migration_status_is_postcopy(migration_state_get(&m->in_state))) {
+        error_setg(errp, "Postcopy migration in progress, cannot cancel: the guest runs here, and the rest "
+                   "of its memory is at the source. migrate_pause interrupts the migration, quit ends "
+                   "the guest");
+        return false;
+    }
     if (m->outgoing) {
         outgoing_cancel(m->outgoing);
     }
@@ -346,6 +361,20 @@ char *migration_running_there(const Migration *m)
 
     return m->outgoing && migration_status_is_postcopy(now) ? outgoing_lost_text(m->outgoing)
                                                             : NULL;
+}
+
+bool migration_guest_is_here(const Migration *m, GError **errp)
+{
+    g_autofree char *where = NULL;
+
+    if (m->outgoing &&
+        migration_status_is_postcopy(migration_state_get((MigrationState *)&m->out_state))) {
+        where = outgoing_moved_to(m->outgoing);
+        error_setg(errp, "The guest was switched over to %s (postcopy): this has to be said there, here it "
+                   "would reach nobody", where);
+        return false;
+    }
+    return true;
 }
 
 bool migration_may_yank(const Migration *m)

@@ -5,6 +5,7 @@
 
 #include "hw/boards.h"
 #include "hw/net-backend.h"
+#include "migration/migration.h"
 #include "monitor/hmp-handlers.h"
 #include "monitor/hmp-internal.h"
 #include "qapi/qapi-commands.h"
@@ -18,7 +19,8 @@ bool qmp_set_link(struct Machine *machine, const char *name, bool up, GError **e
         error_set_class(errp, FERRY_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", name);
         return false;
     }
-    return net_set_link(board_nets(machine->board), name, up, errp);
+    return migration_guest_is_here(machine->migration, errp) &&
+           net_set_link(board_nets(machine->board), name, up, errp);
 }
 
 bool qmp_netdev_add(struct Machine *machine, Netdev *arg, GError **errp)
@@ -84,7 +86,8 @@ bool qmp_announce_self(struct Machine *machine, AnnounceParameters *arg, GError 
     };
 
     if (!not_negative("initial", arg->initial, errp) || !not_negative("max", arg->max, errp) ||
-        !not_negative("rounds", arg->rounds, errp) || !not_negative("step", arg->step, errp)) {
+        !not_negative("rounds", arg->rounds, errp) || !not_negative("step", arg->step, errp) ||
+        !migration_guest_is_here(machine->migration, errp)) {
         return false;
     }
     if (machine->board) {
@@ -176,6 +179,7 @@ void hmp_set_link(HMPMonitor *mon, const HMPArgs *args)
 void hmp_announce_self(HMPMonitor *mon, const HMPArgs *args)
 {
     Machine *machine = hmp_machine(mon);
+    GError *err = NULL;
     const char *cards = hmp_arg_str(args, "interfaces");
     g_auto(GStrv) names = cards && *cards ? g_strsplit(cards, ",", -1) : NULL;
     MigrationParameters *p = qmp_query_migrate_parameters(machine, NULL);
@@ -186,10 +190,11 @@ void hmp_announce_self(HMPMonitor *mon, const HMPArgs *args)
         .max_ms = p->announce_max,
     };
 
-    if (machine->board) {
+    if (migration_guest_is_here(machine->migration, &err) && machine->board) {
         net_announce(board_nets(machine->board), hmp_arg_str(args, "id"), &times,
                      (const char *const *)names);
     }
+    hmp_handle_error(mon, err);
     qapi_free_MigrationParameters(p);
 }
 

@@ -61,14 +61,20 @@ void hmp_cont(HMPMonitor *mon, const HMPArgs *args)
 
 void hmp_system_reset(HMPMonitor *mon, const HMPArgs *args)
 {
+    GError *err = NULL;
+
     (void)args;
-    qmp_system_reset(hmp_machine(mon), NULL);
+    qmp_system_reset(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
 }
 
 void hmp_system_powerdown(HMPMonitor *mon, const HMPArgs *args)
 {
+    GError *err = NULL;
+
     (void)args;
-    qmp_system_powerdown(hmp_machine(mon), NULL);
+    qmp_system_powerdown(hmp_machine(mon), &err);
+    hmp_handle_error(mon, err);
 }
 
 void hmp_system_wakeup(HMPMonitor *mon, const HMPArgs *args)

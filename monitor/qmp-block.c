@@ -5,6 +5,7 @@
 
 #include "hw/block-backend.h"
 #include "hw/boards.h"
+#include "migration/migration.h"
 #include "qapi/qapi-commands.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
@@ -180,7 +181,7 @@ bool qmp_block_resize(struct Machine *machine, const char *device, const char *n
         error_setg(errp, "Parameter 'size' expects a >0 size");
         return false;
     }
-    return block_node_resize(node, size, errp);
+    return migration_guest_is_here(machine->migration, errp) && block_node_resize(node, size, errp);
 }
 
 JobInfoList *qmp_query_jobs(struct Machine *machine, GError **errp)

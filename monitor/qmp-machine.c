@@ -33,6 +33,9 @@ bool qmp_stop(struct Machine *machine, GError **errp)
         migration_incoming_set_autostart(machine->migration, false);
         return true;
     }
+    if (!migration_guest_is_here(machine->migration, errp)) {
+        return false;
+    }
     dump_stay_stopped(machine);
     return vm_stop(machine->runstate, RUN_STATE_PAUSED, errp);
 }
@@ -79,14 +82,18 @@ bool qmp_cont(struct Machine *machine, GError **errp)
 
 bool qmp_system_reset(struct Machine *machine, GError **errp)
 {
-    (void)errp;
+    if (!migration_guest_is_here(machine->migration, errp)) {
+        return false;
+    }
     system_reset_request(machine->runstate, SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     return true;
 }
 
 bool qmp_system_powerdown(struct Machine *machine, GError **errp)
 {
-    (void)errp;
+    if (!migration_guest_is_here(machine->migration, errp)) {
+        return false;
+    }
     system_powerdown_request(machine->runstate);
     return true;
 }

@@ -489,5 +489,5 @@ bool qmp_balloon(struct Machine *machine, int64_t value, GError **errp)
         error_setg(errp, "Parameter 'target' expects a size");
         return false;
     }
-    return board_balloon_set(machine->board, value, errp);
+    return migration_guest_is_here(machine->migration, errp) && board_balloon_set(machine->board, value, errp);
 }

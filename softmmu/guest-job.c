@@ -21,6 +21,15 @@ bool guest_job_begin(GuestJob *job, const GuestJobKind *kind, GError **errp)
     return !other;
 }
 
+void guest_job_becomes(GuestJob *job, const GuestJobKind *kind, const GuestJobKind *other)
+{
+    g_mutex_lock(&job->lock);
+    if (job->kind == kind) {
+        job->kind = other;
+    }
+    g_mutex_unlock(&job->lock);
+}
+
 void guest_job_end(GuestJob *job, const GuestJobKind *kind)
 {
     g_mutex_lock(&job->lock);

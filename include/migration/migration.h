@@ -54,6 +54,11 @@ bool migration_memory_given_back(const Migration *m);
  * if it is not in postcopy; caller frees. Main thread, BQL.
  */
 char *migration_running_there(const Migration *m);
+/**
+ * False with errp from the switch to postcopy on, at the source: a command that is for the guest has to
+ * be given where that runs. Main thread, BQL.
+ */
+bool migration_guest_is_here(const Migration *m, GError **errp);
 /** True if migration_yank has something to end: an outgoing or incoming migration under way. Main thread. */
 bool migration_may_yank(const Migration *m);
 /**

@@ -29,6 +29,8 @@ typedef struct GuestJob {
  * memory dump has had the guest for 3 s (query-dump tells how far it is)".
  */
 bool guest_job_begin(GuestJob *job, const GuestJobKind *kind, GError **errp);
+/** What kind has it for is now called other; nothing if kind does not have it. */
+void guest_job_becomes(GuestJob *job, const GuestJobKind *kind, const GuestJobKind *other);
 /** Lets go of it; nothing if kind does not have it. */
 void guest_job_end(GuestJob *job, const GuestJobKind *kind);
 /** True if kind has it. */
