@@ -88,6 +88,11 @@ ssize_t channel_read_hooked(Channel *c, void *buf, size_t len, const ChannelWait
                             GError **errp);
 bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* short = error */
 /**
+ * Waits for the first len bytes that come and leaves them to be read. Sockets. False: they will not all
+ * come, or the wait was ended; whoever reads learns why.
+ */
+bool channel_peek(Channel *c, void *buf, size_t len);
+/**
  * Nothing more will be written: the peer sees the end of what it reads, what
  * it says can still be read. No thread may be writing. Sockets and pipes.
  */

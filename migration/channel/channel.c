@@ -25,6 +25,7 @@
 #include "util/trace-migration.h"
 
 #define PEER_RESET_MS 200
+#define PEEK_REST_US (2 * G_USEC_PER_SEC)   /* for the rest of a few bytes that come together */
 
 #ifndef IOV_MAX
 #define IOV_MAX 1024
@@ -315,6 +316,32 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook
             return -1;
         }
     }
+}
+
+/* poll() says "readable" as long as less than len is there: then we only look now and then. */
+bool channel_peek(Channel *c, void *buf, size_t len)
+{
+    int64_t until = g_get_monotonic_time() + PEEK_REST_US;
+    ssize_t n;
+
+    while (c->is_socket && wait_alive(c, c->rfd, POLLIN, NULL) && !g_atomic_int_get(&c->shut)) {
+        n = recv(c->rfd, buf, len, MSG_PEEK | MSG_DONTWAIT);
+        if (n == (ssize_t)len) {
+            return true;
+        }
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+            return false;
+        }
+        if (n > 0) {
+            if (g_get_monotonic_time() > until) {
+                return false;
+            }
+            g_usleep(1000);
+        } else {
+            until = g_get_monotonic_time() + PEEK_REST_US;
+        }
+    }
+    return false;
 }
 
 ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp)

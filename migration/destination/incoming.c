@@ -5,13 +5,18 @@
  * destination/handles.c starts. A failure ends the process, if it is to end,
  * through the main loop.
  */
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hw/net-backend.h"
 #include "migration/destination/postcopy.h"
+#include "migration/stream/format.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
+
+#define TURN_AWAY_MS 2000
+#define TURN_AWAY_READS 256
 
 /* ---- phases ---- */
 
@@ -260,7 +265,7 @@ static bool begin(Incoming *in, GError **errp)
     return ok;
 }
 
-static bool accept_peer(Incoming *in, GError **errp)
+static bool accept_one(Incoming *in, GError **errp)
 {
     g_assert(in->phase == INCOMING_LISTENING);
     Channel *c = fault_point(&in->machine->faults, FAULT_DST_ACCEPT, errp)
@@ -270,6 +275,50 @@ static bool accept_peer(Incoming *in, GError **errp)
         in->channel = c;
         in->answers = return_path_writer_new(c);
         trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
+    }
+    return in->channel;
+}
+
+/* Not a header, but what a source says first that goes on with a paused postcopy: to somebody else. */
+static bool wants_to_go_on(Incoming *in)
+{
+    static const uint8_t recv_bitmap[] = { SECTION_COMMAND, 0, MIG_CMD_RECV_BITMAP };
+    uint8_t first[sizeof(recv_bitmap)];
+    const char *type = channel_type(in->channel);
+
+    return (g_str_equal(type, "tcp") || g_str_equal(type, "unix")) &&
+           channel_peek(in->channel, first, sizeof(first)) &&
+           memcmp(first, recv_bitmap, sizeof(first)) == 0;
+}
+
+/* What it has still to say is read, so that it reads what it is told. */
+static void turn_away(Incoming *in)
+{
+    char rest[4096];
+
+    return_path_send_shut(in->answers, "this process waits for a new migration and has nothing of the "
+                          "guest: give migrate_recover where the guest runs, and migrate -r with the "
+                          "address of that", NULL);
+    channel_end_writing(in->channel);
+    channel_set_patience(in->channel, TURN_AWAY_MS);
+    for (int i = 0; i < TURN_AWAY_READS && channel_read(in->channel, rest, sizeof(rest), NULL) > 0; i++) {
+        /* the next */
+    }
+    return_path_writer_free(g_steal_pointer(&in->answers));
+    in->channel = NULL;
+    channel_set_close_all(in->channels, NULL);
+    machine_report(in->machine, "A source has connected that wants to go on with a paused postcopy "
+                   "(migrate -r). Nothing of its guest is here; it was turned away, and this process "
+                   "goes on waiting for a new migration");
+}
+
+static bool accept_peer(Incoming *in, GError **errp)
+{
+    while (accept_one(in, errp)) {
+        if (!wants_to_go_on(in)) {
+            break;
+        }
+        turn_away(in);
     }
     return in->channel && fault_point(&in->machine->faults, FAULT_DST_ACCEPTED, errp) &&
            begin(in, errp);

@@ -267,6 +267,24 @@ static bool was_refused(Outgoing *o, GError **err)
     return refused;
 }
 
+/* A connection that ends is a symptom: if the other end has said why it does not go on, that is the cause. */
+static void hear_why(Outgoing *o, GError **err)
+{
+    if (o->w && return_path_wait(o->rp, LATE_REFUSAL_US) == RETURN_PATH_REFUSED) {
+        g_clear_error(err);
+        return_path_error(o->rp, err);
+    }
+}
+
+static bool try_again(Outgoing *o, GError **err)
+{
+    if (reconnect(o, err)) {
+        return true;
+    }
+    hear_why(o, err);
+    return false;
+}
+
 bool outgoing_recover(Outgoing *o, GError **err)
 {
     do {
@@ -277,7 +295,7 @@ bool outgoing_recover(Outgoing *o, GError **err)
         if (!wait_for_resume(o, err)) {
             return false;
         }
-    } while (!reconnect(o, err));
+    } while (!try_again(o, err));
     rate_start(&o->rate, g_get_monotonic_time(), outgoing_bytes_limited(o));
     g_mutex_lock(&o->lock);
     channel_address_free(o->addr);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What each command that touches the guest or the migration answers in each state of a postcopy, on both
-sides."""
+sides; and two commands that reach the wrong process."""
 import time
 
 from ferrytest import emulators
@@ -189,7 +189,41 @@ def reset_there(bench):
     wait_until(lambda: len(pair.destination.console.statuses()) > before + 2, 60, 'the guest to work')
 
 
+def wrong_door(kind):
+    """migrate -r reaches a process that waits for a new guest: both say so, and nothing else happens."""
+    def run(bench):
+        pair = Pair(bench)
+        pair.pause()
+        fresh = VM(bench, 'fresh', emulators.ferry(), Bare('checker', 64, 1, size='4M'),
+                   incoming='defer')
+        uri = 'tcp:127.0.0.1:0' if kind == 'tcp' else 'unix:' + bench.path('fresh')
+        fresh.command('migrate-incoming', uri=uri)
+        if kind == 'tcp':
+            uri = 'tcp:127.0.0.1:' + fresh.migration()['socket-address'][-1]['port']
+        for _ in range(2):
+            pair.source.command('migrate', uri=uri, resume=True)
+            wait_migration(pair.source, ('postcopy-paused',))
+            why = pair.source.migration()['error-desc']
+            check('has nothing of the guest' in why, 'source: %s', why)
+            check('wants to go on with a paused postcopy' in fresh.stderr(), 'fresh: %s',
+                  fresh.stderr())
+            check_equal(fresh.status(), 'inmigrate', 'the fresh process')
+            check_equal(fresh.migration()['status'], 'setup', 'its migration')
+        pair.recover()
+        pair.end()
+        # What was turned away has not used anything up: another guest can come.
+        other = VM(bench, 'other', emulators.ferry(), Bare('checker', 64, 1, size='4M'))
+        wait_alive(other)
+        other.command('migrate', uri=uri)
+        wait_migration(other)
+        wait_migration(fresh)
+        wait_until(lambda: fresh.status() == 'running', 10, 'the other guest to run')
+    return run
+
+
 main([
     Case('every command in every state', table, timeout=300),
     Case('reset at the destination', reset_there),
+    Case('resumed at a fresh process, tcp', wrong_door('tcp')),
+    Case('resumed at a fresh process, unix', wrong_door('unix')),
 ])
