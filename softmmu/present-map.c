@@ -5,8 +5,9 @@
  * filled by whoever fetches the pages; knows neither of them.
  *
  * The bits are kept the other way round, set for what is missing, so that
- * memory which was never touched says "here": making them costs nothing, and
- * so does giving them back while somebody still reads them.
+ * memory which was never touched says "here", and so does memory that was
+ * given back while somebody still reads it. What will be written while the
+ * guest stands still is touched before.
  */
 #include "softmmu/present-map.h"
 
@@ -151,23 +152,44 @@ bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError *
     return true;
 }
 
+/* Returns how many of the bits were not set before. Nobody else writes them yet. */
+static unsigned add_missing(uint64_t *word, uint64_t bits)
+{
+    uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+    __atomic_store_n(word, old | bits, __ATOMIC_RELAXED);
+    return (unsigned)__builtin_popcountll(bits & ~old);
+}
+
+/* The same for whole words: millions of them, and the guest stands still meanwhile. */
+static uint64_t add_missing_words(uint64_t *words, uint64_t n)
+{
+    uint64_t before = 0;
+
+    for (uint64_t w = 0; w < n; w++) {
+        uint64_t old = __atomic_load_n(&words[w], __ATOMIC_RELAXED);
+        if (old) {
+            before += (uint64_t)__builtin_popcountll(old);
+        }
+        __atomic_store_n(&words[w], ~0ULL, __ATOMIC_RELAXED);
+    }
+    return n * 64 - before;
+}
+
 void present_map_set_missing(PresentMap *map, size_t index, uint64_t first, uint64_t count)
 {
-    RAMBlock *block = ram_list_get(map->ram, index);
-    uint64_t fresh = 0;
+    uint64_t *missing = ram_list_get(map->ram, index)->missing;
+    uint64_t fresh = 0, end = first + count, n;
 
     g_assert(!present_map_active(map));
-    while (count > 0) {
-        unsigned from = first % 64;
-        uint64_t n = MIN(count, 64 - from);
-        uint64_t bits = (n == 64 ? ~0ULL : (1ULL << n) - 1) << from;
-        uint64_t *word = &block->missing[first / 64];
-        uint64_t old = __atomic_fetch_or(word, bits, __ATOMIC_RELAXED);
-        /* who asked while an earlier use ended has not asked for this one */
-        __atomic_fetch_and(&block->asked[first / 64], ~bits, __ATOMIC_RELAXED);
-        fresh += __builtin_popcountll(bits & ~old);
-        first += n;
-        count -= n;
+    for (; first < end; first += n) {
+        if (first % 64 == 0 && end - first >= 64) {
+            n = (end - first) & ~63ULL;
+            fresh += add_missing_words(&missing[first / 64], n / 64);
+        } else {
+            n = MIN(end - first, 64 - first % 64);
+            fresh += add_missing(&missing[first / 64], ((1ULL << n) - 1) << (first % 64));
+        }
     }
     __atomic_fetch_add(&map->missing, fresh, __ATOMIC_RELAXED);
 }
@@ -340,12 +362,12 @@ static void op_end(PresentMap *map)
     g_cond_broadcast(&map->quiet);
 }
 
+/* As an op from the first bit on: after the end nothing is left of who asked before it. */
 static void ask(PresentMap *map, const RAMBlock *block, uint64_t page, int user)
 {
     uint64_t *word = words_of(&block->asked) + page / 64, bit = 1ULL << (page % 64);
 
-    if ((__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit) ||
-        (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit)) {
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit) {
         return;
     }
     g_mutex_lock(&map->lock);
@@ -354,7 +376,9 @@ static void ask(PresentMap *map, const RAMBlock *block, uint64_t page, int user)
     if (!ops) {
         return;
     }
-    ops->wanted(map->opaque, block_index(map, block), page, user);
+    if (!(__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit)) {
+        ops->wanted(map->opaque, block_index(map, block), page, user);
+    }
     g_mutex_lock(&map->lock);
     op_end(map);
     g_mutex_unlock(&map->lock);

@@ -176,11 +176,26 @@ static bool add_bits(RAMBlock *block, uint64_t **bits, const char *what, GError 
     return *bits != NULL;
 }
 
+/* The host gives memory a page at a time, which takes longer than to write it. */
+static void touch_bits(RAMBlock *block, uint64_t *bits)
+{
+    size_t step = sysconf(_SC_PAGESIZE) / sizeof(bits[0]);
+
+    for (size_t w = 0; w < bits_bytes(block) / sizeof(bits[0]); w += step) {
+        __atomic_store_n(&bits[w], 0, __ATOMIC_RELAXED);
+    }
+}
+
 bool ram_block_add_present_bits(RAMBlock *block, GError **errp)
 {
     static const char what[] = "allocate the present map of";
 
-    return add_bits(block, &block->missing, what, errp) && add_bits(block, &block->asked, what, errp);
+    if (!add_bits(block, &block->missing, what, errp) ||
+        !add_bits(block, &block->asked, what, errp)) {
+        return false;
+    }
+    touch_bits(block, block->missing);
+    return true;
 }
 
 bool ram_block_add_guard_bits(RAMBlock *block, GError **errp)

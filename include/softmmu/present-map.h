@@ -49,6 +49,7 @@ void present_map_free(PresentMap *map);
 
 /**
  * Makes the bits of all blocks, all pages here, nothing enforced yet; engine NULL: the software one.
+ * Touches them all (a 32768th of RAM), so that to set them takes little time later.
  * Errors: no memory, in use already, the engine cannot be used here.
  */
 bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError **errp);

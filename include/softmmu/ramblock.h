@@ -51,7 +51,7 @@ RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const 
 /** Takes all of the block's memory from the host now; what is in it stays. Main thread, before anybody runs. */
 bool ram_block_populate(RAMBlock *block, GError **errp);
 
-/** Makes missing and asked of an existing block, all clear. Any thread, one at a time. */
+/** Makes missing and asked of an existing block, all clear; missing is in memory then. Any thread, one at a time. */
 bool ram_block_add_present_bits(RAMBlock *block, GError **errp);
 /** Clears both and gives their memory back to the host; they may be read meanwhile, not written. */
 void ram_block_clear_present_bits(RAMBlock *block);
