@@ -9,6 +9,8 @@
 #include <string.h>
 #include "util/error.h"
 
+#define SCAN_WORDS 8        /* a cache line */
+
 static size_t bitmap_words(const RamDirty *d, size_t block)
 {
     return (ram_block_pages(ram_list_get(d->ram, block)) + 63) / 64;
@@ -99,41 +101,58 @@ uint64_t ram_dirty_sync(RamDirty *d)
     return added - drop_shared(d);
 }
 
+/* The first word from w on that is not `same`, or end. Many at once: there may be millions. */
+static size_t skip_words(const uint64_t *map, size_t w, size_t end, uint64_t same)
+{
+    for (; w + SCAN_WORDS <= end; w += SCAN_WORDS) {
+        uint64_t differ = 0;
+
+        for (int i = 0; i < SCAN_WORDS; i++) {
+            differ |= map[w + i] ^ same;
+        }
+        if (differ) {
+            break;
+        }
+    }
+    while (w < end && map[w] == same) {
+        w++;
+    }
+    return w;
+}
+
+/* The first page of [from, end) whose bit is not that of `same`, which is all ones or 0; or end. */
+static uint64_t find_other(const uint64_t *map, uint64_t from, uint64_t end, uint64_t same)
+{
+    if (from >= end) {
+        return end;
+    }
+    size_t w = from / 64, words = (end + 63) / 64;
+    uint64_t bits = (map[w] ^ same) & ~0ULL << (from % 64);
+
+    if (bits == 0) {
+        w = skip_words(map, w + 1, words, same);
+        if (w == words) {
+            return end;
+        }
+        bits = map[w] ^ same;
+    }
+    return MIN(w * 64 + (uint64_t)__builtin_ctzll(bits), end);
+}
+
 uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from)
 {
-    uint64_t pages = ram_block_pages(ram_list_get(d->ram, block));
-    const uint64_t *map = d->bitmaps[block];
-    size_t w = from / 64, words = bitmap_words(d, block);
-    uint64_t bits;
+    return ram_dirty_find_in(d, block, from, ram_block_pages(ram_list_get(d->ram, block)));
+}
 
-    if (from >= pages) {
-        return pages;
-    }
-    bits = map[w] & ~0ULL << (from % 64);
-    while (bits == 0) {
-        if (++w == words) {
-            return pages;
-        }
-        bits = map[w];
-    }
-    return w * 64 + (uint64_t)__builtin_ctzll(bits);
+uint64_t ram_dirty_find_in(const RamDirty *d, size_t block, uint64_t from, uint64_t end)
+{
+    return find_other(d->bitmaps[block], from, end, 0);
 }
 
 /* The first page >= from that is not dirty, or the block's number of pages. */
 static uint64_t find_clean(const RamDirty *d, size_t block, uint64_t from)
 {
-    uint64_t pages = ram_block_pages(ram_list_get(d->ram, block));
-    const uint64_t *map = d->bitmaps[block];
-    size_t w = from / 64, words = bitmap_words(d, block);
-    uint64_t bits = ~map[w] & ~0ULL << (from % 64);
-
-    while (bits == 0) {
-        if (++w == words) {
-            return pages;
-        }
-        bits = ~map[w];
-    }
-    return MIN(w * 64 + (uint64_t)__builtin_ctzll(bits), pages);
+    return find_other(d->bitmaps[block], from, ram_block_pages(ram_list_get(d->ram, block)), ~0ULL);
 }
 
 bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first, uint64_t *end)

@@ -34,6 +34,8 @@ uint64_t ram_dirty_sync(RamDirty *d);
 
 /** First dirty page >= from in the block, or its number of pages. */
 uint64_t ram_dirty_find(const RamDirty *d, size_t block, uint64_t from);
+/** The same in [from, end) of the block, or end; looks at nothing behind it. */
+uint64_t ram_dirty_find_in(const RamDirty *d, size_t block, uint64_t from, uint64_t end);
 bool ram_dirty_test(const RamDirty *d, size_t block, uint64_t page);
 /** The first dirty pages >= from in the block: [*first, *end); false if there are none. Words at a time. */
 bool ram_dirty_range(const RamDirty *d, size_t block, uint64_t from, uint64_t *first, uint64_t *end);

@@ -79,11 +79,9 @@ static uint64_t host_pages(const RamPicker *p, size_t block)
 bool ram_picker_host_page_begun(const RamPicker *p)
 {
     uint64_t n = host_pages(p, p->last_block), page = p->last_next;
+    uint64_t end = page - page % n + n;
 
-    if (page % n == 0) {
-        return false;
-    }
-    return ram_dirty_find(p->dirty, p->last_block, page) < page - page % n + n;
+    return page % n != 0 && ram_dirty_find_in(p->dirty, p->last_block, page, end) < end;
 }
 
 /* The page is dirty. */
@@ -102,10 +100,8 @@ static bool take(RamPicker *p, size_t block, uint64_t page, RamPickReason reason
 /* The first dirty page of [*from, end), which are whole host pages; *from moves on. */
 static bool find_in(const RamPicker *p, size_t block, uint64_t *from, uint64_t end)
 {
-    uint64_t found = ram_dirty_find(p->dirty, block, *from);
-
-    *from = MIN(found, end);
-    return found < end;
+    *from = ram_dirty_find_in(p->dirty, block, *from, end);
+    return *from < end;
 }
 
 static void add_prefault(RamPicker *p, const RamRequest *r)

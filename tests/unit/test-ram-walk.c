@@ -92,11 +92,65 @@ static void test_find(void)
     side_free(side);
 }
 
+static uint64_t find_slowly(const RamDirty *d, uint64_t from, uint64_t end, bool dirty)
+{
+    while (from < end && ram_dirty_test(d, 0, from) != dirty) {
+        from++;
+    }
+    return MIN(from, end);
+}
+
+/* Long stretches of one kind, which are skipped many words at once, with single pages in them. */
+static void fill_at_random(RamDirty *d, uint64_t pages)
+{
+    for (uint64_t at = 0; at < pages;) {
+        uint64_t end = at + g_test_rand_int_range(1, 3000);
+        bool dirty = g_test_rand_bit();
+
+        for (uint64_t page = at; page < MIN(end, pages); page++) {
+            if (ram_dirty_test(d, 0, page) != (dirty ^ (g_test_rand_int_range(0, 1000) == 0))) {
+                d->bitmaps[0][page / 64] ^= 1ULL << (page % 64);
+            }
+        }
+        at = end;
+    }
+}
+
+static void test_find_at_random(void)
+{
+    static const BlockSpec large[] = { { "large", 20007 } };
+    Side *side = side_new(large, 1);
+    RamDirty *d = ram_dirty_new(side->ram, side->log, NULL);
+    uint64_t pages = 20007, first, end;
+
+    for (int i = 0; i < 2000; i++) {
+        if (i % 50 == 0) {
+            fill_at_random(d, pages);
+        }
+        uint64_t from = g_test_rand_int_range(0, pages), to = g_test_rand_int_range(0, pages + 1);
+        g_assert_cmpuint(ram_dirty_find(d, 0, from), ==, find_slowly(d, from, pages, true));
+        g_assert_cmpuint(ram_dirty_find_in(d, 0, from, to), ==,
+                         from < to ? find_slowly(d, from, to, true) : to);
+        bool any = ram_dirty_range(d, 0, from, &first, &end);
+        g_assert_true(any == (find_slowly(d, from, pages, true) < pages));
+        if (any) {
+            g_assert_cmpuint(end, ==, find_slowly(d, first, pages, false));
+        }
+        if (ram_dirty_clean_range(d, 0, from, &first, &end)) {
+            g_assert_cmpuint(first, ==, find_slowly(d, from, pages, false));
+            g_assert_cmpuint(end, ==, find_slowly(d, first, pages, true));
+        }
+    }
+    ram_dirty_free(d);
+    side_free(side);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ram-walk/first-pass", test_first_pass);
     g_test_add_func("/ram-walk/continues", test_continues);
     g_test_add_func("/ram-walk/find", test_find);
+    g_test_add_func("/ram-walk/find-at-random", test_find_at_random);
     return g_test_run();
 }
