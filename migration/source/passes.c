@@ -14,6 +14,8 @@
 #define THROTTLE_SYNC_US (5 * G_USEC_PER_SEC)   /* auto-converge looks at least so often */
 #define CATCH_UP_MS 100                         /* how long to wait for the destination */
 #define CATCH_UP_PING 2                         /* setup has had 1 */
+#define CATCH_UP_POSTCOPY_MS 1000               /* where the switch is decided already */
+#define CATCH_UP_POSTCOPY_PING 5                /* the switch has 2 to 4 */
 #define ACK_LOOK_US 100000                      /* without an ack: so long until the next look */
 #define CATCH_UP_BLIND_US 20000                 /* the most when it cannot tell us */
 
@@ -142,6 +144,19 @@ static PolicyAction look_again(Outgoing *o, PolicyInput *in)
     return action;
 }
 
+/* Until the destination has taken what was sent so far. */
+static void await_destination(Outgoing *o, uint32_t number, int64_t at_most_ms)
+{
+    uint32_t ping = GUINT32_TO_BE(number);
+
+    trace_savevm_send_ping(number);
+    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
+    /* An error is found by whoever writes next, and the destination's silence has no meaning here. */
+    if (stream_flush(o->w, NULL)) {
+        return_path_wait_pong(o->rp, number, at_most_ms * 1000);
+    }
+}
+
 /*
  * The destination may be far behind, with megabytes in the buffers between
  * us, and would have to work them off while the guest stands still. It can
@@ -152,8 +167,6 @@ static PolicyAction look_again(Outgoing *o, PolicyInput *in)
  */
 static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
 {
-    uint32_t ping = GUINT32_TO_BE(CATCH_UP_PING);
-
     if (o->caught_up || !channel_has_return_path(o->channel) ||
         !policy_wait_pays(in, CATCH_UP_MS)) {
         return false;
@@ -164,12 +177,7 @@ static bool let_destination_catch_up(Outgoing *o, const PolicyInput *in)
         g_usleep(MIN(o->pass_us, CATCH_UP_BLIND_US));
         return true;
     }
-    trace_savevm_send_ping(CATCH_UP_PING);
-    outgoing_put_command(o, MIG_CMD_PING, &ping, sizeof(ping));
-    /* An error is found by whoever writes next, and the destination's silence has no meaning here. */
-    if (stream_flush(o->w, NULL)) {
-        return_path_wait_pong(o->rp, CATCH_UP_PING, CATCH_UP_MS * 1000);
-    }
+    await_destination(o, CATCH_UP_PING, CATCH_UP_MS);
     return true;
 }
 
@@ -301,6 +309,11 @@ bool outgoing_passes(Outgoing *o, GError **errp)
             return false;
         }
         outgoing_keep_rate(o, migration_settings_params(o->settings).max_bandwidth);
+    }
+    if (o->postcopy.follows && o->rp) {
+        outgoing_point(o, FAULT_SRC_CATCH_UP, NULL);
+        /* what is on the way now would be waited for while the guest stands still */
+        await_destination(o, CATCH_UP_POSTCOPY_PING, CATCH_UP_POSTCOPY_MS);
     }
     return outgoing_check_cancelled(o, errp);
 }
