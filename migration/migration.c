@@ -328,8 +328,7 @@ bool migration_pause(Migration *m, GError **errp)
 
 bool migration_recover(Migration *m, const char *uri, GError **errp)
 {
-    if (!m->incoming ||
-        migration_state_get(&m->in_state) != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+    if (!m->incoming) {
         error_setg(errp, "Migrate recover can only be run when postcopy is paused.");
         return false;
     }

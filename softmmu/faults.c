@@ -63,6 +63,7 @@ static const struct {
     { FAULT_DST_TOLD, "dst-told", DST, false, "the source is told, the guest not started" },
     { FAULT_DST_STARTED, "dst-started", DST, false, "the guest is started, before the channels are closed" },
     { FAULT_DST_FAILED, "dst-failed", DST, false, "it has failed, before the source is told" },
+    { FAULT_DST_POSTCOPY_CONNECTED, "dst-postcopy-connected", DST, false, "the source has connected again, it is not answered yet" },
 
     { FAULT_PAUSE_ASKED, "pause-asked", ANY, false, "vCPUs are asked to stop, the lock let go" },
     { FAULT_PAUSE_HELD, "pause-held", ANY, false, "vCPUs have stopped, the lock not taken back yet" },

@@ -47,8 +47,8 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
 GPtrArray *incoming_addresses(Incoming *in)
 {
     g_mutex_lock(&in->lock);
-    GPtrArray *list = in->listener ? channel_listener_addresses(in->listener)
-                                   : g_ptr_array_new_with_free_func(NULL);
+    ChannelListener *l = in->next_listener ? in->next_listener : in->listener;
+    GPtrArray *list = l ? channel_listener_addresses(l) : g_ptr_array_new_with_free_func(NULL);
     g_mutex_unlock(&in->lock);
     return list;
 }

@@ -178,26 +178,33 @@ static bool drop_listener(Incoming *in, ChannelListener *l)
     return failed;
 }
 
-/* c is the source's, we take it. Quit may have come meanwhile: then it is shut at once. */
+/*
+ * Who comes is taken for the source, unless somewhere else is listened by now: what comes from an
+ * address that was given up is what is left of an attempt that is over. The lock makes it one step: a
+ * migrate-recover comes before it, or is refused. Takes c.
+ */
 static bool adopt(Incoming *in, Channel *c)
 {
+    fault_delay(&in->machine->faults, FAULT_DST_POSTCOPY_CONNECTED);
     channel_set_reopen(in->channels);
-    if (!channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, NULL)) {
+    g_mutex_lock(&in->lock);
+    bool ours = !in->next_listener && !in->quit &&
+                migration_state_move(&in->m->in_state, MIGRATION_EVENT_RESUME, NULL);
+    if (ours) {
+        channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, NULL);   /* it is empty */
+        g_clear_error(&in->error);
+        in->source_talks = false;
+    }
+    g_mutex_unlock(&in->lock);
+    if (!ours) {
+        channel_close(c, NULL);
         return false;
     }
     in->channel = c;
     in->reader = stream_reader_new(c);
     return_path_writer_replace(in->answers, c);
-    g_mutex_lock(&in->lock);
-    g_clear_error(&in->error);
-    in->source_talks = false;
-    bool quit = in->quit;
-    g_mutex_unlock(&in->lock);
-    if (quit) {
-        channel_set_shutdown_all(in->channels);
-    }
     trace_postcopy_pause_incoming_continued();
-    return migration_state_move(&in->m->in_state, MIGRATION_EVENT_RESUME, NULL);
+    return true;
 }
 
 /* False: the process ends. */
@@ -259,30 +266,50 @@ bool postcopy_await(Postcopy *pc, GError **errp)
 
 /* ---- for monitors ---- */
 
+static bool is_paused(const Incoming *in, GError **errp)
+{
+    if (migration_state_get(&in->m->in_state) != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        error_setg(errp, "Migrate recover can only be run when postcopy is paused.");
+        return false;
+    }
+    return true;
+}
+
+/* Takes *l, and leaves there what nobody needs. False: the source has come at this very moment. */
+static bool listen_to(Incoming *in, ChannelListener **l, GError **errp)
+{
+    g_mutex_lock(&in->lock);
+    bool ok = is_paused(in, errp);
+    if (ok) {
+        in->paused_by_user = false;
+    }
+    if (ok && in->listener) {
+        ChannelListener *stale = in->next_listener;
+        in->next_listener = *l;
+        *l = stale;
+        channel_listener_shutdown(in->listener);
+    } else if (ok) {
+        in->listener = g_steal_pointer(l);
+    }
+    g_cond_broadcast(&in->wake);
+    g_mutex_unlock(&in->lock);
+    return ok;
+}
+
 bool incoming_recover(Incoming *in, const char *uri, GError **errp)
 {
     FdResolver fds = migration_fd_resolver(in->m);
-    ChannelAddress *addr = channel_address_parse(uri, errp);
+    ChannelAddress *addr = is_paused(in, errp) ? channel_address_parse(uri, errp) : NULL;
     ChannelListener *l = addr && channel_address_take_fd(addr, &fds, false, errp)
-                             ? channel_listen(addr, errp) : NULL, *stale;
+                             ? channel_listen(addr, errp) : NULL;
 
     channel_address_free(addr);
     if (!l) {
         return false;
     }
-    g_mutex_lock(&in->lock);
-    in->paused_by_user = false;
-    stale = g_steal_pointer(&in->next_listener);
-    if (in->listener) {
-        in->next_listener = l;
-        channel_listener_shutdown(in->listener);
-    } else {
-        in->listener = l;
-    }
-    g_cond_broadcast(&in->wake);
-    g_mutex_unlock(&in->lock);
-    channel_listener_free(stale);
-    return true;
+    bool ok = listen_to(in, &l, errp);
+    channel_listener_free(l);
+    return ok;
 }
 
 void incoming_pause(Incoming *in)

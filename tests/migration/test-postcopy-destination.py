@@ -13,7 +13,7 @@ from ferrytest.devices import Busy
 from ferrytest.guest import Bare
 from ferrytest.host import may_use_userfaultfd
 from ferrytest.move import wait_migration
-from ferrytest.postcopy import Postcopy
+from ferrytest.postcopy import Postcopy, listen_again
 from ferrytest.process import VM
 from ferrytest.proxy import Proxy
 from ferrytest.qmp import QMPError, statuses
@@ -153,7 +153,7 @@ def quits(bench):
             move.destination.command('migrate-pause')
             wait_migration(move.destination, ('postcopy-paused',))
         if number == 2:
-            move.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+            listen_again(move.destination)
         time.sleep(0.1)
         move.destination.quit()
         move.channel.proxy.stalled = False
@@ -189,18 +189,37 @@ def cut_often(bench, name, times, harts):
         proxy = Proxy(bench, path)
         if random.random() < 0.3:       # the attempt itself does not get through
             proxy.cut_after = random.randint(0, 60)
-        move.destination.command('migrate-recover', uri='unix:' + path)
+        listen_again(move.destination, 'unix:' + path)
         move.source.command('migrate', uri=proxy.uri, resume=True)
         if proxy.cut_after is not None:
             wait_until(lambda: proxy.broken, 60, 'the cut of the recovery')
             move.await_paused()
             proxy.cut_after = proxy.broken = None
-            move.destination.command('migrate-recover', uri='unix:' + path)
+            listen_again(move.destination, 'unix:' + path)
             move.source.command('migrate', uri=proxy.uri, resume=True)
         wait_migration(move.destination, ('postcopy-active', 'completed'))
         wait_migration(move.source, ('postcopy-active', 'completed'))
     end(move)
     return max(made, 1)
+
+
+def listens_elsewhere(bench):
+    """migrate-recover while what is left of an attempt is being taken in: the new address counts."""
+    move = begin(bench)
+    move.source.command('migrate-pause')
+    move.await_paused()
+    listen_again(move.destination, 'unix:' + bench.path('first'))
+    move.destination.command('x-fault', point='dst-postcopy-connected', action='stall', ms=3000)
+    move.source.command('migrate', uri='unix:' + bench.path('first'), resume=True)
+    wait_until(lambda: [p for p in move.destination.command('x-query-faults') if p['reached']], 30,
+               'the source to come')
+    move.source.command('migrate-pause')
+    wait_migration(move.source, ('postcopy-paused',))
+    move.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+    port = move.destination.migration()['socket-address'][0]['port']
+    move.source.command('migrate', uri='tcp:127.0.0.1:' + port, resume=True)
+    wait_migration(move.source, ('postcopy-active', 'completed'))
+    end(move)
 
 
 def strangers(bench):
@@ -293,6 +312,7 @@ main([
     Case('quits', quits),
     Case('cuts', cuts(4)),
     Case('cuts, 1 hart', cuts(3, harts=1), rotate=2),
+    Case('listens elsewhere', listens_elsewhere),
     Case('strangers', strangers),
     Case('strangers, urgent', knocks),
     Case('blocktime', blocktime),

@@ -11,6 +11,7 @@ import time
 from ferrytest import emulators
 from ferrytest.guest import Bare
 from ferrytest.move import Journey, wait_alive, wait_migration
+from ferrytest.postcopy import listen_again
 from ferrytest.process import VM
 from ferrytest.proxy import Proxy
 from ferrytest.qmp import QMPError, statuses
@@ -148,10 +149,9 @@ def points(vm):
 
 
 def recover(pair):
+    """Its state is fresh: migrate with resume has left postcopy-paused when it is answered."""
     wait_migration(pair.source, ('postcopy-paused',))
-    if pair.destination.migration()['status'] != 'postcopy-paused':
-        wait_migration(pair.destination, ('postcopy-paused',))
-    pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
+    listen_again(pair.destination)
     pair.source.command('migrate', uri=pair.uri(), resume=True)
 
 
@@ -367,11 +367,7 @@ def cut_anywhere(bench, rounds):
                 vm.command('migrate-pause')
             except QMPError:
                 pass            # it has noticed already
-        wait_until(lambda: pair.source.migration()['status'] == 'postcopy-paused', 60, 'the source')
-        wait_until(lambda: pair.destination.migration()['status'] == 'postcopy-paused', 60,
-                   'the destination')
-        pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
-        pair.source.command('migrate', uri=pair.uri(), resume=True)
+        recover(pair)
         if dice.random() < 0.6:
             wait_until(lambda: pair.source.migration()['status'] != 'postcopy-recover-setup', 60,
                        'the connection')
@@ -380,9 +376,7 @@ def cut_anywhere(bench, rounds):
     wait_until(lambda: pair.source.migration()['status'] in ('postcopy-active', 'postcopy-paused'),
                60, 'the last recovery')
     if pair.source.migration()['status'] == 'postcopy-paused':
-        wait_migration(pair.destination, ('postcopy-paused',))
-        pair.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
-        pair.source.command('migrate', uri=pair.uri(), resume=True)
+        recover(pair)
     pair.source.set_parameters(max_postcopy_bandwidth=0)
     info = pair.end()
     check(info['x-postcopy']['recoveries'] >= 1, 'no recovery was counted: %s', info)

@@ -1,9 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Moves in which the guest goes before its memory does."""
 from .move import Move, compare_ram, wait_loaded, wait_migration
+from .qmp import QMPError
 from .tap import check, check_equal, wait_until
 
 AFTER_SWITCH = ('postcopy-active', 'postcopy-paused', 'completed')
+
+
+def listen_again(destination, uri='tcp:127.0.0.1:0', timeout=60):
+    """migrate-recover, however far the destination is with noticing that the last attempt is over: what
+    says postcopy-paused may be from before it. Refused is it only while an attempt is under way there."""
+    def accepted():
+        wait_migration(destination, ('postcopy-paused',), timeout)
+        try:
+            destination.command('migrate-recover', uri=uri)
+        except QMPError as error:
+            check('can only be run when postcopy is paused' in error.desc, '%s', error.desc)
+            return False
+        return True
+    wait_until(accepted, timeout, 'migrate-recover to be accepted')
 
 
 class Postcopy(Move):
@@ -34,7 +49,7 @@ class Postcopy(Move):
 
     def recover(self, uri):
         """Both are paused; go on over another connection."""
-        self.destination.command('migrate-recover', uri=uri)
+        listen_again(self.destination, uri)
         if uri.startswith('tcp:'):
             listens = wait_until(lambda: self.destination.migration().get('socket-address'), 20,
                                  'the destination to listen')
