@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
 #include "util/error.h"
@@ -27,6 +28,7 @@ struct ChannelListener {
     GMutex lock;
     /* protected by lock; the accepting thread, which writes, reads without */
     ListenResult at;            /* none: not yet */
+    struct stat bound;          /* unix: the socket in the file system; none of its own: zero */
 };
 
 /* "fd:7": a number that was inherited. Names are the resolver's. */
@@ -161,6 +163,9 @@ static void listener_at(ChannelListener *l, const ListenResult *result)
 {
     g_mutex_lock(&l->lock);
     l->at = *result;
+    if (l->address->kind == CHANNEL_UNIX && stat(l->address->path, &l->bound) < 0) {
+        l->bound.st_nlink = 0;
+    }
     g_mutex_unlock(&l->lock);
 }
 
@@ -354,16 +359,26 @@ void channel_listener_shutdown(ChannelListener *l)
     }
 }
 
+/* Another listener may have taken the place meanwhile. */
+static void remove_socket(const ChannelListener *l)
+{
+    struct stat now;
+
+    if (l->address->kind == CHANNEL_UNIX && l->bound.st_nlink &&
+        stat(l->address->path, &now) == 0 && now.st_ino == l->bound.st_ino &&
+        now.st_dev == l->bound.st_dev) {
+        unlink(l->address->path);
+    }
+}
+
 void channel_listener_free(ChannelListener *l)
 {
     if (!l) {
         return;
     }
+    remove_socket(l);
     for (int i = 0; i < l->at.n; i++) {
         close(l->at.fds[i]);
-    }
-    if (l->at.n && l->address->kind == CHANNEL_UNIX) {
-        unlink(l->address->path);
     }
     if (l->ready) {
         channel_close(l->ready, NULL);

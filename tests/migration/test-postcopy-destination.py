@@ -239,8 +239,9 @@ def strangers(bench):
             while s.recv(4096):
                 pass
         wait_migration(move.destination, ('postcopy-paused',))
-    # The last one to be told where to listen counts.
+    # The last one to be told where to listen counts, also if it is the same place.
     move.destination.command('migrate-recover', uri='unix:' + bench.path('not-this'))
+    move.destination.command('migrate-recover', uri='unix:' + bench.path('this'))
     move.recover('unix:' + bench.path('this'))
     end(move)
 
