@@ -76,7 +76,7 @@ void migration_sections_prepare_load(Migration *m);
 /** The run state that was received; running if the stream had none. */
 RunState migration_sections_received(const Migration *m);
 
-/* ---- source/outgoing.c ---- */
+/* ---- source/: handles.c, postcopy-handles.c, view.c ---- */
 
 /** What query-migrate needs; a copy. */
 typedef struct OutgoingView {
@@ -150,7 +150,7 @@ int outgoing_thread_id(Outgoing *o);
 /** Waits for the thread; it must be ending. BQL held, dropped while waiting. */
 void outgoing_free(Outgoing *o);
 
-/* ---- destination/incoming.c ---- */
+/* ---- destination/: handles.c, recover.c, wait-info.c ---- */
 
 /**
  * Listens and starts the incoming thread. What a failed attempt has left in

@@ -89,7 +89,7 @@ void outgoing_cancel(Outgoing *o)
     g_mutex_lock(&o->lock);
     __atomic_store_n(&o->cancelled, true, __ATOMIC_RELAXED);
     if (o->phase == OUTGOING_AWAITS) {
-        if (outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM))) {
+        if (outgoing_is_answered(o)) {
             channel_end_writing(o->channel);    /* ours while the thread awaits the answer */
         }                                       /* else it sees for itself that it was cancelled */
     } else if (o->phase != OUTGOING_HANDS_OVER || !channel_cut_writing(o->channel)) {
@@ -142,11 +142,6 @@ void outgoing_kick(Outgoing *o)
 char *outgoing_moved_to(const Outgoing *o)
 {
     return o->addr->kind == CHANNEL_FILE ? NULL : channel_address_to_string(o->addr);
-}
-
-bool outgoing_is_answered(const Outgoing *o)
-{
-    return outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM));
 }
 
 int outgoing_thread_id(Outgoing *o)

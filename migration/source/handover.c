@@ -5,7 +5,7 @@
  * (source/outgoing.c), on its thread; the guest stands still.
  */
 #include <string.h>
-#include "migration/source/outgoing.h"
+#include "migration/source/handover.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -39,14 +39,6 @@ static void put_description(Outgoing *o)
     stream_put_u8(o->w, SECTION_VMDESCRIPTION);
     stream_put_be32(o->w, strlen(text));
     stream_put_buffer(o->w, text, strlen(text));
-}
-
-/* 0: for ever. */
-int64_t outgoing_verdict_timeout_us(Outgoing *o)
-{
-    uint64_t ms = migration_settings_params(o->settings).x_verdict_timeout;
-
-    return ms ? (int64_t)ms * 1000 : G_MAXINT64 / 2;
 }
 
 static void no_answer(Outgoing *o, const char *to, GError **errp)

@@ -2,9 +2,9 @@
 /*
  * The source's story: connect, setup, passes over guest memory, switchover,
  * device state, the destination's word, the end. Started by
- * source/handles.c on the main thread, told by one migration thread, the
- * passes in source/passes.c. Never decides what is legal (state/state) or
- * when to switch over (policy/policy).
+ * source/handles.c on the main thread, told by one migration thread. Calls
+ * the files that tell its parts; none of them calls it. Never decides what is
+ * legal (state/state) or when to switch over (policy/policy).
  *
  *   main thread            migration thread               return path thread
  *   outgoing_start ------> outgoing_thread:
@@ -26,7 +26,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <json-c/json.h>
+#include "migration/source/connect.h"
+#include "migration/source/handover.h"
 #include "migration/source/outgoing.h"
+#include "migration/source/pace.h"
+#include "migration/source/passes.h"
+#include "migration/source/postcopy.h"
+#include "migration/source/preempt.h"
 #include "migration/stream/format.h"
 #include "qapi/qapi-visit.h"
 #include "util/error.h"
@@ -76,54 +82,6 @@ static void fill_return_path_ops(const Outgoing *o, ReturnPathOps *ops)
     if (outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM))) {
         outgoing_postcopy_ops(ops);
     }
-}
-
-/* ---- connect ---- */
-
-static bool wants_return_path(const Outgoing *o)
-{
-    return outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM));
-}
-
-static bool check_channel(Outgoing *o, Channel *c, GError **errp)
-{
-    if (outgoing_is_mapped(o) && !channel_is_seekable(c)) {
-        error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
-                   channel_name(c));
-        return false;
-    }
-    if (wants_return_path(o) && !channel_has_return_path(c)) {
-        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
-                   channel_name(c));
-        return false;
-    }
-    return true;
-}
-
-bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
-{
-    if (!outgoing_point(o, FAULT_SRC_CONNECT, errp)) {
-        return false;
-    }
-    if (!o->channel) {
-        o->channel = channel_connect(addr, o->cancel_fd, errp);
-        if (!o->channel ||
-            !channel_set_add(o->channels, CHANNEL_ROLE_MAIN, 0, o->channel, errp)) {
-            return false;
-        }
-    }
-    if (addr->keep_alive != CHANNEL_OFF) {
-        channel_set_liveness(o->channel, &channel_liveness);
-    }
-    trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
-    o->w = stream_writer_new(o->channel);
-    return true;
-}
-
-static bool outgoing_connect(Outgoing *o, GError **errp)
-{
-    return outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
-           check_channel(o, o->channel, errp);
 }
 
 /* ---- setup ---- */
@@ -183,7 +141,7 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     }
     trace_savevm_state_header();
     migration_put_header(o->m, o->w, o->settings);
-    if (wants_return_path(o)) {
+    if (outgoing_is_answered(o)) {
         open_return_path(o);
     }
     if (!make_saver(o, errp)) {

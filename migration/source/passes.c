@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The passes of an outgoing migration: parts of a pass within the rate limit,
- * looks at the dirty log, auto-converge, and the question whether it is time
- * to switch over. Told by source/outgoing.c's migration thread; decides nothing that
- * policy/policy can decide, and never stops the guest.
+ * The passes of an outgoing migration: parts of a pass within the rate limit
+ * (source/pace.c), looks at the dirty log, auto-converge, and the question
+ * whether it is time to switch over. On the migration thread; decides nothing
+ * that policy/policy can decide, and never stops the guest.
  */
-#include "migration/source/outgoing.h"
 #include "migration/source/outlook.h"
+#include "migration/source/pace.h"
+#include "migration/source/passes.h"
+#include "migration/source/postcopy.h"
 #include "migration/stream/format.h"
 #include "util/trace-migration.h"
 
@@ -18,14 +20,6 @@
 #define CATCH_UP_POSTCOPY_PING 5                /* the switch has 2 to 4 */
 #define ACK_LOOK_US 100000                      /* without an ack: so long until the next look */
 #define CATCH_UP_BLIND_US 20000                 /* the most when it cannot tell us */
-
-void outgoing_set_throttle(Outgoing *o, int percent)
-{
-    if (o->machine->cpus) {
-        cpus_throttle_set(o->machine->cpus, percent);
-    }
-    __atomic_store_n(&o->throttle_percent, percent, __ATOMIC_RELAXED);
-}
 
 /* auto-converge: judges whole periods of at least a second. */
 static void consider_throttle(Outgoing *o, int64_t now)
@@ -253,50 +247,6 @@ static bool send_part(Outgoing *o, GError **errp)
     return outgoing_point(o, FAULT_SRC_PASS, errp) &&
            ram_save_iterate(o->saver, o->w, part_is_over, o, errp) &&
            outgoing_put_footer(o, errp);
-}
-
-/* A window of 100 ms has passed: what it tells about the rate. */
-static void learn_rate(Outgoing *o, const RateWindow *window)
-{
-    MigrationParameters p = migration_settings_params(o->settings);
-    RamStats ram;
-
-    ram_saver_get_stats(o->saver, &ram);
-    g_mutex_lock(&o->lock);
-    o->bandwidth = window->bytes * 1000.0 / window->us;
-    if (ram.dirty_pages_rate && window->bytes > 10000) {
-        o->expected_downtime_ms =
-            policy_expected_downtime(ram.sync_pending_bytes, o->bandwidth, p.downtime_limit);
-    }
-    g_mutex_unlock(&o->lock);
-}
-
-/* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
-void outgoing_keep_rate(Outgoing *o, uint64_t limit)
-{
-    uint64_t sent = outgoing_bytes_limited(o);
-    int64_t now = g_get_monotonic_time();
-    int64_t wait = rate_wait_us(&o->rate, now, sent, limit);
-    RateWindow window;
-
-    if (wait > 0) {
-        trace_migration_rate_limit_pre(wait);
-        outgoing_point(o, FAULT_SRC_RATE, NULL);
-    }
-    g_mutex_lock(&o->lock);
-    while (wait > 0 && !o->cancelled && !o->kicked && !o->way_back_ended &&
-           g_cond_wait_until(&o->wake, &o->lock, now + wait)) {
-        /* woken for something else */
-    }
-    bool kicked = o->kicked;
-    o->kicked = false;
-    g_mutex_unlock(&o->lock);
-    if (wait > 0) {
-        trace_migration_rate_limit_post(kicked);
-    }
-    if (rate_roll(&o->rate, g_get_monotonic_time(), sent, limit, &window)) {
-        learn_rate(o, &window);
-    }
 }
 
 bool outgoing_passes(Outgoing *o, GError **errp)

@@ -11,7 +11,9 @@
  *   connect, RECV_BITMAP for each block, their bits, RESUME, RESUME_ACK --> postcopy-active
  */
 #include <string.h>
-#include "migration/source/outgoing.h"
+#include "migration/source/connect.h"
+#include "migration/source/postcopy-recover.h"
+#include "migration/source/preempt.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"

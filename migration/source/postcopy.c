@@ -20,7 +20,10 @@
  * ends is no refusal: the migration is paused then, for as long as it takes.
  */
 #include <string.h>
-#include "migration/source/outgoing.h"
+#include "migration/source/pace.h"
+#include "migration/source/postcopy.h"
+#include "migration/source/postcopy-recover.h"
+#include "migration/source/preempt.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"

@@ -9,7 +9,7 @@
  * the 10.0 dialect it comes with the switch, once the destination has
  * answered on the main one, so that it cannot be taken for that.
  */
-#include "migration/source/outgoing.h"
+#include "migration/source/preempt.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 

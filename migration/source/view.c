@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An outgoing migration as it looks: numbers, verdict, error, copied at one
- * moment. Called by the monitors' commands and by whoever decides; changes
+ * moment; and in words, of a postcopy. Called by the monitors' commands and by whoever decides; changes
  * nothing.
  */
-#include "migration/source/outgoing.h"
+#include "migration/source/object.h"
 
 static double mbps_of(uint64_t bytes, int64_t us)
 {
@@ -71,4 +71,36 @@ void outgoing_view_clear(OutgoingView *v)
 {
     g_clear_pointer(&v->reason, g_free);
     g_clear_pointer(&v->error, g_free);
+}
+
+char *outgoing_lost_text(Outgoing *o)
+{
+    OutgoingView v;
+
+    g_mutex_lock(&o->lock);
+    g_autofree char *where = channel_address_to_string(o->addr);
+    bool all_sent = o->postcopy.all_sent;
+    bool in_doubt = !o->postcopy.loaded && !o->postcopy.has_answered;
+    g_mutex_unlock(&o->lock);
+    if (in_doubt) {
+        return g_strdup_printf("the guest was to go to %s (postcopy), which has not said that it has "
+                               "it. Look there ('info status'): if it has, give migrate_recover there "
+                               "and migrate -r here; if not, migrate_cancel gives the migration up, "
+                               "and 'cont' takes the guest back", where);
+    }
+    if (all_sent) {
+        return g_strdup_printf("the guest was switched over to %s (postcopy), and all of its memory was "
+                               "sent; the destination has not said that it has it. If query-migrate "
+                               "says completed there, nothing is missing and this process can go; if it "
+                               "is postcopy-paused, give migrate_recover there and migrate -r here",
+                               where);
+    }
+
+    outgoing_view(o, &v);
+    double left = (double)(v.ram.remaining_pages * TARGET_PAGE_SIZE) / (1 << 20);
+    outgoing_view_clear(&v);
+    return g_strdup_printf("the guest was switched over to %s (postcopy): what it has done since is "
+                           "only there, and %.1f MiB of its memory are only here. If the "
+                           "connection is gone, give migrate_recover there and migrate -r here; if "
+                           "that process is gone, the guest is lost", where, left);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the story (source/outgoing.c) and its passes (source/passes.c) share:
- * is it still wanted, how much went out, and the records they write. On the
- * migration thread; starts and decides nothing.
+ * What the files of the source's story share: is it still wanted, how much
+ * went out, and the records they write. On the migration thread; starts and
+ * decides nothing.
  */
-#include "migration/source/outgoing.h"
+#include "migration/source/object.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -56,6 +56,19 @@ void outgoing_note_step(Outgoing *o, SwitchoverStep step)
     o->times.us[step] = g_get_monotonic_time();
     g_mutex_unlock(&o->lock);
     switchover_trace(step);
+}
+
+bool outgoing_is_answered(const Outgoing *o)
+{
+    return outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH) | MIGRATION_CAP(POSTCOPY_RAM));
+}
+
+/* 0: for ever. */
+int64_t outgoing_verdict_timeout_us(Outgoing *o)
+{
+    uint64_t ms = migration_settings_params(o->settings).x_verdict_timeout;
+
+    return ms ? (int64_t)ms * 1000 : G_MAXINT64 / 2;
 }
 
 bool outgoing_is_mapped(const Outgoing *o)
