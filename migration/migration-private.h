@@ -150,7 +150,7 @@ int outgoing_thread_id(Outgoing *o);
 /** Waits for the thread; it must be ending. BQL held, dropped while waiting. */
 void outgoing_free(Outgoing *o);
 
-/* ---- destination/: handles.c, recover.c, wait-info.c ---- */
+/* ---- destination/: handles.c, object.c, recover.c, wait-info.c ---- */
 
 /**
  * Listens and starts the incoming thread. What a failed attempt has left in

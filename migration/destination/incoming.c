@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hw/net-backend.h"
+#include "migration/destination/incoming.h"
 #include "migration/destination/postcopy.h"
 #include "migration/stream/format.h"
 #include "softmmu/machine-types.h"

@@ -7,7 +7,7 @@
 #ifndef MIGRATION_DESTINATION_PAGE_READERS_H
 #define MIGRATION_DESTINATION_PAGE_READERS_H
 
-#include "migration/destination/incoming.h"
+#include "migration/destination/object.h"
 
 typedef struct PageReaders PageReaders;
 

@@ -7,7 +7,7 @@
 #ifndef MIGRATION_DESTINATION_POSTCOPY_H
 #define MIGRATION_DESTINATION_POSTCOPY_H
 
-#include "migration/destination/incoming.h"
+#include "migration/destination/object.h"
 #include "migration/destination/page-readers.h"
 #include "migration/destination/page-requests.h"
 

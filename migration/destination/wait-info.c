@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What monitors hear of waits for pages: wait-stats.h as QAPI. Main thread; may run while they are counted. */
-#include "migration/destination/incoming.h"
+#include "migration/destination/object.h"
 #include "qapi/qapi-types.h"
 
 static void add_wait(XPostcopyWaitList ***tail, char *who, const WaitTimes *t)
