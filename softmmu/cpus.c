@@ -5,38 +5,18 @@
  * (accel/accel.h), what it is, target/riscv's. Called by vl, run state,
  * devices (interrupt lines), monitors and the migration thread.
  */
-#include "softmmu/cpus.h"
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "accel/accel.h"
 #include "softmmu/config.h"
+#include "softmmu/cpu-list.h"
 #include "target/riscv/cpu.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/trace-softmmu.h"
 
-#define CPUS_MAX 8
 #define THROTTLE_SLICE_MS 10
-
-struct CPUList {
-    /* set once */
-    Machine *machine;
-    CPUModel *model;
-    const AccelOps *accel;
-    unsigned count;
-    RISCVCPU *cpus[CPUS_MAX];
-    CpuMtimecmpQuery *mtimecmp_query;
-    void *mtimecmp_opaque;
-    bool no_kick_timers;
-
-    GMutex pause_lock;              /* protects pauses; taken before a vCPU's lock */
-    unsigned pauses;                /* how many hold one; vCPUs run while it is 0 */
-    _Atomic uint64_t write_epoch;   /* see cpus_write_barrier */
-    _Atomic int throttle_pct;
-    GMutex throttle_lock;           /* protects throttle_source */
-    GSource *throttle_source;
-};
 
 /* ---- the vCPU thread ---- */
 
@@ -266,16 +246,6 @@ void cpus_free(CPUList *list)
     g_free(list);
 }
 
-unsigned cpus_count(const CPUList *list)
-{
-    return list->count;
-}
-
-RISCVCPU *cpus_get(const CPUList *list, unsigned i)
-{
-    return i < list->count ? list->cpus[i] : NULL;
-}
-
 /* ---- running and pausing ---- */
 
 static void vcpu_let_go(RISCVCPU *cpu)
@@ -373,27 +343,6 @@ void cpu_raise_ssip(CPUList *list, unsigned i)
 bool cpu_get_irq(const CPUList *list, unsigned i, int irq)
 {
     return i < list->count && (riscv_cpu_mip(list->cpus[i]) >> irq) & 1;
-}
-
-void cpus_set_mtimecmp_query(CPUList *list, CpuMtimecmpQuery *fn, void *opaque)
-{
-    list->mtimecmp_query = fn;
-    list->mtimecmp_opaque = opaque;
-}
-
-bool cpus_query_mtimecmp(const CPUList *list, unsigned i, uint64_t *timecmp)
-{
-    return list->mtimecmp_query && list->mtimecmp_query(list->mtimecmp_opaque, i, timecmp);
-}
-
-void cpus_set_kick_timers(CPUList *list, bool on)
-{
-    list->no_kick_timers = !on;
-}
-
-bool cpus_kick_timers(const CPUList *list)
-{
-    return !list->no_kick_timers;
 }
 
 /*
@@ -517,19 +466,4 @@ void cpu_set_resetvec(CPUList *list, unsigned i, uint64_t addr)
         list->cpus[i]->start_pc = addr;
         list->cpus[i]->pc = addr;
     }
-}
-
-const char *cpus_isa_string(const CPUList *list)
-{
-    return list->model->isa;
-}
-
-char **cpus_isa_extensions(const CPUList *list)
-{
-    return g_strdupv(list->model->isa_extensions);
-}
-
-const char *cpus_mmu_type(const CPUList *list)
-{
-    return list->model->mmu_type;
 }
