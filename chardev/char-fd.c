@@ -278,14 +278,12 @@ void chardev_set_signals(Chardev *chr, bool on)
     }
 }
 
-void chardevs_continued(Chardevs *chardevs)
+void chardev_continued(Chardev *chr)
 {
-    for (size_t i = 0; i < chardevs_count(chardevs); i++) {
-        Stdio *s = terminal_of(chardevs_get(chardevs, i));
+    Stdio *s = terminal_of(chr);
 
-        /* Continued in the background: the terminal is somebody else's until the next SIGCONT. */
-        if (s && tcgetpgrp(STDIN_FILENO) == getpgrp()) {
-            tty_raw(&s->saved, s->signals);
-        }
+    /* Continued in the background: the terminal is somebody else's until the next SIGCONT. */
+    if (s && tcgetpgrp(STDIN_FILENO) == getpgrp()) {
+        tty_raw(&s->saved, s->signals);
     }
 }

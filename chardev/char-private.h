@@ -70,6 +70,8 @@ Chardev *chardev_create(Chardevs *chardevs, const char *id, const ChardevOps *op
 void chardev_hand_over(Chardev *old, Chardev *chr);
 /* Last words as far as they go, then closes and forgets. Whoever was in front has gone. */
 void chardev_free(Chardev *chr);
+/* SIGCONT: if it is the terminal it is raw again. */
+void chardev_continued(Chardev *chr);
 
 /* For back ends: */
 /* Where its sources belong. */

@@ -63,6 +63,13 @@ Chardev *chardevs_get(const Chardevs *chardevs, size_t i)
     return i < chardevs->list->len ? chardevs->list->pdata[i] : NULL;
 }
 
+void chardevs_continued(Chardevs *chardevs)
+{
+    for (size_t i = 0; i < chardevs_count(chardevs); i++) {
+        chardev_continued(chardevs_get(chardevs, i));
+    }
+}
+
 /* ---- creation ---- */
 
 static const ChardevOps *backend_find(const char *name)

@@ -48,6 +48,16 @@ VirtIODevice *virtio_new(Board *board, size_t size, const VirtIODeviceOps *ops, 
     return dev;
 }
 
+/* What the queue was put off for has come. */
+static void queue_again(void *opaque)
+{
+    VirtQueue *vq = opaque;
+
+    if (vq->dev->running && vq->handle && virtqueue_ready(vq)) {
+        vq->handle(vq->dev, vq);
+    }
+}
+
 VirtQueue *virtio_add_queue(VirtIODevice *dev, uint32_t default_num,
                             void (*handle)(VirtIODevice *dev, VirtQueue *vq))
 {
@@ -60,7 +70,7 @@ VirtQueue *virtio_add_queue(VirtIODevice *dev, uint32_t default_num,
     vq->handle = handle;
     vq->default_num = default_num;
     put_off_init(&vq->put_off, dev->machine->present, dev->machine->loop, PRESENT_USER_DEVICE,
-                 virtqueue_again, vq);
+                 queue_again, vq);
     return vq;
 }
 

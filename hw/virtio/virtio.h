@@ -183,8 +183,6 @@ VirtQueueElement *virtqueue_pop(VirtQueue *vq);
 uint64_t virtqueue_in_bytes(VirtQueue *vq, uint64_t max);
 /** True if the driver has set the queue up and its ring is here. */
 bool virtqueue_here(VirtQueue *vq);
-/** The handle of the queue, if it can be looked at: its memory has come. */
-void virtqueue_again(void *vq);
 /** Buffers of one way of an element that was popped elsewhere. */
 typedef struct VirtQueueParts {
     unsigned num;

@@ -103,16 +103,6 @@ static bool ring_store16(VirtQueue *vq, uint64_t addr, uint16_t value)
 
 /* ---- memory that has not come ---- */
 
-void virtqueue_again(void *opaque)
-{
-    VirtQueue *vq = opaque;
-    VirtIODevice *dev = vq->dev;
-
-    if (dev->running && vq->handle && virtqueue_ready(vq)) {
-        vq->handle(dev, vq);
-    }
-}
-
 static void find_used_idx(VirtQueue *vq);
 
 /* True if all of the queue's ring is here; if not, the queue is put off. */
