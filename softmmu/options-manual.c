@@ -118,7 +118,8 @@ static void put_migration(void)
     put_term("exec:COMMAND", "The standard input and output of a shell command.");
     put_term("fd:NAME", "A descriptor: a number that was inherited, or a name given with getfd.");
     put_term("file:PATH[,offset=N]", "A file. With the capability mapped-ram each page has a place of "
-             "its own, so that the file does not grow while the guest writes.");
+             "its own, so that the file does not grow while the guest writes. It gets its name when it "
+             "is whole and on the disk; one that is not whole is refused.");
     put_paragraph("Set on the source, and on the destination where it says so:");
     put_term("migrate_set_capability xbzrle on", "Pages that were sent before go as differences: for "
              "guests that write faster than the link carries. Its cache has the size "

@@ -105,8 +105,8 @@ bool channel_cut_writing(Channel *c);
 /**
  * Everything was written: ends writing where nothing can come back, and
  * waits, ms at most (-1: for ever), until whoever takes it has ended. For exec
- * the command: FAILED with errp if it did; for a file its close, in which late
- * errors come out. Other kinds: TAKEN at once.
+ * the command: FAILED with errp if it did; for a file, until it is whole (ChannelFileOptions)
+ * and closed, in which late errors come out. Other kinds: TAKEN at once.
  * channel_shutdown ends the wait (FAILED). After OPEN it may be called again.
  */
 ChannelEnd channel_complete(Channel *c, int ms, GError **errp);
@@ -156,6 +156,17 @@ bool channel_close(Channel *c, GError **errp);
 /** What was said of a switch. */
 typedef enum ChannelSwitch { CHANNEL_UNSAID, CHANNEL_ON, CHANNEL_OFF } ChannelSwitch;
 
+#define CHANNEL_FILE_MARK_BYTES 4
+
+/** How a regular file is written; nothing else knows of it. All 0: where it is, and that is all. */
+typedef struct ChannelFileOptions {
+    /** If `marked`, in place of the first bytes until channel_complete: then it is whole. */
+    uint8_t mark[CHANNEL_FILE_MARK_BYTES];
+    bool marked;
+    bool beside;            /* a path's file is a new one, which gets its name in channel_complete */
+    bool sync;              /* channel_complete waits for the disk before it does either */
+} ChannelFileOptions;
+
 /* Parsed address: from a URI or from QMP "channels". */
 typedef struct ChannelAddress {
     enum { CHANNEL_TCP, CHANNEL_UNIX, CHANNEL_FD, CHANNEL_EXEC, CHANNEL_FILE } kind;
@@ -167,6 +178,7 @@ typedef struct ChannelAddress {
     ChannelSwitch ipv4, ipv6, keep_alive, mptcp;    /* tcp */
     bool numeric;           /* tcp: host and port are numbers, names are not looked up */
     unsigned connect_ms;    /* tcp: so long each address may take to answer; 0: as the kernel has it */
+    ChannelFileOptions file;    /* fd, file: outgoing */
 } ChannelAddress;
 
 /** An empty one (fd -1, all else 0). */

@@ -22,6 +22,7 @@ typedef enum LoadError {
     LOAD_ERROR_FLASH_SIZE,
     LOAD_ERROR_MACHINE_TYPE,
     LOAD_ERROR_UUID,
+    LOAD_ERROR_PART,            /* a file whose writer did not come to its end */
     LOAD_ERROR_CAPABILITY,          /* one side has set what the other has not */
     LOAD_ERROR_CPU_LACKS,           /* the guest uses what this CPU has not */
     LOAD_ERROR_PEER_ENDED,          /* the connection or command has ended in the middle */

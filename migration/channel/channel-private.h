@@ -8,6 +8,7 @@
 #define MIGRATION_CHANNEL_PRIVATE_H
 
 #include "migration/channel.h"
+#include "migration/channel/file-target.h"
 #include "util/bounded.h"
 
 struct Channel {
@@ -19,8 +20,9 @@ struct Channel {
     bool is_socket;         /* both directions are one socket */
     bool seekable;
     bool return_path;
-    /* file.c's: the writing thread, which makes it, and whoever shuts down; atomic */
-    struct FileWriter *writer;
+    /* file.c's */
+    FileTarget *target;     /* what is written, until its writer is made and has it; else NULL */
+    struct FileWriter *writer;  /* the writing thread makes it, others may shut it down; atomic */
     /* any thread, atomic */
     int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
     /** Where silence_ms is not 0: nothing was heard of the peer for that long. */
@@ -87,12 +89,18 @@ void channel_socket_never_probe(Channel *c);
 /** Wraps a connected socket: TCP_NODELAY, O_CLOEXEC. Takes fd whatever happens. */
 Channel *channel_socket_new(int fd, const char *kind_name, GError **errp);
 
+/* ---- file.c ---- */
+
+/** channel_new_fd of a descriptor that, if it is a file, is written so. */
+Channel *channel_new_fd_file(int fd, const char *name, const ChannelFileOptions *options,
+                             GError **errp);
+
 /* ---- file-writer.c: writing behind its user's back ---- */
 
 typedef struct FileWriter FileWriter;
 
-/** Takes fd, on success only. Its user is one thread, but for cancel. */
-FileWriter *file_writer_new(int fd, GError **errp);
+/** Takes target, on success only. Its user is one thread, but for cancel. name: for messages. */
+FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp);
 /**
  * Takes a copy of some bytes (>0), to be written at offset or (-1) where the
  * file stands. -1 with errp: what was taken before could not be written.
@@ -103,10 +111,10 @@ ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, i
 /** Waits until all is written. */
 bool file_writer_settle(FileWriter *w, GError **errp);
 /**
- * And until the file is closed, where late errors come out, ms at most (-1: for
- * ever). Nothing may be written afterwards; after OPEN it may be called again.
+ * And until the file is whole, if `complete`, and closed, where late errors come out, ms at most
+ * (-1: for ever). Nothing may be written afterwards; after OPEN it may be called again.
  */
-ChannelEnd file_writer_close(FileWriter *w, int ms, GError **errp);
+ChannelEnd file_writer_close(FileWriter *w, bool complete, int ms, GError **errp);
 /** Whether that was called. */
 bool file_writer_closing(FileWriter *w);
 /** Ends all of these waits, from any thread: what is not written yet is not wanted. */

@@ -6,8 +6,7 @@
  * lost patience; and one that does answers while the next pages are looked
  * for. Used by file.c only. An error is told by the next call.
  */
-#include <errno.h>
-#include <unistd.h>
+#include <inttypes.h>
 #include "migration/channel/channel-private.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
@@ -24,7 +23,8 @@ typedef struct FileBlock {
 
 struct FileWriter {
     /* set once */
-    int fd;                 /* the thread closes it */
+    FileTarget *target;     /* the thread's */
+    char *name;
     int refs;               /* atomic: the user's and the thread's */
     GMutex lock;
     GCond changed;
@@ -32,12 +32,14 @@ struct FileWriter {
     FileBlock blocks[BLOCKS];   /* a ring; the thread reads the first one's data without the lock */
     unsigned first, count;
     bool writing;           /* the first block */
-    bool closing;           /* nothing more comes */
+    bool closing;           /* nothing more comes, */
+    bool complete;          /* and it was all */
     bool cancelled;         /* nothing more is wanted */
     bool ended;             /* the thread, and fd is closed */
     bool lost;              /* nobody waits for the thread */
     int os_errno;           /* the first error, */
-    bool in_close;          /* of closing it */
+    FileStep failed_step;   /* in doing what, */
+    uint64_t failed_at;     /* where it was written */
 };
 
 static void writer_unref(FileWriter *w)
@@ -50,36 +52,33 @@ static void writer_unref(FileWriter *w)
     }
     g_mutex_clear(&w->lock);
     g_cond_clear(&w->changed);
+    g_free(w->name);
     g_free(w);
 }
 
 /* ---- the thread ---- */
 
-/* 0 or an errno. */
-static int write_block(int fd, const FileBlock *b)
+/* Locked. The first one is the cause. */
+static void note_error(FileWriter *w, int err, FileStep step, uint64_t at)
 {
-    for (size_t done = 0; done < b->len;) {
-        ssize_t n = b->offset < 0 ? write(fd, b->data + done, b->len - done)
-                                  : pwrite(fd, b->data + done, b->len - done,
-                                           b->offset + (int64_t)done);
-        if (n == 0 || (n < 0 && errno != EINTR)) {
-            return n ? errno : ENOSPC;
-        }
-        done += n > 0 ? (size_t)n : 0;
+    if (err && !w->os_errno) {
+        w->os_errno = err;
+        w->failed_step = step;
+        w->failed_at = at;
     }
-    return 0;
 }
 
 /* Locked; let go meanwhile. */
 static void write_first(FileWriter *w)
 {
     FileBlock *b = &w->blocks[w->first];
+    uint64_t at = 0;
 
     w->writing = true;
     g_mutex_unlock(&w->lock);
-    int err = write_block(w->fd, b);
+    int err = file_target_write(w->target, b->data, b->len, b->offset, &at);
     g_mutex_lock(&w->lock);
-    w->os_errno = w->os_errno ? w->os_errno : err;
+    note_error(w, err, FILE_STEP_WRITE, at);
     w->writing = false;
     b->len = 0;
     w->first = (w->first + 1) % BLOCKS;
@@ -87,8 +86,25 @@ static void write_first(FileWriter *w)
     g_cond_broadcast(&w->changed);
 }
 
+/* Locked; let go meanwhile. All was written: whole, unless nobody wants it any more. */
+static void make_whole(FileWriter *w)
+{
+    FileStep step = FILE_STEP_SYNC;
+
+    g_mutex_unlock(&w->lock);
+    int err = file_target_sync(w->target);
+    g_mutex_lock(&w->lock);
+    bool wanted = !err && !w->cancelled;
+    g_mutex_unlock(&w->lock);
+    if (wanted) {
+        err = file_target_publish(w->target, &step);
+    }
+    g_mutex_lock(&w->lock);
+    note_error(w, err, step, 0);
+}
+
 /*
- * The thread of one file. Owns the descriptor; waits for blocks and for the
+ * The thread of one file. Owns the target; waits for blocks and for the
  * file system, the latter with nobody to end it; ends with the file's close.
  */
 static gpointer writer_thread(gpointer opaque)
@@ -106,11 +122,13 @@ static gpointer writer_thread(gpointer opaque)
     while (!w->closing && !w->cancelled) {  /* an error: the descriptor stays until it was told */
         g_cond_wait(&w->changed, &w->lock);
     }
+    if (w->complete && !w->cancelled && !w->os_errno) {
+        make_whole(w);
+    }
     g_mutex_unlock(&w->lock);
-    int err = close(w->fd) < 0 ? errno : 0;
+    int err = file_target_free(w->target);
     g_mutex_lock(&w->lock);
-    w->in_close = err && !w->os_errno;
-    w->os_errno = w->os_errno ? w->os_errno : err;
+    note_error(w, err, FILE_STEP_CLOSE, 0);
     w->ended = true;
     if (w->lost) {
         bounded_regain();
@@ -121,12 +139,13 @@ static gpointer writer_thread(gpointer opaque)
     return NULL;
 }
 
-FileWriter *file_writer_new(int fd, GError **errp)
+FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp)
 {
     FileWriter *w = g_new0(FileWriter, 1);
     GThread *thread;
 
-    w->fd = fd;
+    w->target = target;
+    w->name = g_strdup(name);
     w->refs = 2;
     g_mutex_init(&w->lock);
     g_cond_init(&w->changed);
@@ -142,14 +161,33 @@ FileWriter *file_writer_new(int fd, GError **errp)
 
 /* ---- its user ---- */
 
+static void set_error(const FileWriter *w, GError **errp)
+{
+    switch (w->failed_step) {
+    case FILE_STEP_WRITE:
+        error_setg_errno(errp, w->os_errno, "Unable to write to '%s' at 0x%" PRIx64, w->name,
+                         w->failed_at);
+        break;
+    case FILE_STEP_SYNC:
+        error_setg_errno(errp, w->os_errno, "Unable to bring '%s' to the disk", w->name);
+        break;
+    case FILE_STEP_NAME:
+        error_setg_errno(errp, w->os_errno, "Unable to put what was written in the place of '%s'",
+                         w->name);
+        break;
+    case FILE_STEP_CLOSE:
+        error_setg_errno(errp, w->os_errno, "Unable to close '%s'", w->name);
+        break;
+    }
+}
+
 /* Locked. False with errp where nothing more can be written. */
 static bool check_writer(const FileWriter *w, GError **errp)
 {
     if (w->cancelled) {
-        error_setg(errp, "Unable to write to file: Operation was cancelled");
+        error_setg(errp, "Unable to write to '%s': Operation was cancelled", w->name);
     } else if (w->os_errno) {
-        error_setg_errno(errp, w->os_errno, w->in_close ? "Unable to close file"
-                                                        : "Unable to write to file");
+        set_error(w, errp);
     }
     return !w->cancelled && !w->os_errno;
 }
@@ -231,12 +269,13 @@ static bool wait_until(FileWriter *w, gint64 until)
     return g_cond_wait_until(&w->changed, &w->lock, until);
 }
 
-ChannelEnd file_writer_close(FileWriter *w, int ms, GError **errp)
+ChannelEnd file_writer_close(FileWriter *w, bool complete, int ms, GError **errp)
 {
     gint64 until = ms < 0 ? -1 : g_get_monotonic_time() + ms * 1000LL;
     ChannelEnd end = CHANNEL_END_OPEN;
 
     g_mutex_lock(&w->lock);
+    w->complete = w->complete || (complete && !w->closing);
     w->closing = true;
     g_cond_broadcast(&w->changed);
     while (!w->ended && !w->cancelled && wait_until(w, until)) {

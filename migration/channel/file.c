@@ -22,8 +22,9 @@
 /* The file's, made when it is first written to; NULL with errp. It has the descriptor from then on. */
 static FileWriter *writer_of(Channel *c, GError **errp)
 {
-    if (!c->writer) {
-        FileWriter *w = c->wfd >= 0 ? file_writer_new(c->wfd, errp) : NULL;
+    if (!c->writer && c->target) {
+        FileWriter *w = file_writer_new(c->target, c->name, errp);
+        c->target = w ? NULL : c->target;
         g_atomic_pointer_set(&c->writer, w);
     }
     if (c->wfd < 0) {
@@ -59,7 +60,7 @@ static bool file_settle(Channel *c, GError **errp)
 
 static ChannelEnd file_complete(Channel *c, int ms, GError **errp)
 {
-    return c->writer ? file_writer_close(c->writer, ms, errp) : CHANNEL_END_TAKEN;
+    return c->writer ? file_writer_close(c->writer, true, ms, errp) : CHANNEL_END_TAKEN;
 }
 
 static void file_shutdown(Channel *c)
@@ -79,12 +80,17 @@ static bool file_close(Channel *c, GError **errp)
 {
     bool ok = true;
 
-    if (c->writer) {
-        ok = g_atomic_int_get(&c->shut) || file_writer_closing(c->writer) ||
-             file_writer_close(c->writer, CLOSE_WAIT_MS, errp) == CHANNEL_END_TAKEN;
-        file_writer_free(c->writer);
+    if (c->writer || c->target) {
         c->rfd = c->rfd == c->wfd ? -1 : c->rfd;
         c->wfd = -1;
+    }
+    if (c->target) {
+        file_target_free(c->target);    /* nothing was written */
+    }
+    if (c->writer) {
+        ok = g_atomic_int_get(&c->shut) || file_writer_closing(c->writer) ||
+             file_writer_close(c->writer, false, CLOSE_WAIT_MS, errp) == CHANNEL_END_TAKEN;
+        file_writer_free(c->writer);
     }
     return channel_fd_close(c, NULL) && ok;
 }
@@ -104,7 +110,9 @@ typedef struct OpenJob {
     char *path;
     uint64_t offset;
     bool outgoing;
-    int fd;             /* may be given; -1: to be opened, or failed */
+    ChannelFileOptions options;
+    int fd;             /* may be given; -1: to be opened, or failed; the target's if there is one */
+    FileTarget *target; /* outgoing, a file that stands beside its place */
     bool truncating;    /* what failed was not the open but the truncation */
     bool no_reader;     /* what failed was a FIFO's open for want of one */
     int err;
@@ -114,7 +122,9 @@ static void open_job_free(void *opaque)
 {
     OpenJob *job = opaque;
 
-    if (job->fd >= 0) {
+    if (job->target) {
+        file_target_free(job->target);
+    } else if (job->fd >= 0) {
         close(job->fd);
     }
     g_free(job->path);
@@ -143,6 +153,13 @@ static void open_job_run(void *opaque)
     int flags = O_CLOEXEC | O_NONBLOCK | (job->outgoing ? O_CREAT | O_WRONLY : O_RDONLY);
     struct stat st;
 
+    if (job->fd < 0 && job->outgoing && job->options.beside && job->offset == 0) {
+        job->target = file_target_new_beside(job->path, &job->options);
+        job->fd = job->target ? file_target_fd(job->target) : -1;
+    }
+    if (job->target) {
+        return;
+    }
     if (job->fd < 0) {
         job->fd = open(job->path, flags, 0600);
     }
@@ -161,6 +178,7 @@ static BoundedCall *file_start(ChannelAddress *a, bool outgoing, GError **errp)
     job->path = g_strdup(a->path);
     job->offset = a->offset;
     job->outgoing = outgoing;
+    job->options = a->file;
     job->fd = a->fd;
     a->fd = -1;
     return bounded_call_start(open_job_run, job, open_job_free, errp);
@@ -236,22 +254,27 @@ static OpenJob *wait_for_open_fifo(const ChannelAddress *a, BoundedCall **openin
     return job;
 }
 
-static Channel *channel_of_file(const ChannelAddress *a, int fd, bool outgoing, GError **errp)
+/* Takes the job's file, on success only. */
+static Channel *channel_of_file(const ChannelAddress *a, OpenJob *job, GError **errp)
 {
     g_autofree char *name = channel_address_to_string(a);
 
-    if (a->offset > 0 && lseek(fd, a->offset, SEEK_SET) < 0) {
+    if (a->offset > 0 && lseek(job->fd, a->offset, SEEK_SET) < 0) {
         error_setg_errno(errp, errno, "Unable to seek to 0x%" G_GINT64_MODIFIER "x in '%s'",
                          a->offset, a->path);
-        close(fd);
         return NULL;
     }
     Channel *c = g_new0(Channel, 1);
-    if (!channel_init(c, &file_ops, name, outgoing ? -1 : fd, outgoing ? fd : -1, errp)) {
-        close(fd);
+    if (!channel_init(c, &file_ops, name, job->outgoing ? -1 : job->fd,
+                      job->outgoing ? job->fd : -1, errp)) {
         g_free(c);
         return NULL;
     }
+    c->target = g_steal_pointer(&job->target);
+    if (job->outgoing && c->seekable && !c->target) {
+        c->target = file_target_new(job->fd, &a->file);
+    }
+    job->fd = -1;
     return c;
 }
 
@@ -267,9 +290,7 @@ static Channel *file_finish(const ChannelAddress *a, BoundedCall **opening, bool
         job_error(job, errp);
         return NULL;
     }
-    int fd = job->fd;
-    job->fd = -1;
-    Channel *c = channel_of_file(a, fd, outgoing, errp);
+    Channel *c = channel_of_file(a, job, errp);
     /* Before the first writer of a FIFO has come, reading it says that it has ended. */
     if (c && !outgoing && is_fifo(c->rfd) && !channel_wait(c->rfd, POLLIN, wake_fd, errp)) {
         error_prepend(errp, "Waiting for a writer of '%s': ", a->path);
@@ -282,6 +303,14 @@ static Channel *file_finish(const ChannelAddress *a, BoundedCall **opening, bool
 const ChannelOpener channel_file_opener = { file_start, file_failed, file_finish };
 
 Channel *channel_new_fd(int fd, const char *name, GError **errp)
+{
+    static const ChannelFileOptions plain;
+
+    return channel_new_fd_file(fd, name, &plain, errp);
+}
+
+Channel *channel_new_fd_file(int fd, const char *name, const ChannelFileOptions *options,
+                             GError **errp)
 {
     int flags = fcntl(fd, F_GETFL);
 
@@ -297,6 +326,9 @@ Channel *channel_new_fd(int fd, const char *name, GError **errp)
         close(fd);
         g_free(c);
         return NULL;
+    }
+    if (c->seekable && c->wfd >= 0) {
+        c->target = file_target_new(c->wfd, options);
     }
     return c;
 }

@@ -91,7 +91,7 @@ static Channel *channel_fd_open(ChannelAddress *a, bool outgoing, GError **errp)
     int fd = a->fd >= 0 ? a->fd : fd_from_number(a->path, errp);
 
     a->fd = -1;
-    Channel *c = fd < 0 ? NULL : channel_new_fd(fd, name, errp);
+    Channel *c = fd < 0 ? NULL : channel_new_fd_file(fd, name, &a->file, errp);
     if (c && (outgoing ? c->wfd : c->rfd) < 0) {
         error_setg(errp, "File descriptor '%s' is not open for %s", a->path,
                    outgoing ? "writing" : "reading");

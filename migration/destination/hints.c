@@ -39,6 +39,8 @@ static const struct {
       "The flash has another size there: " BOTH_SIDES "-drive if=pflash" },
     { LOAD_ERROR_BLOCK_SIZE, NULL, "There is more or less RAM there: " BOTH_SIDES "-m" },
     { LOAD_ERROR_MACHINE_TYPE, NULL, "These are two machines: " BOTH_SIDES "-M" },
+    { LOAD_ERROR_PART, NULL,
+      "Its writer was stopped, failed, or is still at it: wait, or save the guest again" },
     { LOAD_ERROR_UUID, NULL, "These are two guests, or " BOTH_SIDES "-uuid" },
     { LOAD_ERROR_CAPABILITY, NULL, "Set the capability alike on both sides" },
     { LOAD_ERROR_CPU_LACKS, NULL,

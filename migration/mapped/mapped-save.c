@@ -69,17 +69,6 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
     return stream_writer_seek(w, region->end_offset, errp);
 }
 
-static bool write_at(MappedSave *m, size_t block, const void *buf, uint64_t len, uint64_t offset,
-                     GError **errp)
-{
-    if (channel_pwrite_all(m->channel, buf, len, offset, errp)) {
-        return true;
-    }
-    error_prepend(errp, "cannot write RAM block \"%s\" to '%s' at 0x%" PRIx64 ": ",
-                  ram_list_get(m->ram, block)->idstr, channel_name(m->channel), offset);
-    return false;
-}
-
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
@@ -89,8 +78,9 @@ static bool flush_run(MappedSave *m, GError **errp)
         return true;
     }
     m->run_pages = 0;
-    return write_at(m, m->run_block, ram_list_get(m->ram, m->run_block)->host + offset, len,
-                    m->blocks[m->run_block].region.pages_offset + offset, errp);
+    /* Its error may be of what was written before: the channel says where. */
+    return channel_pwrite_all(m->channel, ram_list_get(m->ram, m->run_block)->host + offset, len,
+                              m->blocks[m->run_block].region.pages_offset + offset, errp);
 }
 
 /* Neighbours are written together: by the time it is, the guest may have changed the page. */
@@ -141,12 +131,12 @@ static bool put_eos(MappedSave *m, StreamWriter *w, uint64_t *bytes, GError **er
     return stream_writer_ok(w, errp);
 }
 
-/* A page is written in the pass it was sent in. */
 /* Each page has its place: nothing refers to another. */
 static void mapped_save_restart(RamPageOut *out)
 {
 }
 
+/* A page is written in the pass it was sent in. */
 static bool mapped_save_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cost, GError **errp)
 {
     MappedSave *m = (MappedSave *)out;
@@ -161,7 +151,8 @@ static bool write_bitmap(MappedSave *m, size_t block, GError **errp)
     for (size_t i = 0; i < b->words; i++) {
         b->bitmap[i] = GUINT64_TO_LE(b->bitmap[i]);
     }
-    return write_at(m, block, b->bitmap, b->region.bitmap_bytes, b->region.bitmap_offset, errp);
+    return channel_pwrite_all(m->channel, b->bitmap, b->region.bitmap_bytes,
+                              b->region.bitmap_offset, errp);
 }
 
 static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)

@@ -224,5 +224,7 @@ const MigrationParameterInfo migration_parameter_table[] = {
       .missing = "it needs parallel channels, which are not implemented yet" },
     { P(x_verdict_timeout, "x-verdict-timeout", PARAM_U64), HAS(x_verdict_timeout), .def = 30000,
       .max = 3600000, .unit = " ms", .expects = "a value between 0 and 3600000", .live = true },
+    { P(x_file_sync, "x-file-sync", PARAM_BOOL), HAS(x_file_sync), .def = 1, .max = 1 },
+    { P(x_file_in_place, "x-file-in-place", PARAM_BOOL), HAS(x_file_in_place), .max = 1 },
 };
 const size_t migration_parameter_count = G_N_ELEMENTS(migration_parameter_table);

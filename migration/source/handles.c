@@ -4,6 +4,7 @@
  * continue, look at, free. Called by migration.c and the monitor commands
  * under the BQL; waits for nothing but, when freeing, the thread's end.
  */
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <json-c/json.h>
@@ -11,6 +12,18 @@
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
+
+/* A file says that it is not whole until it is. */
+static void choose_file_options(Outgoing *o)
+{
+    MigrationParameters p = migration_settings_params(o->settings);
+    uint32_t mark = GUINT32_TO_BE(STREAM_MAGIC_PART);
+
+    memcpy(o->addr->file.mark, &mark, sizeof(mark));
+    o->addr->file.marked = true;
+    o->addr->file.beside = !p.x_file_in_place;
+    o->addr->file.sync = p.x_file_sync;
+}
 
 /* The descriptors that were handed in are the monitor's: taken here, where it is safe. */
 static bool take_descriptor(Outgoing *o, GError **errp)
@@ -54,6 +67,7 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, MigrationSettings *setti
     g_cond_init(&o->wake);
     m->outgoing = o;
     yank_add(&m->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, NULL, cut_channels, o);
+    choose_file_options(o);
     if (!take_descriptor(o, errp)) {
         o->end_us = o->start_us;
         o->error = errp && *errp ? g_error_copy(*errp) : NULL;

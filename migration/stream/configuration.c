@@ -6,6 +6,7 @@
  */
 #include <json-c/json.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "migration/load-error.h"
 #include "migration/migration-private.h"
@@ -322,11 +323,30 @@ static char *find_stream_in_file(Channel *c)
               : NULL;
 }
 
+/* A file that a writer began and did not complete (6.7). */
+static void refuse_part(Channel *c, GError **errp)
+{
+    struct stat st;
+
+    if (c && channel_is_seekable(c) && fstat(channel_fd(c), &st) == 0) {
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_PART, "'%s' is a save that was not completed: %"
+                         G_GINT64_MODIFIER "u KiB are there, not all of the guest",
+                         channel_name(c), (guint64)st.st_blocks / 2);
+    } else {
+        error_set_domain(errp, LOAD_ERROR, LOAD_ERROR_PART, "This is a save that was not completed: "
+                         "not all of the guest is there");
+    }
+}
+
 bool migration_get_header(Migration *m, StreamReader *r, const MigrationSettings *s, GError **errp)
 {
     uint32_t magic = stream_get_be32(r);
 
     if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    if (magic == STREAM_MAGIC_PART) {
+        refuse_part(stream_reader_channel(r), errp);
         return false;
     }
     if (magic != STREAM_MAGIC) {

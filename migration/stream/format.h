@@ -15,6 +15,7 @@
 /* ---- [1.1] top level ---- */
 
 #define STREAM_MAGIC 0x5145564DU    /* "QEVM" */
+#define STREAM_MAGIC_PART 0x70617274U   /* "part": in a file that is not whole (6.7) */
 #define STREAM_VERSION 3U
 #define STREAM_VERSION_OBSOLETE 2U
 

@@ -115,6 +115,8 @@ def json_is_valid_and_documented(folder):
         if path != golden('virt-7.2'):
             other = json.loads(run('diff', '--json', path, golden('virt-7.2'), code=1).stdout)
             keys_of(other, keys)
+    part = os.path.join(GOLDEN, 'part-ferry.part.gz')
+    keys_of(json.loads(run('show', '--json', part, code=1).stdout), keys)
     bad = json.loads(run('verify', '--json', nonsense, code=1).stdout)
     expect(bad['problem']['offset'] == 0, str(bad))
     text = manual()

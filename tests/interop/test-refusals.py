@@ -17,7 +17,7 @@ from ferrytest.guest import Bare, Linux  # noqa: E402
 from ferrytest.move import wait_alive, wait_migration  # noqa: E402
 from ferrytest.process import VM  # noqa: E402
 from ferrytest.proxy import Proxy  # noqa: E402
-from ferrytest.tap import Case, check, check_equal, main  # noqa: E402
+from ferrytest.tap import Case, check, check_equal, main, wait_until  # noqa: E402
 
 
 def bare(memory=32, harts=1):
@@ -83,7 +83,27 @@ def with_cpu(emulator, change):
     return emulator.with_machine(emulator.machine, emulator.cpu + ',' + change)
 
 
+def part(emulator):
+    """A file whose writer was killed: refused before anything of it is loaded."""
+    def run(bench):
+        need(emulator)
+        source = boot(bench, 'source', F72 if emulator is Q72 else F10, bare(), ())
+        wait_alive(source, timeout=BOOT)
+        path = bench.path('image')
+        source.set_parameters(max_bandwidth=1 << 20, **{'x-file-in-place': True})
+        source.command('migrate', uri='file:' + path)
+        wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > 100000, 30, 'data')
+        source.kill()
+        uri = 'exec:cat ' + path if emulator is Q72 else 'file:' + path
+        destination = VM(bench, 'destination', emulator, bare(), incoming=uri)
+        check_equal(destination.wait_exit(60), 1, 'exit status of the destination')
+        bench.note('the destination says: %s' % destination.stderr().strip())
+    return run
+
+
 def cases():
+    yield Case('a part of a file to 7.2', part(Q72))
+    yield Case('a part of a file to 10.0', part(Q10))
     for name, pair in PAIRS.items():
         yield Case(name + ', a device that is not there',
                    refuse(pair, r'virtio-mmio@0000000010008000/virtio-rng', source_extra=RNG))

@@ -57,6 +57,7 @@ static void test_hints(void)
         { LOAD_ERROR_BLOCK_SIZE, "ram", "-m" },
         { LOAD_ERROR_MACHINE_TYPE, NULL, "-M" },
         { LOAD_ERROR_UUID, NULL, "-uuid" },
+        { LOAD_ERROR_PART, NULL, "save the guest again" },
         { LOAD_ERROR_CAPABILITY, NULL, "alike" },
         { LOAD_ERROR_CPU_LACKS, "cpu", "-cpu" },
         { LOAD_ERROR_PEER_ENDED, "ram", "cancelled" },

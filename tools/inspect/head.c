@@ -112,7 +112,8 @@ static bool read_header(Walker *w)
         return false;
     }
     p = source_peek(w->s, 8);
-    if (memcmp(p, "QEVM", 4) != 0) {
+    w->m->part = memcmp(p, "part", 4) == 0;
+    if (!w->m->part && memcmp(p, "QEVM", 4) != 0) {
         return model_problem(w->m, at, "not a migration stream: magic %02x %02x %02x %02x, "
                              "expected \"QEVM\"", p[0], p[1], p[2], p[3]);
     }
@@ -120,7 +121,8 @@ static bool read_header(Walker *w)
         return model_problem(w->m, at + 4, "stream version %u, expected 3", walker_be32(p + 4));
     }
     Section *sec = walker_add_section(w, SEC_HEADER, at);
-    sec->text = g_strdup("version 3");
+    w->header_offset = at;
+    sec->text = g_strdup_printf("version 3%s", w->m->part ? ", SAVE NOT COMPLETED" : "");
     source_take(w->s, 8);
     walker_end_section(w, sec);
     return true;

@@ -91,6 +91,9 @@ typedef struct Model {
     bool switchover_command, configuration_described;
     int cpu_version;            /* -1: no cpu section */
     bool ram_without_end;       /* as in a background snapshot */
+    bool part;                  /* its writer did not come to its end: only the beginning was read */
+    uint64_t stored_bytes;      /* then: what the file holds; 0: not known */
+    uint64_t ram_bytes;         /* of all blocks, by the list's first word */
     unsigned flushes;           /* MULTIFD_FLUSH records: pages travel in other channels */
     unsigned harts;
     Problem problem;            /* text NULL: none */

@@ -516,6 +516,7 @@ static bool read_block_list(RamReader *r, uint64_t word, uint64_t at)
         return problem_here(r, at, "RAM of %" PRIu64 " bytes is more than this tool believes",
                             left);
     }
+    r->model->ram_bytes = left;
     while (left > 0) {
         if (!read_block_entry(r, left, &length)) {
             return false;

@@ -413,6 +413,10 @@ static struct json_object *summary_json(const Model *m, const char *name)
     if (m->ram_without_end) {
         add_text(o, "note", no_end_note);
     }
+    if (m->part) {
+        json_object_object_add(o, "complete", json_object_new_boolean(false));
+        add_number(o, "stored-bytes", m->stored_bytes);
+    }
     json_object_object_add(o, "blocks", blocks_json(m));
     if (m->flushes) {
         add_number(o, "multifd-flushes", m->flushes);

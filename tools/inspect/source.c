@@ -297,6 +297,14 @@ int source_errno(const Source *s)
     return s->err;
 }
 
+uint64_t source_stored_bytes(const Source *s)
+{
+    struct stat st;
+
+    return s->fd >= 0 && !s->z && fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode)
+               ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
 bool source_is_gzip(const Source *s)
 {
     return s->z != NULL;

@@ -41,6 +41,8 @@ uint64_t source_offset(const Source *s);
 int source_errno(const Source *s);
 /** From here on the data is gzip. */
 bool source_gunzip_from_here(Source *s);
+/** How much of the file is not holes, in bytes; 0: that cannot be known (a pipe, memory, gzip). */
+uint64_t source_stored_bytes(const Source *s);
 /** Unpacked data has no holes to jump over; for messages. */
 bool source_is_gzip(const Source *s);
 

@@ -421,6 +421,9 @@ static bool read_elements(Walker *w)
         if (!p) {
             return walker_ends_early(w, "the stream");
         }
+        if (w->m->part && w->live->len) {
+            return true;        /* the list of blocks was read, the rest is not worth the time */
+        }
         if (*p == 0x00) {
             return read_eof(w);
         }
@@ -430,10 +433,23 @@ static bool read_elements(Walker *w)
     }
 }
 
+/* What it is, before all that is wrong with it because of that. */
+static bool part_problem(Walker *w)
+{
+    w->m->stored_bytes = source_stored_bytes(w->s);
+    g_autofree char *stored = w->m->stored_bytes
+                                  ? g_strdup_printf("%" PRIu64 " KiB", w->m->stored_bytes >> 10)
+                                  : g_strdup("a part");
+    g_clear_pointer(&w->m->problem.text, g_free);
+    return model_problem(w->m, w->header_offset, "a save that was not completed: the file holds %s "
+                         "of it, the guest has %" PRIu64 " KiB of memory; it cannot be restored",
+                         stored, w->m->ram_bytes >> 10);
+}
+
 static bool read_all(Walker *w)
 {
-    if (!head_read(w) || !read_elements(w)) {
-        return false;
+    if (!head_read(w) || !read_elements(w) || w->m->part) {
+        return w->m->part && part_problem(w);
     }
     const uint8_t *p = source_peek(w->s, 1);
     if (p && *p == 0x06) {

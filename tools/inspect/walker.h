@@ -27,6 +27,7 @@ typedef struct Walker {
     bool looked_for_json, postcopy;
     bool advised, listening;        /* postcopy's commands so far */
     bool partial;                   /* libvirt began to save and never said that it was done */
+    uint64_t header_offset;         /* where the stream begins */
     size_t next_device;
     uint64_t package_end;           /* offset; 0: not in a package */
 } Walker;

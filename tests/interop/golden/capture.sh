@@ -107,4 +107,13 @@ capture virt-snapshot-10.0 "echo 'migrate_set_capability background-snapshot on'
 capture fixed-ram-ferry "echo 'migrate_set_capability fixed-ram on'; sleep 0.3
     echo 'migrate file:$work/stream'; sleep 1" "$build/ferry-system-riscv64" -M none -m 2M -cpu rv64 \
     -device "loader,file=$build/tests/guest/bare-none-idle.elf"
+# a writer that was killed: only Ferry's files tell
+if [ -z "$only" ] || [ "$only" = part-ferry ]; then
+    (echo "migrate_set_capability mapped-ram on"; echo "migrate_set_capability pause-before-switchover on"
+     echo "migrate_set_parameter x-file-in-place on"; sleep 0.3; echo "migrate -d file:$work/stream"; sleep 2) |
+        timeout -s KILL 1.5 "$build/ferry-system-riscv64" -M none -m 2M -cpu rv64 $common \
+            -device "loader,file=$build/tests/guest/bare-none-idle.elf" > "$work/log" 2>&1 || :
+    gzip -9nc "$work/stream" > "$here/part-ferry.part.gz"
+    (cd "$here" && "$build/ferry-inspect" show part-ferry.part.gz > part-ferry.txt) || :
+fi
 du -ch "$here"/*.gz "$here"/*.txt | tail -1 >&2

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A file that is being written, until it is whole. Used by file.c, which opens it, and by
+ * file-writer.c, whose thread writes it.
+ *
+ *   in place    mark......            the first bytes withheld; whoever reads it sees the mark
+ *   beside      (no name)  mark....   as well, in the same folder, without a name
+ *
+ *   completed:  fdatasync; the first bytes; fdatasync; the name; fsync of the folder
+ *
+ * A file without a name is gone with its last descriptor, however the process ends. It takes a
+ * name that is free with one link. A name that is in use can only be taken by a rename, so the
+ * file gets a temporary one just before. File systems without nameless files have the temporary
+ * name from the beginning: the lock that the writer holds tells a next one whether it is litter.
+ */
+#include "migration/channel/file-target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITEBACK_BYTES (16u << 20)     /* so often the kernel is told to begin with the disk */
+#define NAME_TRIES 3
+#define SELF_FD "/proc/self/fd/%d"
+
+struct FileTarget {
+    /* set once */
+    int fd;
+    ChannelFileOptions options;
+    int folder;             /* beside: its descriptor; -1: in place */
+    char *name, *temporary; /* beside: in that folder */
+    /* as it goes */
+    bool has_temporary;     /* it is in use, and ours */
+    bool published;
+    bool over_old;          /* in place of content that could be taken for this file's */
+    uint8_t held[CHANNEL_FILE_MARK_BYTES];
+    unsigned held_bytes;
+    off_t start;            /* where they belong */
+    uint64_t unsynced;      /* bytes since the kernel was last told */
+};
+
+/* ---- opening ---- */
+
+FileTarget *file_target_new(int fd, const ChannelFileOptions *options)
+{
+    FileTarget *t = g_new0(FileTarget, 1);
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    t->fd = fd;
+    t->folder = -1;
+    t->options = *options;
+    /* What is appended to cannot be mended at its beginning. */
+    t->start = flags >= 0 && !(flags & O_APPEND) ? lseek(fd, 0, SEEK_CUR) : -1;
+    t->options.marked = options->marked && t->start >= 0;
+    t->over_old = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > t->start;
+    return t;
+}
+
+int file_target_fd(const FileTarget *t)
+{
+    return t->fd;
+}
+
+/* A file that is there has to be one that its user may write. */
+static bool may_replace(const char *path, struct stat *st, bool *exists)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+
+    *exists = fd >= 0;
+    if (fd < 0) {
+        struct stat link;
+        return errno == ENOENT && lstat(path, &link) < 0;   /* a link to nowhere is not free */
+    }
+    bool ok = fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1;
+    close(fd);
+    return ok;
+}
+
+static bool take_looks(int fd, const struct stat *old)
+{
+    struct stat now;
+
+    return fstat(fd, &now) == 0 &&
+           ((now.st_uid == old->st_uid && now.st_gid == old->st_gid) ||
+            fchown(fd, old->st_uid, old->st_gid) == 0) &&
+           fchmod(fd, old->st_mode & 07777) == 0;
+}
+
+/* Is the name `temporary` still that of fd? */
+static bool is_named(int folder, const char *temporary, int fd)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && fstatat(folder, temporary, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+           a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* One that a process left behind is used again; one that is locked is in use. -1: cannot be had. */
+static int open_temporary(int folder, const char *temporary)
+{
+    for (int i = 0; i < NAME_TRIES; i++) {
+        int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            if (fd >= 0) {
+                close(fd);
+            }
+            return -1;
+        }
+        if (is_named(folder, temporary, fd) && ftruncate(fd, 0) == 0) {
+            return fd;
+        }
+        close(fd);      /* it was published between the open and the lock */
+    }
+    return -1;
+}
+
+/* Without a name if that can get one later, which needs /proc. */
+static int open_nameless(int folder)
+{
+    char self[sizeof(SELF_FD) + 3 * sizeof(int)];
+    struct stat st;
+    int fd = openat(folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+
+    g_snprintf(self, sizeof(self), SELF_FD, fd);
+    if (fd >= 0 && stat(self, &st) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool open_beside(FileTarget *t)
+{
+    t->fd = open_nameless(t->folder);
+    if (t->fd < 0) {
+        t->fd = open_temporary(t->folder, t->temporary);
+        t->has_temporary = t->fd >= 0;
+    }
+    return t->fd >= 0;
+}
+
+FileTarget *file_target_new_beside(const char *path, const ChannelFileOptions *options)
+{
+    struct stat old;
+    bool exists;
+
+    if (!may_replace(path, &old, &exists)) {
+        return NULL;
+    }
+    char *real = exists ? realpath(path, NULL) : strdup(path);  /* a link stays a link */
+    FileTarget *t = g_new0(FileTarget, 1);
+    g_autofree char *folder = real ? g_path_get_dirname(real) : g_strdup("");
+    t->options = *options;
+    t->fd = -1;
+    t->name = real ? g_path_get_basename(real) : g_strdup("");
+    t->temporary = g_strdup_printf(".%s.part", t->name);
+    t->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(real);
+    if (t->folder < 0 || strlen(t->temporary) > NAME_MAX || !open_beside(t) ||
+        (exists && !take_looks(t->fd, &old))) {
+        file_target_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+/* ---- writing ---- */
+
+/* The first bytes are kept, and the mark goes in their place. */
+static void hold_back(FileTarget *t, uint8_t *buf, size_t len)
+{
+    size_t n = MIN(len, sizeof(t->held) - t->held_bytes);
+
+    memcpy(t->held + t->held_bytes, buf, n);
+    memcpy(buf, t->options.mark + t->held_bytes, n);
+    t->held_bytes += n;
+}
+
+static int write_all(int fd, const uint8_t *buf, size_t len, int64_t offset, uint64_t *failed_at)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = offset < 0 ? write(fd, buf + done, len - done)
+                               : pwrite(fd, buf + done, len - done, offset + (int64_t)done);
+
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            int err = n ? errno : ENOSPC;
+            *failed_at = offset < 0 ? (uint64_t)lseek(fd, 0, SEEK_CUR) : (uint64_t)offset + done;
+            return err;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* The disk begins early, so that the end, when the guest stands still, is not long in coming. */
+static void begin_writeback(FileTarget *t, size_t len)
+{
+    t->unsynced += len;
+    if (t->options.sync && t->unsynced >= WRITEBACK_BYTES) {
+        t->unsynced = 0;
+        sync_file_range(t->fd, 0, 0, SYNC_FILE_RANGE_WRITE);    /* a hint: its errors come again */
+    }
+}
+
+int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint64_t *failed_at)
+{
+    bool head = t->options.marked && t->held_bytes < sizeof(t->held) && offset < 0;
+
+    if (head) {
+        hold_back(t, buf, len);
+    }
+    int err = write_all(t->fd, buf, len, offset, failed_at);
+    if (!err && head && t->over_old && t->options.sync) {
+        err = fdatasync(t->fd) < 0 ? errno : 0;     /* before more of the old is overwritten */
+        *failed_at = (uint64_t)t->start;
+    }
+    begin_writeback(t, len);
+    return err;
+}
+
+/* ---- the end ---- */
+
+int file_target_sync(FileTarget *t)
+{
+    return t->options.sync && fdatasync(t->fd) < 0 ? errno : 0;
+}
+
+/* To a name that is free. */
+static int link_to(const FileTarget *t, const char *name)
+{
+    char self[sizeof(SELF_FD) + 3 * sizeof(int)];
+
+    g_snprintf(self, sizeof(self), SELF_FD, t->fd);
+    return linkat(AT_FDCWD, self, t->folder, name, AT_SYMLINK_FOLLOW) < 0 ? errno : 0;
+}
+
+/* The temporary name, which nobody has for longer than a rename takes: else it is litter. */
+static int link_temporary(FileTarget *t)
+{
+    int err = link_to(t, t->temporary);
+
+    if (err == EEXIST) {
+        unlinkat(t->folder, t->temporary, 0);
+        err = link_to(t, t->temporary);
+    }
+    t->has_temporary = !err;
+    return err;
+}
+
+static int take_name(FileTarget *t)
+{
+    int err = t->has_temporary ? EEXIST : link_to(t, t->name);
+
+    for (int i = 0; err == EEXIST && i < NAME_TRIES; i++) {
+        err = t->has_temporary ? 0 : link_temporary(t);
+        if (!err && renameat(t->folder, t->temporary, t->folder, t->name) < 0) {
+            err = errno == ENOENT ? EEXIST : errno;     /* another save took the name for litter */
+        }
+        t->has_temporary = err && err != EEXIST;
+    }
+    return err;
+}
+
+int file_target_publish(FileTarget *t, FileStep *step)
+{
+    uint64_t at;
+    int err = 0;
+
+    *step = FILE_STEP_WRITE;
+    if (t->held_bytes) {
+        err = write_all(t->fd, t->held, t->held_bytes, t->start, &at);
+    }
+    if (!err && t->held_bytes) {
+        *step = FILE_STEP_SYNC;
+        err = file_target_sync(t);
+    }
+    if (!err && t->folder >= 0) {
+        *step = FILE_STEP_NAME;
+        err = take_name(t);
+        if (!err && t->options.sync && fsync(t->folder) < 0) {
+            err = errno;
+        }
+    }
+    t->published = !err;
+    return err;
+}
+
+int file_target_free(FileTarget *t)
+{
+    if (t->has_temporary && !t->published) {
+        unlinkat(t->folder, t->temporary, 0);
+    }
+    int err = t->fd >= 0 && close(t->fd) < 0 ? errno : 0;
+    if (t->folder >= 0) {
+        close(t->folder);
+    }
+    g_free(t->name);
+    g_free(t->temporary);
+    g_free(t);
+    return err;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A file that is being written, until it is whole (migration-stream 6.7): its first bytes are
+ * withheld and a mark stands in their place; where a path was given it has no name, or a
+ * temporary one. What was written counts when it is completed. One thread at a time; every call
+ * may wait for the file system.
+ */
+#ifndef MIGRATION_CHANNEL_FILE_TARGET_H
+#define MIGRATION_CHANNEL_FILE_TARGET_H
+
+#include "migration/channel.h"
+
+typedef struct FileTarget FileTarget;
+
+/** What was tried when it failed. */
+typedef enum FileStep {
+    FILE_STEP_WRITE,
+    FILE_STEP_SYNC,
+    FILE_STEP_NAME,
+    FILE_STEP_CLOSE,
+} FileStep;
+
+/** An open file, written where it is. Takes fd. */
+FileTarget *file_target_new(int fd, const ChannelFileOptions *options);
+/**
+ * A new file in the folder of path, which takes path's place when it is completed. NULL where that
+ * cannot be: path is no regular file, or the folder or the old file's owner does not allow it; then
+ * it is to be opened in place.
+ */
+FileTarget *file_target_new_beside(const char *path, const ChannelFileOptions *options);
+/** The descriptor; the target's. */
+int file_target_fd(const FileTarget *t);
+
+/**
+ * Writes all of buf at offset or (-1) where the file stands; may change buf. 0 or an errno, then
+ * *failed_at says where.
+ */
+int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint64_t *failed_at);
+/** All was written: waits until the disk has it, unless that was not asked for. 0 or an errno. */
+int file_target_sync(FileTarget *t);
+/** And makes it valid, under its own name. 0 or an errno, then *step says of what. */
+int file_target_publish(FileTarget *t, FileStep *step);
+/** Closes the file: 0 or an errno. One that was not published is removed if it is nobody else's. */
+int file_target_free(FileTarget *t);
+
+#endif

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A saved file is either whole or known not to be: writers that are killed at any moment, or
+cancelled; over nothing, over an older file, over what is somebody else's."""
+import hashlib
+import json
+import os
+import random
+import resource
+import subprocess
+import time
+
+from ferrytest import emulators
+from ferrytest.guest import Bare, BareNone
+from ferrytest.move import wait_alive, wait_migration
+from ferrytest.process import VM
+from ferrytest.tap import Case, check, check_equal, main, wait_until
+
+EMULATOR = emulators.subject()
+INSPECT = os.path.join(os.environ.get('FERRY_BUILD', 'build'), 'ferry-inspect')
+GUEST = BareNone('idle', memory=24)
+SEED = int(os.environ.get('FERRYTEST_SEED', 0)) or random.SystemRandom().randrange(1 << 32)
+NOT_DONE = 'a save that was not completed'
+
+
+def inspect(*args):
+    """(exit status, what it says, seconds of CPU that it took)"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([INSPECT, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.returncode, done.stdout, (after.ru_utime - before.ru_utime +
+                                          after.ru_stime - before.ru_stime)
+
+
+def ram_of(bench, path):
+    raw = bench.path('raw')
+    code, text, _ = inspect('extract', path, '--ram', 'ram', '-o', raw)
+    check_equal(code, 0, 'ferry-inspect extract: ' + text)
+    with open(raw, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def load(path, mapped):
+    """Whether Ferry takes the file, and what it says."""
+    commands = [('qmp_capabilities', {}),
+                ('migrate-set-capabilities', {'capabilities': [{'capability': 'mapped-ram',
+                                                                'state': mapped}]}),
+                ('migrate-incoming', {'uri': 'file:' + path})]
+    args = EMULATOR.argv + ['-nodefaults', '-no-user-config', '-display', 'none'] + \
+        GUEST.args(EMULATOR) + ['-S', '-incoming', 'defer', '-qmp', 'stdio']
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for name, arguments in commands:
+                process.stdin.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
+            process.stdin.flush()
+            while process.poll() is None:
+                process.stdin.write('{"execute": "query-status"}\n')
+                process.stdin.flush()
+                while True:
+                    line = process.stdout.readline()
+                    if not line or '"status": "inmigrate"' in line:
+                        break
+                    if '"running": false, ' in line or '"status": "paused"' in line or \
+                            '"status": "prelaunch"' in line:
+                        return True, ''
+                time.sleep(0.01)
+        except BrokenPipeError:
+            pass
+        finally:
+            process.kill()
+        return False, process.stderr.read()
+
+
+def fill(source, value):
+    """Half of the memory, each page another: what is read back must be of this time."""
+    qtest = source.connect_qtest()
+    for at in range(4, 16):
+        qtest.memset(at << 20, 1 << 20, value + at & 0xff or 1)
+    qtest.close()
+
+
+class Target:
+    """What is written to, and what was there before."""
+
+    def __init__(self, bench, how, mapped, old):
+        self.bench, self.how, self.mapped = bench, how, mapped
+        self.dir = bench.path('images')
+        os.makedirs(self.dir, exist_ok=True)
+        self.path = os.path.join(self.dir, 'image')
+        self.uri = 'file:' + self.path
+        self.old = old
+        self.fds = ()
+
+    def prepare(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        if self.old:
+            subprocess.run(['cp', '--sparse=always', self.old, self.path], check=True)
+        if self.how == 'fd':
+            self.fds = (os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600),)
+            self.uri = 'fd:%d' % self.fds[0]
+
+    def start(self, name):
+        vm = VM(self.bench, name, EMULATOR, GUEST, qtest=True, paused=True, pass_fds=self.fds)
+        for fd in self.fds:
+            os.close(fd)
+        vm.set_capabilities(mapped_ram=self.mapped)
+        if self.how == 'in place':
+            vm.set_parameters(**{'x-file-in-place': True})
+        return vm
+
+
+def saved(bench, target, name, value):
+    """A whole image, the digest of its RAM, and how long it took."""
+    target.prepare()
+    vm = target.start(name)
+    fill(vm, value)
+    began = time.monotonic()
+    vm.command('migrate', uri=target.uri)
+    wait_migration(vm)
+    took = time.monotonic() - began
+    vm.quit()
+    return ram_of(bench, target.path), took
+
+
+def judge(bench, target, digests, old, old_inode):
+    """What one that was killed has left: the old one, the new one, or what says that it is none."""
+    left = os.listdir(target.dir)
+    check(set(left) <= {'image'}, 'litter is left: %s', left)
+    if not left or os.path.getsize(target.path) == 0:
+        check(target.how != 'beside' or not target.old, 'the old image is gone')
+        return 'nothing'
+    if old and target.how == 'beside' and os.stat(target.path).st_ino == old_inode:
+        check_equal(ram_of(bench, target.path), old, 'RAM in the old image')
+        return 'old'
+    code, text, seconds = inspect('verify', target.path)
+    check(seconds < 0.1 or code == 0, 'ferry-inspect took %.3f s of CPU to say: %s', seconds, text)
+    taken, said = load(target.path, target.mapped)
+    if code == 0:
+        check(taken, 'ferry-inspect finds it whole, Ferry does not: %s', said)
+        check(ram_of(bench, target.path) in digests, 'RAM in an image that counts as whole')
+        return 'whole'
+    check(not taken, 'was loaded, and ferry-inspect says: %s', text)
+    check(target.how != 'beside', 'a part stands under the name: %s', text)
+    check(NOT_DONE in text and 'KiB' in text, 'ferry-inspect says only: %s', text)
+    check('a save that was not completed' in said and 'KiB' in said, 'Ferry says only: %s', said)
+    return 'part'
+
+
+def killed(how, mapped, over_old, times):
+    def run(bench):
+        rng = random.Random('%d %s %s %s' % (SEED, how, mapped, over_old))
+        target = Target(bench, how, mapped, None)
+        old = None
+        if over_old:
+            old, _ = saved(bench, target, 'older', 100)
+            target.old = bench.path('old-image')
+            os.rename(target.path, target.old)
+        digest, took = saved(bench, target, 'measured', 7)
+        ends = {}
+        for turn in range(times):
+            target.prepare()
+            inode = os.stat(target.path).st_ino if target.old else None
+            vm = target.start('killed%d' % turn)
+            fill(vm, 7)
+            wait = rng.uniform(0, took * 1.1)
+            vm.command('migrate', uri=target.uri)
+            time.sleep(wait)
+            vm.kill()
+            vm.process.wait()
+            vm.close()
+            # what is written in place is the older one until the writer begins
+            end = judge(bench, target, [digest, old], old, inode)
+            ends[end] = ends.get(end, 0) + 1
+        bench.note('seed %d, a save takes %.0f ms, killed %d times: %s' %
+                   (SEED, took * 1000, times, ends))
+    return run
+
+
+def cancelled(how):
+    """A save that is cancelled in the middle leaves what was there, or says what it is."""
+    def run(bench):
+        target = Target(bench, how, True, None)
+        digest, _ = saved(bench, target, 'older', 100)
+        inode = os.stat(target.path).st_ino
+        vm = target.start('source')
+        fill(vm, 7)
+        vm.set_parameters(max_bandwidth=4 << 20)
+        vm.command('migrate', uri=target.uri)
+        wait_until(lambda: vm.migration().get('ram', {}).get('normal', 0) > 300, 30, 'pages')
+        vm.command('migrate_cancel')
+        wait_migration(vm, ['cancelled'])
+        check_equal(judge(bench, target, [], digest, inode), 'old' if how == 'beside' else 'part',
+                    'what is left')
+        vm.set_parameters(max_bandwidth=0)
+        vm.command('migrate', uri=target.uri)   # and then it works
+        wait_migration(vm)
+        check_equal(inspect('verify', target.path)[0], 0, 'the second save')
+        check_equal(os.listdir(target.dir), ['image'], 'files')
+    return run
+
+
+def waits_for_the_end(bench):
+    """Nothing new under the name before all is written; then it has the old one's rights."""
+    target = Target(bench, 'beside', True, None)
+    link = os.path.join(target.dir, 'link')
+    with open(target.path, 'wb') as f:
+        f.write(b'older')
+    os.chmod(target.path, 0o640)
+    os.symlink('image', link)
+    vm = target.start('source')
+    fill(vm, 7)
+    vm.set_capabilities(pause_before_switchover=True)
+    vm.command('migrate', uri='file:' + link)
+    wait_migration(vm, ['pre-switchover'])
+    with open(target.path, 'rb') as f:
+        check_equal(f.read(), b'older', 'the file before the end')
+    vm.command('migrate-continue', state='pre-switchover')
+    wait_migration(vm)
+    check_equal(inspect('verify', target.path)[0], 0, 'verify')
+    check_equal(os.stat(target.path).st_mode & 0o7777, 0o640, 'rights')
+    check(os.path.islink(link), 'the link was replaced')
+
+
+def others_bytes(bench):
+    """With an offset the file belongs to somebody else: in place, and its beginning stays."""
+    path = bench.path('image')
+    with open(path, 'wb') as f:
+        f.write(b'LibvirtQemudPart' * 4096)
+    inode = os.stat(path).st_ino
+    vm = VM(bench, 'source', EMULATOR, Bare('checker', size='1M', memory=32))
+    wait_alive(vm)
+    vm.set_capabilities(mapped_ram=True, pause_before_switchover=True)
+    vm.command('migrate', uri='file:%s,offset=0x10000' % path)
+    wait_migration(vm, ['pre-switchover'])
+    check_equal(os.stat(path).st_ino, inode, 'inode')
+    check(NOT_DONE in inspect('verify', '--offset', '0x10000', path)[1], 'not known to be a part')
+    vm.command('migrate-continue', state='pre-switchover')
+    wait_migration(vm)
+    with open(path, 'rb') as f:
+        check_equal(f.read(0x10000), b'LibvirtQemudPart' * 4096, 'what was there')
+    code, text, _ = inspect('verify', '--offset', '0x10000', path)
+    check_equal(code, 0, text)
+
+
+def cases():
+    for how in ('beside', 'in place', 'fd'):
+        for mapped in (True, False):
+            for over_old in (False, True):
+                name = 'killed, %s, %s, over %s' % (how, 'mapped' if mapped else 'stream',
+                                                    'an older one' if over_old else 'nothing')
+                yield Case(name, killed(how, mapped, over_old, 4), timeout=180)
+                yield Case(name + ', at length', killed(how, mapped, over_old, 84), full=True,
+                           timeout=1800)
+    for how in ('beside', 'in place'):
+        yield Case('cancelled, ' + how, cancelled(how))
+    yield Case('under its name at the end', waits_for_the_end)
+    yield Case('bytes of somebody else', others_bytes)
+
+
+if __name__ == '__main__':
+    main(list(cases()))
