@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Preloaded by test-stuck.py: a name server that does not answer for
- * "slow.test", and a file server that neither writes nor reads files called
- * "hung", however often it is asked.
+ * "slow.test", a file server that neither writes nor reads files in a folder
+ * "hung", however often it is asked, and a disk that does not answer for a
+ * folder "deaf".
  */
 
 #include <dlfcn.h>
@@ -25,7 +26,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     return REAL(getaddrinfo)(host, port, hints, list);
 }
 
-static void wait_for_server(int fd)
+static void wait_for(int fd, const char *folder)
 {
     char link[32], path[256];
     ssize_t n;
@@ -33,9 +34,20 @@ static void wait_for_server(int fd)
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     n = readlink(link, path, sizeof(path) - 1);
     path[n > 0 ? n : 0] = '\0';
-    if (n >= 5 && strcmp(path + n - 5, "/hung") == 0) {
+    if (strstr(path, folder)) {
         sleep(60);
     }
+}
+
+static void wait_for_server(int fd)
+{
+    wait_for(fd, "/hung/");
+}
+
+int fdatasync(int fd)
+{
+    wait_for(fd, "/deaf/");
+    return REAL(fdatasync)(fd);
 }
 
 ssize_t write(int fd, const void *buf, size_t len)

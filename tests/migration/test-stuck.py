@@ -45,10 +45,18 @@ def slow_name(_bench):
 def hung_file(bench):
     """A file server that answers no read and no write."""
     os.environ['LD_PRELOAD'] = SLOW_SERVERS
-    path = bench.path('hung')
+    os.mkdir(bench.path('hung'))
+    path = bench.path('hung/image')
     with open(path, 'wb') as file:
         file.write(bytes(1 << 20))
     return 'file:' + path
+
+
+def deaf_disk(bench):
+    """A disk that takes everything and never says that it has it."""
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
+    os.mkdir(bench.path('deaf'))
+    return 'file:' + bench.path('deaf/image')
 
 
 def start(bench, name, **options):
@@ -91,7 +99,7 @@ def source(bench, where, how, state):
     vm.command('migrate', uri=uri)
     wait_until(lambda: vm.migration().get('status') in (state, 'active', 'device'), 30,
                'state %s' % state)
-    if state == 'finish':   # everything is written, the command has not ended
+    if state in ('finish', 'disk'):     # everything is written, the command has not ended
         wait_until(lambda: vm.status() == 'finish-migrate', 30, 'the end of the stream')
     time.sleep(0.3)
     answers(vm)
@@ -133,7 +141,7 @@ def bind_error_is_the_answer(bench):
 
 CASES = [Case('migrate-incoming: a bind error is the answer', bind_error_is_the_answer)]
 for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
-                         ('hung file', hung_file, 'active'),
+                         ('hung file', hung_file, 'active'), ('deaf disk', deaf_disk, 'disk'),
                          ('command that sleeps', sleeping_command, 'finish'),
                          ('command that ignores SIGTERM and reads nothing', deaf_command, 'setup')):
     for ending in ('cancel', 'quit', 'SIGTERM'):
