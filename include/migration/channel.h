@@ -62,6 +62,8 @@ bool channel_is_seekable(const Channel *c);
 bool channel_has_return_path(const Channel *c);
 /** True if the peer has closed its side of a socket and everything it sent has been read. Does not wait. */
 bool channel_peer_gone(const Channel *c);
+/** The same, whether all it sent has been read or not. */
+bool channel_peer_ended(const Channel *c);
 /**
  * After something was sent to a peer that has closed its side: false if that
  * was for nobody. Waits a moment for a TCP peer's kernel to say so.
@@ -102,6 +104,11 @@ void channel_end_writing(Channel *c);
  * was done, where that cannot be (all but sockets). Any thread.
  */
 bool channel_cut_writing(Channel *c);
+/**
+ * What is not here yet will not be read: a blocked read comes to its end. Writing goes on, where there
+ * are two directions. Any thread.
+ */
+void channel_end_reading(Channel *c);
 /**
  * Everything was written: ends writing where nothing can come back, and
  * waits, ms at most (-1: for ever), until whoever takes it has ended. For exec

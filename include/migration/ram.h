@@ -16,7 +16,8 @@
 
 /** Counters, migration-stream 4.7, 5.7. Written by the migration thread with relaxed atomics, read by any. */
 typedef struct RamStats {
-    uint64_t transferred_bytes;     /* page records and EOS words of this section (7.2 rule) */
+    uint64_t transferred_bytes;     /* page records and EOS words of this section (7.2 rule), and multifd */
+    uint64_t multifd_bytes;         /* what went over parallel channels */
     uint64_t duplicate_pages, normal_pages;
     uint64_t dirty_sync_count;
     uint64_t dirty_pages_rate;      /* pages/s */
@@ -52,6 +53,9 @@ RamSaver *ram_saver_new(RAMList *ram, DirtyLog *dirty, const RamSaveOptions *opt
 /** Stops dirty logging if it runs. */
 void ram_saver_free(RamSaver *s);
 
+struct RamPageOut;
+/** Pages go to out (taken), not where the layout says (ram/page-out.h). Before setup. */
+void ram_saver_set_out(RamSaver *s, struct RamPageOut *out);
 /** START payload (3.2 or 6.1): starts dirty logging, first sync (count 1), block list, EOS. */
 bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp);
 
@@ -166,10 +170,18 @@ typedef struct RamLoadOptions {
     RamLayout layout;
 } RamLoadOptions;
 
+/**
+ * A sync point of a stream with parallel channels (7.4), which is in the stream: returns when each of
+ * them has brought what belongs before it. On the thread that loads; false with errp ends the load.
+ */
+typedef bool RamSyncPoint(void *opaque, GError **errp);
+
 typedef struct RamLoader RamLoader;
 
 RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *opt);
 void ram_loader_free(RamLoader *l);
+/** The stream has parallel channels. Else it may not have a word about them. Before the first payload. */
+void ram_loader_set_sync_point(RamLoader *l, RamSyncPoint *fn, void *opaque);
 /** One START, PART or END payload up to and including its EOS. */
 bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError **errp);
 /** After the last payload: with x-ignore-shared, what is not shared here must have come. */

@@ -417,6 +417,22 @@ bool channel_peer_gone(const Channel *c)
     return c->is_socket && recv(c->rfd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+bool channel_peer_ended(const Channel *c)
+{
+    struct pollfd p = { .fd = c->rfd, .events = POLLRDHUP };
+
+    return c->is_socket && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+void channel_end_reading(Channel *c)
+{
+    if (c->is_socket) {
+        shutdown(c->rfd, SHUT_RD);
+    } else {
+        channel_shutdown(c);
+    }
+}
+
 /* A unix socket's peer that is gone fails the sending itself, and one that has read all may go. */
 bool channel_peer_listens(const Channel *c)
 {

@@ -69,6 +69,18 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
     return stream_writer_seek(w, region->end_offset, errp);
 }
 
+static bool mapped_save_setup_end(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    stream_put_be64(w, RAM_FLAG_EOS);
+    return stream_writer_ok(w, errp);
+}
+
+/* One thread writes: what is written later lies on top. */
+static bool mapped_save_begin_pass(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    return true;
+}
+
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
@@ -184,6 +196,8 @@ static void mapped_save_free(RamPageOut *out)
 
 static const RamPageOutOps mapped_save_ops = {
     .block = mapped_save_block,
+    .setup_end = mapped_save_setup_end,
+    .begin_pass = mapped_save_begin_pass,
     .page = mapped_save_page,
     .settle = mapped_save_settle,
     .restart = mapped_save_restart,

@@ -85,7 +85,7 @@ void ram_fresh_free(RamFresh *f)
 
 void ram_fresh_touch(RamFresh *f, size_t block, uint64_t page)
 {
-    f->written[block][page / 64] |= 1ULL << (page % 64);
+    __atomic_fetch_or(&f->written[block][page / 64], 1ULL << (page % 64), __ATOMIC_RELAXED);
 }
 
 bool ram_fresh_zero(RamFresh *f, size_t block, uint64_t page, uint64_t count)
@@ -95,12 +95,13 @@ bool ram_fresh_zero(RamFresh *f, size_t block, uint64_t page, uint64_t count)
 
     for (uint64_t p = page; p < page + count; p++) {
         uint8_t *at = host + (p << TARGET_PAGE_BITS);
+        uint64_t written = __atomic_load_n(&f->written[block][p / 64], __ATOMIC_RELAXED);
 
-        if (f->written[block][p / 64] == 0 && p % 64 == 0 && page + count - p >= 64) {
+        if (written == 0 && p % 64 == 0 && page + count - p >= 64) {
             p += 63; /* a whole word of untouched pages */
             continue;
         }
-        if (f->written[block][p / 64] >> (p % 64) & 1 && !zero_page_check(at, TARGET_PAGE_SIZE)) {
+        if (written >> (p % 64) & 1 && !zero_page_check(at, TARGET_PAGE_SIZE)) {
             memset(at, 0, TARGET_PAGE_SIZE);
             wrote = true;
         }

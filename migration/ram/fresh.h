@@ -2,7 +2,8 @@
 /*
  * Which pages of the destination's RAM are known to be zero because nothing
  * was ever written to them: zero pages of the stream then cost no memory.
- * Incoming thread only.
+ * Made and freed by the incoming thread; parallel channels touch and zero
+ * different pages at once.
  */
 #ifndef MIGRATION_RAM_FRESH_H
 #define MIGRATION_RAM_FRESH_H

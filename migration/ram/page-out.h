@@ -10,6 +10,7 @@
 
 #include "migration/channel.h"
 #include "migration/ram/classify.h"
+#include "migration/ram/counters.h"
 #include "migration/stream.h"
 #include "softmmu/ramblock.h"
 
@@ -18,12 +19,21 @@ typedef struct RamPageOut RamPageOut;
 /**
  * All members are required. block is the index in the RAM list. Each returns
  * false with the first error; then only free may follow. In the order of use:
- * block for each block, then page and settle and part_end as often as needed,
- * finish once.
+ * block for each block, setup_end, then begin_pass, page, settle and part_end as
+ * often as needed, finish once.
  */
 typedef struct RamPageOutOps {
+    /**
+     * What becomes of a NORMAL page is found out after `page` has returned: the page out counts it
+     * then, in counters, and *cost of `page` is what it expects.
+     */
+    bool counts_pages;
     /** In START, after the block's name and length are put: what the layout adds for it. */
     bool (*block)(RamPageOut *out, StreamWriter *w, size_t block, GError **errp);
+    /** The end of the START payload, behind all blocks. */
+    bool (*setup_end)(RamPageOut *out, StreamWriter *w, GError **errp);
+    /** The dirty log was fetched: the next page may be a newer content of one that was put before. */
+    bool (*begin_pass)(RamPageOut *out, StreamWriter *w, GError **errp);
     /**
      * Takes one page of any kind but UNMODIFIED. Its bytes may be read until
      * part_end or finish: guest memory may change before (then it is dirty
@@ -46,6 +56,7 @@ typedef struct RamPageOutOps {
 /** The first member of each page out. */
 struct RamPageOut {
     const RamPageOutOps *ops;
+    RamCounters *counters;      /* its user's, from setup on */
 };
 
 /** Makes a page out; channel may be NULL (a stream in memory). Error if it cannot write there. */

@@ -17,7 +17,7 @@ struct RamSaver {
     RamPicker *picker;
     RamEncoder *encoder;
     RamCost cost;
-    RamPageOut *out;                /* from setup on */
+    RamPageOut *out;                /* from setup on; before, if ram_saver_set_out was called */
     RamPageOut *urgent_out;         /* on a channel of its own, urgent; NULL: there is none */
     StreamWriter *urgent;
     uint64_t urgent_bytes;          /* of pages that were asked for, wherever they went */

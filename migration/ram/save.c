@@ -85,9 +85,13 @@ static void note_cost(RamSaver *s, const RamPick *pick, const RamPage *page, uin
 }
 
 /* bytes: what the page out took for it; the address word of a delta is not counted as XBZRLE's. */
-static void count_page(RamSaver *s, const RamPage *page, uint64_t bytes)
+static void count_page(RamSaver *s, const RamPageOut *out, const RamPage *page, uint64_t bytes)
 {
     RamStats *stats = &s->counters.now;
+
+    if (out->ops->counts_pages && page->kind == RAM_PAGE_NORMAL) {
+        return;
+    }
 
     switch (page->kind) {
     case RAM_PAGE_ZERO:
@@ -130,7 +134,7 @@ static bool put_page(RamSaver *s, StreamWriter *w, const RamPick *pick, const Ra
         !out->ops->page(out, w, pick->block, pick->page, page, &bytes, errp)) {
         return false;
     }
-    count_page(s, page, bytes);
+    count_page(s, out, page, bytes);
     count_cache_use(s, page);
     trace_cache_use(page, ram_list_get(s->ram, pick->block), pick->page << TARGET_PAGE_BITS);
     note_cost(s, pick, page, bytes);
@@ -157,11 +161,21 @@ static bool cache_prepare(RamSaver *s, StreamWriter *w, GError **errp)
         page_cache_free(wanted);
         return false;
     }
-    s->settled_in_pass = pass(s);
     if (wanted) {
         trace_migration_pagecache_resize(page_cache_capacity(wanted));
         ram_encoder_set_cache(s->encoder, wanted);
     }
+    return true;
+}
+
+/* Before each page. */
+static bool prepare(RamSaver *s, StreamWriter *w, GError **errp)
+{
+    if (!cache_prepare(s, w, errp) ||
+        (s->settled_in_pass != pass(s) && !s->out->ops->begin_pass(s->out, w, errp))) {
+        return false;
+    }
+    s->settled_in_pass = pass(s);
     return true;
 }
 
@@ -198,7 +212,7 @@ static bool save_next_page(RamSaver *s, StreamWriter *w, bool *found, GError **e
     RamPick pick;
     RamPage page;
 
-    if (!cache_prepare(s, w, errp)) {
+    if (!prepare(s, w, errp)) {
         return false;
     }
     *found = ram_picker_next(s->picker, &pick);
@@ -238,10 +252,13 @@ static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 
 bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
 {
-    s->out = page_out_new[s->opt.layout](s->ram, stream_writer_channel(w), s->opt.layout, errp);
+    if (!s->out) {
+        s->out = page_out_new[s->opt.layout](s->ram, stream_writer_channel(w), s->opt.layout, errp);
+    }
     if (!s->out) {
         return false;
     }
+    s->out->counters = &s->counters;
     ram_counters_init(&s->counters, now_ms());
     ram_picker_start(s->picker);
     ram_save_sync(s);
@@ -251,8 +268,14 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
             return false;
         }
     }
-    stream_put_be64(w, RAM_FLAG_EOS);
-    return stream_writer_ok(w, errp);
+    s->settled_in_pass = pass(s);
+    return s->out->ops->setup_end(s->out, w, errp) && stream_writer_ok(w, errp);
+}
+
+void ram_saver_set_out(RamSaver *s, RamPageOut *out)
+{
+    g_assert(!s->out);
+    s->out = out;
 }
 
 /* ---- PART ---- */

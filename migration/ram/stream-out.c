@@ -61,6 +61,18 @@ static bool stream_out_block(RamPageOut *out, StreamWriter *w, size_t block, GEr
     return true;
 }
 
+static bool stream_out_setup_end(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    stream_put_be64(w, RAM_FLAG_EOS);
+    return stream_writer_ok(w, errp);
+}
+
+/* What stands later in the stream comes later. */
+static bool stream_out_begin_pass(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    return true;
+}
+
 static bool stream_out_page(RamPageOut *out, StreamWriter *w, size_t index, uint64_t page,
                             const RamPage *content, uint64_t *cost, GError **errp)
 {
@@ -121,6 +133,8 @@ static void stream_out_free(RamPageOut *out)
 
 static const RamPageOutOps stream_out_ops = {
     .block = stream_out_block,
+    .setup_end = stream_out_setup_end,
+    .begin_pass = stream_out_begin_pass,
     .page = stream_out_page,
     .settle = stream_out_settle,
     .restart = stream_out_restart,
