@@ -55,6 +55,10 @@ static const struct {
     { FAULT_SRC_POSTCOPY_BITMAPS, "src-postcopy-bitmaps", SRC, true, "what has come is known" },
     { FAULT_SRC_POSTCOPY_ACKED, "src-postcopy-acked", SRC, true, "the destination goes on, before we do" },
 
+    { FAULT_SRC_MULTIFD_CONNECT, "src-multifd-connect", SRC, true, "a parallel channel is about to be opened" },
+    { FAULT_SRC_MULTIFD_PACKET, "src-multifd-packet", SRC, true, "a channel is about to send pages" },
+    { FAULT_SRC_MULTIFD_SYNC, "src-multifd-sync", SRC, true, "a channel is about to say that it has sent all" },
+
     { FAULT_DST_ACCEPT, "dst-accept", DST, true, "before a peer is waited for" },
     { FAULT_DST_ACCEPTED, "dst-accepted", DST, true, "a peer has come" },
     { FAULT_DST_SECTION, "dst-section", DST, true, "before a section is loaded" },
@@ -64,6 +68,9 @@ static const struct {
     { FAULT_DST_STARTED, "dst-started", DST, false, "the guest is started, before the channels are closed" },
     { FAULT_DST_FAILED, "dst-failed", DST, false, "it has failed, before the source is told" },
     { FAULT_DST_POSTCOPY_CONNECTED, "dst-postcopy-connected", DST, false, "the source has connected again, it is not answered yet" },
+
+    { FAULT_DST_MULTIFD_PACKET, "dst-multifd-packet", DST, true, "a channel is about to read what comes" },
+    { FAULT_DST_MULTIFD_SYNC, "dst-multifd-sync", DST, true, "before all channels are waited for" },
 
     { FAULT_PAUSE_ASKED, "pause-asked", ANY, false, "vCPUs are asked to stop, the lock let go" },
     { FAULT_PAUSE_HELD, "pause-held", ANY, false, "vCPUs have stopped, the lock not taken back yet" },

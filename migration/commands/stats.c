@@ -20,6 +20,7 @@ static MigrationStats *ram_stats(const OutgoingView *v)
     s->dirty_pages_rate = r->dirty_pages_rate;
     s->mbps = v->mbps;
     s->dirty_sync_count = r->dirty_sync_count;
+    s->multifd_bytes = r->multifd_bytes;
     s->page_size = TARGET_PAGE_SIZE;
     s->pages_per_second = r->pages_per_second;
     s->precopy_bytes = v->precopy_bytes;

@@ -12,6 +12,7 @@
 #include "migration/destination/incoming.h"
 #include "migration/destination/postcopy.h"
 #include "migration/stream/format.h"
+#include "softmmu/config.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -177,6 +178,7 @@ static void let_go(Incoming *in)
     in->phase = INCOMING_DONE;      /* nobody looks at the loader from here on */
     g_mutex_unlock(&in->lock);
     postcopy_free(g_steal_pointer(&in->postcopy));
+    multifd_recv_free(g_steal_pointer(&in->multifd));
     drop_listener(in);
     incoming_load_clear(&in->load);
     stream_reader_free(g_steal_pointer(&in->reader));
@@ -266,18 +268,24 @@ static bool begin(Incoming *in, GError **errp)
     return ok;
 }
 
+static void set_channel(Incoming *in, Channel *c)
+{
+    in->channel = c;
+    in->answers = return_path_writer_new(c);
+    trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
+}
+
 static bool accept_one(Incoming *in, GError **errp)
 {
     g_assert(in->phase == INCOMING_LISTENING);
     Channel *c = fault_point(&in->machine->faults, FAULT_DST_ACCEPT, errp)
                      ? channel_listener_accept(in->listener, errp) : NULL;
 
-    if (c && channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, errp)) {
-        in->channel = c;
-        in->answers = return_path_writer_new(c);
-        trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
+    if (!c || !channel_set_add(in->channels, CHANNEL_ROLE_MAIN, 0, c, errp)) {
+        return false;
     }
-    return in->channel;
+    set_channel(in, c);
+    return true;
 }
 
 /* Not a header, but what a source says first that goes on with a paused postcopy: to somebody else. */
@@ -313,6 +321,46 @@ static void turn_away(Incoming *in)
                    "goes on waiting for a new migration");
 }
 
+static bool has_multifd(const Incoming *in)
+{
+    return migration_settings_caps(in->settings) & MIGRATION_CAP(MULTIFD) &&
+           migration_settings_layout(in->settings) == RAM_LAYOUT_STREAM;
+}
+
+static MultifdRecv *receive_channels(Incoming *in, Channel *first, GError **errp)
+{
+    MigrationParameters p = migration_settings_params(in->settings);
+    MachineConfig *config = in->machine->config;
+    MultifdRecvOptions opt = {
+        .channels = p.multifd_channels,
+        .codec = multifd_codec(p.multifd_compression),
+        .faults = &in->machine->faults,
+        .listener = in->listener,
+        .set = in->channels,
+    };
+
+    if (config && config->uuid_set) {
+        memcpy(opt.uuid, config->uuid, sizeof(opt.uuid));
+    }
+    return multifd_recv_new(in->machine->ram, &opt, first, errp);
+}
+
+/* Parallel channels: the connection that came first may be any of them. */
+static bool find_stream(Incoming *in, GError **errp)
+{
+    Channel *first = channel_set_take(in->channels, CHANNEL_ROLE_MAIN, 0);
+
+    return_path_writer_free(g_steal_pointer(&in->answers));
+    in->channel = NULL;
+    in->multifd = receive_channels(in, first, errp);
+    in->reader = in->multifd ? multifd_recv_stream(in->multifd, errp) : NULL;
+    Channel *c = channel_set_get(in->channels, CHANNEL_ROLE_MAIN, 0);
+    if (c) {
+        set_channel(in, c);     /* also after an error: the source is told */
+    }
+    return in->reader != NULL;
+}
+
 static bool accept_peer(Incoming *in, GError **errp)
 {
     while (accept_one(in, errp)) {
@@ -322,16 +370,21 @@ static bool accept_peer(Incoming *in, GError **errp)
         turn_away(in);
     }
     return in->channel && fault_point(&in->machine->faults, FAULT_DST_ACCEPTED, errp) &&
-           begin(in, errp);
+           begin(in, errp) && (!has_multifd(in) || find_stream(in, errp));
 }
 
 static void begin_loading(Incoming *in)
 {
-    in->reader = stream_reader_new(in->channel);
+    if (!in->reader) {
+        in->reader = stream_reader_new(in->channel);
+    }
     incoming_load_init(&in->load, in->m, in->settings, in->channel);
     in->load.answers = in->answers;
     if (migration_settings_caps(in->settings) & MIGRATION_CAP(POSTCOPY_RAM)) {
         in->postcopy = postcopy_new(in);    /* the listener stays for the channel of urgent pages */
+    } else if (in->multifd) {
+        multifd_recv_set_loader(in->multifd, in->load.ram);     /* and for the channels to come */
+        ram_loader_set_sync_point(in->load.ram, multifd_recv_sync, in->multifd);
     } else {
         drop_listener(in);
     }
@@ -341,10 +394,20 @@ static void begin_loading(Incoming *in)
     set_phase(in, INCOMING_LOADING);
 }
 
+/* From here on no channel places pages; if one has failed, that is why all has. */
+static void end_channels(Incoming *in, bool ok, GError **err)
+{
+    if (in->multifd && !ok) {
+        multifd_recv_cause(in->multifd, err);
+    }
+    multifd_recv_free(g_steal_pointer(&in->multifd));
+}
+
 static bool load_from_channel(Incoming *in, GError **errp)
 {
     begin_loading(in);
     bool ok = incoming_load_stream(&in->load, in->reader, errp);
+    end_channels(in, ok, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);
     in->loaded_us = in->load.ran ? 0 : g_get_monotonic_time();

@@ -9,6 +9,7 @@
 #include "migration/channel-set.h"
 #include "migration/destination/load.h"
 #include "migration/migration-private.h"
+#include "migration/multifd/recv.h"
 #include "migration/destination/wait-stats.h"
 #include "migration/stream/return-path.h"
 
@@ -56,6 +57,7 @@ struct Incoming {
 
     /* incoming thread only; load.ram may be looked at under the lock before phase done */
     MigrationSettings *settings; /* as they stood when the peer came; NULL before */
+    MultifdRecv *multifd;       /* with the capability, from the peer's coming until all is loaded */
     Channel *channel;           /* the main one of channels: the set's */
     StreamReader *reader;       /* over channel */
     IncomingLoad load;

@@ -25,8 +25,10 @@ struct RamLoader {
     RamLoadOptions opt;
     const RamPageSink *sink;
     void *sink_opaque;
+    RamSyncPoint *sync_point;   /* NULL: no parallel channels */
+    void *sync_opaque;
     /* incoming thread only */
-    RamFresh *fresh;            /* NULL until the block list came */
+    RamFresh *fresh;            /* NULL until the block list came; read by any thread behind that */
     MappedFile *file;           /* mapped layouts: from the first block on */
     uint64_t parts;                 /* payloads loaded */
     bool *listed;               /* block i was in the block list */
@@ -35,6 +37,8 @@ struct RamLoader {
     size_t index;
     uint64_t record;            /* stream offset of the record being read */
     uint64_t skipped;           /* bytes of the record that are places for pages in the file */
+    bool flushed;               /* there was a word about a sync point */
+    bool flush_each_section;    /* there is none: the end of each section is one */
     bool postcopy;              /* pages are placed while the guest runs */
     uint8_t delta[STREAM_PAGE_SIZE];
     /* atomic counters */
@@ -241,6 +245,12 @@ static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GErro
 
 /* ---- page records ---- */
 
+/* Several threads may say so at once. */
+static void note_came(RamLoader *l, size_t block)
+{
+    __atomic_store_n(&l->came[block], true, __ATOMIC_RELAXED);
+}
+
 /* Block id and offset; *page is inside l->block afterwards. */
 static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint64_t *page,
                              GError **errp)
@@ -276,7 +286,7 @@ static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint6
         return refuse(l, r, errp, "block %s should not be migrated !: it is shared memory here, "
                       "give the source the same file with share=on", l->block->idstr);
     }
-    l->came[l->index] = true;
+    note_came(l, l->index);
     *page = offset >> STREAM_PAGE_BITS;
     return true;
 }
@@ -363,6 +373,29 @@ static bool load_page(RamLoader *l, StreamReader *r, uint64_t word, unsigned kin
 
 /* ---- the payload ---- */
 
+/* migration-stream 7.4 */
+static bool load_flush(RamLoader *l, StreamReader *r, GError **errp)
+{
+    if (!l->sync_point) {
+        return refuse(l, r, errp, "The pages come in channels of their own, which are not expected: "
+                      "the capability 'multifd' is on at the source, and has to be on here, too");
+    }
+    l->flushed = true;
+    return l->sync_point(l->sync_opaque, errp);
+}
+
+/* QEMU 7.2 knows no such word: then START has none, and the end of each payload is a sync point. */
+static bool end_section(RamLoader *l, GError **errp)
+{
+    if (!l->sync_point) {
+        return true;
+    }
+    if (l->parts == 0) {
+        l->flush_each_section = !l->flushed;
+    }
+    return !l->flush_each_section || l->sync_point(l->sync_opaque, errp);
+}
+
 static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **errp)
 {
     unsigned kind = word & RAM_FLAGS_MASK & ~(uint64_t)RAM_FLAG_CONTINUE;
@@ -381,6 +414,8 @@ static bool load_record(RamLoader *l, StreamReader *r, uint64_t word, GError **e
                           "the stream", kind, mapped_layout_name(l->opt.layout));
         }
         return load_page(l, r, word, kind, errp);
+    case RAM_FLAG_MULTIFD_FLUSH:
+        return load_flush(l, r, errp);
     case RAM_FLAG_HOOK:
         return refuse(l, r, errp, "RDMA record on a channel that is not RDMA (flags 0x%x)", kind);
     case RAM_FLAG_COMPRESS_PAGE:
@@ -432,8 +467,9 @@ bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError
             return false;
         }
     }
-    trace_ram_load_complete(0, ++l->parts);
-    return true;
+    bool ok = end_section(l, errp);
+    trace_ram_load_complete(ok ? 0 : -1, ++l->parts);
+    return ok;
 }
 
 bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp)
@@ -449,6 +485,52 @@ bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp)
         }
     }
     return true;
+}
+
+/* ---- beside the stream ---- */
+
+bool ram_load_beside_block(RamLoader *l, const char *name, size_t *block, GError **errp)
+{
+    const RAMBlock *found = ram_list_find(l->ram, name, strlen(name));
+
+    if (!found) {
+        error_setg(errp, "multifd: unknown ram block %s", name);
+        return false;
+    }
+    *block = block_index(l, found);
+    if (!l->listed[*block]) {
+        error_setg(errp, "multifd: pages of RAM block \"%s\", which was not announced", name);
+        return false;
+    }
+    if (is_left_out(l, found)) {
+        error_setg(errp, "multifd: block %s should not be migrated !: it is shared memory here, give "
+                   "the source the same file with share=on", name);
+        return false;
+    }
+    note_came(l, *block);
+    return true;
+}
+
+uint8_t *ram_load_beside_place(RamLoader *l, size_t block, uint64_t page)
+{
+    return l->sink->place(l->sink_opaque, block, page);
+}
+
+bool ram_load_beside_placed(RamLoader *l, size_t block, uint64_t page, GError **errp)
+{
+    count(&l->stats->normal, 1);
+    return l->sink->placed(l->sink_opaque, block, page, errp);
+}
+
+bool ram_load_beside_zero(RamLoader *l, size_t block, uint64_t page, GError **errp)
+{
+    count(&l->stats->zero, 1);
+    return l->sink->fill(l->sink_opaque, block, page, 1, 0, errp);
+}
+
+void ram_load_beside_count(RamLoader *l, uint64_t bytes)
+{
+    count(&l->stats->bytes, bytes);
 }
 
 /* Every page is sent once, zero or not: a block of which nothing came was left out. */
@@ -481,6 +563,12 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->stats = &l->own;
     ram_loader_set_sink(l, &direct_sink, l);
     return l;
+}
+
+void ram_loader_set_sync_point(RamLoader *l, RamSyncPoint *fn, void *opaque)
+{
+    l->sync_point = fn;
+    l->sync_opaque = opaque;
 }
 
 void ram_loader_free(RamLoader *l)

@@ -24,6 +24,19 @@ typedef struct RamPageSink {
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque);
 
 /**
+ * Pages that come beside the stream, in parallel channels (migration-stream 7): where they go, and what
+ * is counted, as if they had come in it. Any thread, between the sync points that the page belongs to;
+ * several threads at once for different pages. The first finds a block that was announced: false with
+ * errp if there is none. page is the caller's to check.
+ */
+bool ram_load_beside_block(RamLoader *l, const char *name, size_t *block, GError **errp);
+uint8_t *ram_load_beside_place(RamLoader *l, size_t block, uint64_t page);
+bool ram_load_beside_placed(RamLoader *l, size_t block, uint64_t page, GError **errp);
+bool ram_load_beside_zero(RamLoader *l, size_t block, uint64_t page, GError **errp);
+/** Bytes of a parallel channel were read. */
+void ram_load_beside_count(RamLoader *l, uint64_t bytes);
+
+/**
  * The switch to postcopy, and each new connection after it: pages go to sink
  * from here on, which never sees a delta; the first one names its block.
  */

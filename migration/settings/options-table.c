@@ -5,6 +5,7 @@
  * options-doc.c; constant.
  */
 #include <stddef.h>
+#include "config-host.h"
 #include "migration/settings/options-table.h"
 #include "softmmu/ramblock.h"
 
@@ -27,7 +28,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(BLOCK)] = { .side = "both", .missing = "QEMU removed it in 9.1 and Ferry never had it" },
     [CAP(RETURN_PATH)] = { .side = "source" },
     [CAP(PAUSE_BEFORE_SWITCHOVER)] = { .side = "source" },
-    [CAP(MULTIFD)] = { .side = "both", .missing = "parallel channels are not implemented yet" },
+    [CAP(MULTIFD)] = { .side = "both" },
     [CAP(DIRTY_BITMAPS)] = { .side = "both", .missing = "disks have no dirty bitmaps" },
     [CAP(POSTCOPY_BLOCKTIME)] = { .side = "destination" },
     [CAP(LATE_BLOCK_ACTIVATE)] = { .side = "destination",
@@ -120,7 +121,11 @@ size_t migration_capability_rule(size_t i, MigrationCapabilityRule *out)
 
 #define MAX64 UINT64_MAX
 #define NO_COMPRESS "QEMU removed it in 9.1 and Ferry never had it"
-#define NO_MULTIFD "parallel channels are not implemented yet"
+#ifdef CONFIG_ZSTD
+#define NO_ZSTD NULL
+#else
+#define NO_ZSTD "Ferry was built without libzstd"
+#endif
 #define NO_TLS "TLS is not implemented yet"
 #define P(member, text_name, kind) \
     .name = text_name, .type = kind, .offset = offsetof(MigrationParameters, member)
@@ -173,15 +178,15 @@ const MigrationParameterInfo migration_parameter_table[] = {
     { P(block_incremental, "block-incremental", PARAM_BOOL), HAS(block_incremental), .max = 1,
       .missing = NO_COMPRESS },
     { P(multifd_channels, "multifd-channels", PARAM_U8), HAS(multifd_channels), .def = 2, .min = 1,
-      .max = 255, .expects = "a value between 1 and 255", .missing = NO_MULTIFD },
+      .max = 255, .expects = "a value between 1 and 255" },
     { P(multifd_compression, "multifd-compression", PARAM_ENUM), HAS(multifd_compression),
       .def = MULTI_FD_COMPRESSION_NONE, .max = MULTI_FD_COMPRESSION__MAX - 1,
       .str = (const char *(*)(int))MultiFDCompression_str, .parse = MultiFDCompression_parse,
-      .missing = NO_MULTIFD },
+      .missing_value = NO_ZSTD },
     { P(multifd_zlib_level, "multifd-zlib-level", PARAM_U8), HAS(multifd_zlib_level), .def = 1,
-      .max = 9, .expects = "a value between 0 and 9", .missing = NO_MULTIFD },
+      .max = 9, .expects = "a value between 0 and 9" },
     { P(multifd_zstd_level, "multifd-zstd-level", PARAM_U8), HAS(multifd_zstd_level), .def = 1,
-      .max = 20, .expects = "a value between 0 and 20", .missing = NO_MULTIFD },
+      .max = 20, .expects = "a value between 0 and 20" },
     { P(zero_page_detection, "zero-page-detection", PARAM_ENUM), HAS(zero_page_detection),
       .def = ZERO_PAGE_DETECTION_MULTIFD, .max = ZERO_PAGE_DETECTION__MAX - 1,
       .str = (const char *(*)(int))ZeroPageDetection_str, .parse = ZeroPageDetection_parse },

@@ -356,6 +356,7 @@ static const struct {
     { "send-configuration", offsetof(MigrationProps, send_configuration) },
     { "send-section-footer", offsetof(MigrationProps, send_section_footer) },
     { "send-switchover-start", offsetof(MigrationProps, send_switchover_start) },
+    { "multifd-flush-after-each-section", offsetof(MigrationProps, multifd_flush_each_section) },
     { "decompress-error-check", offsetof(MigrationProps, decompress_error_check) },
     { "x-xbzrle-bulk-rule", offsetof(MigrationProps, xbzrle_bulk_rule) },
     { "suppress-vmdesc", offsetof(MigrationProps, suppress_vmdesc) },
@@ -538,7 +539,7 @@ MigrationOptions *migration_options_new(StreamDialect dialect)
     o->props = (MigrationProps){
         .store_global_state = true, .send_configuration = true, .send_section_footer = true,
         .send_switchover_start = dialect == DIALECT_QEMU_10_0, .decompress_error_check = true,
-        .xbzrle_bulk_rule = true,
+        .xbzrle_bulk_rule = true, .multifd_flush_each_section = dialect == DIALECT_QEMU_7_2,
         .clear_bitmap_shift = 18,
     };
     for (size_t i = 0; i < migration_parameter_count; i++) {

@@ -32,6 +32,7 @@ typedef struct MigrationProps {
     bool send_configuration;
     bool send_section_footer;
     bool send_switchover_start;
+    bool multifd_flush_each_section;    /* each section of RAM ends with a sync point, as in QEMU 7.2 */
     bool decompress_error_check;
     bool xbzrle_bulk_rule;      /* x-xbzrle-bulk-rule: XBZRLE only after the bulk stage; off to measure it */
     bool suppress_vmdesc;       /* -M suppress-vmdesc: no JSON description is written or looked for */

@@ -79,7 +79,8 @@ bool outgoing_is_mapped(const Outgoing *o)
 uint64_t outgoing_bytes_sent(Outgoing *o)
 {
     uint64_t bytes = o->bytes_base + stream_writer_bytes(o->w) +
-                     (o->urgent ? stream_writer_bytes(o->urgent) : 0);
+                     (o->urgent ? stream_writer_bytes(o->urgent) : 0) +
+                     (o->multifd ? multifd_send_bytes(o->multifd) : 0);
 
     if (outgoing_is_mapped(o) && o->saver) {
         RamStats ram;

@@ -7,6 +7,7 @@
 #define MIGRATION_SOURCE_OBJECT_H
 
 #include "migration/channel-set.h"
+#include "migration/multifd/send.h"
 #include "migration/policy/policy.h"
 #include "migration/policy/rate.h"
 #include "migration/stream/return-path.h"
@@ -95,6 +96,7 @@ struct Outgoing {
     StreamWriter *w;
     ReturnPath *rp;
     ReturnPathOps rp_ops;
+    MultifdSend *multifd;       /* NULL: no parallel channels */
     StreamWriter *urgent;       /* postcopy-preempt: pages that were asked for */
     uint64_t bytes_base;        /* over connections that were lost */
     RateLimit rate;

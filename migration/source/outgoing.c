@@ -28,6 +28,7 @@
 #include <json-c/json.h>
 #include "migration/source/connect.h"
 #include "migration/source/handover.h"
+#include "migration/source/multifd.h"
 #include "migration/source/outgoing.h"
 #include "migration/source/pace.h"
 #include "migration/source/passes.h"
@@ -111,7 +112,8 @@ static bool make_saver(Outgoing *o, GError **errp)
         .xbzrle = outgoing_has_cap(o, MIGRATION_CAP(XBZRLE)),
         .xbzrle_cache_bytes = p.xbzrle_cache_size,
         .bulk_rule = migration_settings_props(o->settings)->xbzrle_bulk_rule,
-        .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE,
+        .detect_zero = p.zero_page_detection != ZERO_PAGE_DETECTION_NONE &&
+                       !outgoing_channels_detect_zero(o),
         .layout = migration_settings_layout(o->settings),
         .ignore_shared = outgoing_has_cap(o, MIGRATION_CAP(X_IGNORE_SHARED)),
         .postcopy = outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM)),
@@ -150,7 +152,7 @@ static bool outgoing_setup(Outgoing *o, GError **errp)
     if (outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM))) {
         outgoing_put_advise(o);
     }
-    if (!outgoing_setup_preempt(o, o->addr, errp)) {
+    if (!outgoing_setup_multifd(o, errp) || !outgoing_setup_preempt(o, o->addr, errp)) {
         return false;
     }
     trace_savevm_state_setup();
@@ -329,6 +331,7 @@ static void let_go_of_channel(Outgoing *o)
             ram_save_close_requests(o->saver);
         }
     }
+    outgoing_drop_multifd(o);
     return_path_free(g_steal_pointer(&o->rp));
     stream_writer_free(g_steal_pointer(&o->w));
     outgoing_drop_preempt(o);

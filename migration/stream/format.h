@@ -127,6 +127,7 @@ G_STATIC_ASSERT(G_STRUCT_OFFSET(FixedRamHeader, pages_offset) == 4);
 #define MULTIFD_VERSION 1U
 #define MULTIFD_PACKET_BYTES (512U << 10)
 #define MULTIFD_PACKET_PAGES (MULTIFD_PACKET_BYTES / STREAM_PAGE_SIZE)
+#define MULTIFD_PAYLOAD_MAX (2 * MULTIFD_PACKET_BYTES)   /* [7.3] compressed pages may have grown */
 
 enum MultifdFlag {
     MULTIFD_FLAG_SYNC = 0x01,

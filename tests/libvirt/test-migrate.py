@@ -71,11 +71,13 @@ def number(text):
                 "16777216"], {}),
     ("compressed-default", ["--live", "--compressed"], {}),
     ("bandwidth", ["--live", "--bandwidth", "200"], {}),
+    ("parallel", ["--live", "--parallel", "--parallel-connections", "4"], {}),
+    ("parallel-default", ["--live", "--parallel"], dict(guest="linux")),
     ("abort-on-error", ["--live", "--abort-on-error"], {}),
     ("two-harts", ["--live"], dict(vcpus=2)),
     ("linux", ["--live"], dict(guest="linux")),
     ("linux-two-harts-p2p", ["--live", "--p2p"], dict(guest="linux", vcpus=2)),
-], long=["compressed-default", "abort-on-error", "linux-two-harts-p2p"])
+], long=["compressed-default", "parallel-default", "abort-on-error", "linux-two-harts-p2p"])
 def flavours(b, v):
     src, dst = b.hosts
     d = b.running(**{"guest": "bare", **v[2]})

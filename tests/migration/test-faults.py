@@ -37,6 +37,9 @@ class Point:
         return (CHANNELS[channel][1] or not self.rp) and (not self.only or channel in self.only)
 
 
+SOCKETS = ('tcp', 'unix')
+MULTIFD = {'multifd': True}
+
 POINTS = {
     'src-connect': Point(), 'src-setup': Point(), 'src-pass': Point(),
     'src-rate': Point(fails=False, params={'max_bandwidth': 4 << 20, 'downtime_limit': 2000}),
@@ -52,6 +55,11 @@ POINTS = {
     'dst-accept': Point(), 'dst-accepted': Point(), 'dst-section': Point(),
     'dst-pong': Point(rp=True), 'dst-loaded': Point(), 'dst-told': Point(fails=False),
     'dst-started': Point(fails=False), 'dst-failed': Point(fails=False, sure=False),
+    'src-multifd-connect': Point(caps=MULTIFD, only=SOCKETS),
+    'src-multifd-packet': Point(caps=MULTIFD, only=SOCKETS),
+    'src-multifd-sync': Point(caps=MULTIFD, only=SOCKETS),
+    'dst-multifd-packet': Point(caps=MULTIFD, only=SOCKETS),
+    'dst-multifd-sync': Point(caps=MULTIFD, only=SOCKETS),
     'pause-asked': Point(fails=False), 'pause-held': Point(fails=False),
     'write-barrier': Point(fails=False),
 }
