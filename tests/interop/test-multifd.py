@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Parallel channels between QEMU 7.2, Ferry and QEMU 10.0: how many, compression, who looks for zero
+pages, where sync points are, and with what else. RAM is compared bit for bit at the switchover, then
+the guest's own checks go on.
+
+A guest that comes from 7.2 stands still, or does little: 7.2 loses writes to pages that it has sent
+(ferrytest/crossing.py), and here no stream tells afterwards whose fault a difference is.
+"""
+import itertools
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
+from ferrytest import channels  # noqa: E402
+from ferrytest.crossing import PAIRS, need  # noqa: E402
+from ferrytest.guest import Bare  # noqa: E402
+from ferrytest.move import Move, force_passes, wait_migration  # noqa: E402
+from ferrytest.tap import Case, check, main, wait_until  # noqa: E402
+
+
+def is_qemu72(emulator):
+    return emulator.version == '7.2' and not emulator.is_ferry
+
+
+def crossed(pair, count=2, compression='none', zero=None, channel='unix', caps=None, legacy=False,
+            paused=False, harts=2, during=None):
+    def run(bench):
+        source, destination = PAIRS[pair]
+        need(source, destination)
+        mode = 'idle' if is_qemu72(source) and not paused else 'checker'
+        both = dict(multifd_channels=count, multifd_compression=compression)
+        # Nobody has to be told of both: who reads sees it.
+        extra = ['-global', 'migration.multifd-flush-after-each-section=on'] if legacy else []
+        move = Move(bench, source, Bare(mode, harts=harts, size='2M'), channels.ALL[channel](bench),
+                    destination_emulator=destination, caps=dict(multifd=True, **(caps or {})),
+                    params=dict(both, **({'zero_page_detection': zero} if zero else {})),
+                    dst_params=both, paused=paused, extra=extra,
+                    dst_extra=[] if destination.is_ferry else extra)
+        if mode == 'checker' and not paused:
+            force_passes(move, passes=5, bandwidth=32 << 20)
+        if during:
+            during(move)
+        move.run()
+        ram = move.info['ram']
+        check(ram['multifd-bytes'] > 1344 * count, 'nothing went over the channels: %s', ram)
+        check(ram['normal'] > (0 if mode == 'idle' else harts * 512), 'normal pages: %s', ram)
+    return run
+
+
+def pauses(move):
+    """pause-before-switchover: it waits there until it is told to go on."""
+    passes = move.during
+
+    def during(source, destination):
+        if passes:
+            passes(source, destination)
+        wait_migration(source, ('pre-switchover',))
+        source.command('migrate-continue', state='pre-switchover')
+    move.during = during
+
+
+def cancelled(pair):
+    """Cancelled in the middle: the guest runs on, and moves at the next attempt."""
+    def run(bench):
+        source, destination = PAIRS[pair]
+        need(source, destination)
+        both = dict(multifd_channels=4)
+        move = Move(bench, source, Bare('checker', harts=1, size='2M'), channels.Unix(bench),
+                    destination_emulator=destination, caps={'multifd': True},
+                    params=dict(both, max_bandwidth=1 << 20), dst_params=both,
+                    paused=is_qemu72(source))
+        move.start_source()
+        move.start_destination()
+        move.start_migration()
+        wait_until(lambda: source_sent(move.source) > 200000, 30, 'pages to be sent')
+        move.source.command('migrate_cancel')
+        wait_migration(move.source, ('cancelled',))
+        move.destination.kill()
+        move.names = (move.names[0], 'again')
+        move.params['max_bandwidth'] = 0
+        move.channel = channels.Unix(bench)
+        move.start_destination()
+        move.start_migration()
+        move.finish()
+    return run
+
+
+def source_sent(vm):
+    return vm.migration().get('ram', {}).get('multifd-bytes', 0)
+
+
+def matrix():
+    for pair in PAIRS:
+        paused = pair == '7.2 to Ferry'
+        zeros = ('none', 'legacy', 'multifd') if '10.0' in pair else (None,)
+        yield Case('%s, 2 channels' % pair, crossed(pair, paused=paused))
+        yield Case('%s, running, return path' % pair, crossed(pair, caps={'return_path': True},
+                                                              channel='tcp'))
+        yield Case('%s, pause before switchover' % pair,
+                   crossed(pair, caps={'pause_before_switchover': True, 'return_path': True},
+                           paused=paused, during=pauses))
+        yield Case('%s, cancelled' % pair, cancelled(pair))
+        if '10.0' in pair:
+            yield Case('%s, flush after each section' % pair, crossed(pair, legacy=True, zero='legacy'))
+        for channel, count, compression, zero in itertools.product(
+                ('unix', 'tcp'), (1, 2, 8, 16), ('none', 'zlib', 'zstd'), zeros):
+            yield Case('%s, %s, %d channel%s, %s%s' % (pair, channel, count, 's' * (count > 1),
+                                                       compression, ', zero pages %s' % zero if zero
+                                                       else ''),
+                       crossed(pair, count, compression, zero, channel, paused=paused), rotate=12)
+
+
+if __name__ == '__main__':
+    main(list(matrix()))
