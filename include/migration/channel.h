@@ -41,6 +41,8 @@ typedef struct ChannelOps {
     ssize_t (*pwrite)(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
     /** channel_settle. */
     bool (*settle)(Channel *c, GError **errp);
+    /** channel_check_room. */
+    bool (*room)(Channel *c, uint64_t end, uint64_t bytes, GError **errp);
     /**
      * Reads some bytes (>0), 0 at end, -1 with errp. Blocks, with hook (may be
      * NULL) around the wait. Interrupted by shutdown.
@@ -84,6 +86,11 @@ bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset
  * later (errors are told by a later call). To be called before channel_fd is moved or looked at.
  */
 bool channel_settle(Channel *c, GError **errp);
+/**
+ * Settles, and looks whether a file may become `end` bytes long (it does, of holes) and whether its
+ * file system has room for `bytes` more. True where that cannot be known.
+ */
+bool channel_check_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp);
 ssize_t channel_read(Channel *c, void *buf, size_t len, GError **errp);
 /** channel_read with a hook around its waits; hook may be NULL. */
 ssize_t channel_read_hooked(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,

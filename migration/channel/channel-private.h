@@ -51,6 +51,7 @@ ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook
                         GError **errp);
 ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
 bool channel_fd_settle(Channel *c, GError **errp);
+bool channel_fd_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp);
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp);
 char *channel_fd_describe_end(Channel *c);
 void channel_fd_shutdown(Channel *c);
@@ -110,6 +111,8 @@ ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, i
                            GError **errp);
 /** Waits until all is written. */
 bool file_writer_settle(FileWriter *w, GError **errp);
+/** And whether what comes will find room: channel_check_room. */
+bool file_writer_room(FileWriter *w, uint64_t end, uint64_t bytes, GError **errp);
 /**
  * And until the file is whole, if `complete`, and closed, where late errors come out, ms at most
  * (-1: for ever). Nothing may be written afterwards; after OPEN it may be called again.

@@ -355,6 +355,11 @@ bool channel_fd_settle(Channel *c, GError **errp)
     return true;        /* what is written has been handed to the kernel */
 }
 
+bool channel_fd_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp)
+{
+    return true;        /* whoever takes it will tell */
+}
+
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp)
 {
     return CHANNEL_END_TAKEN;
@@ -479,6 +484,11 @@ bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset
 bool channel_settle(Channel *c, GError **errp)
 {
     return c->ops->settle(c, errp);
+}
+
+bool channel_check_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp)
+{
+    return c->ops->room(c, end, bytes, errp);
 }
 
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp)

@@ -223,8 +223,8 @@ static bool exec_close(Channel *c, GError **errp)
 }
 
 static const ChannelOps exec_ops = {
-    "exec", exec_writev, channel_fd_pwrite, channel_fd_settle, exec_read, exec_complete,
-    exec_describe_end, channel_fd_shutdown, exec_close,
+    "exec", exec_writev, channel_fd_pwrite, channel_fd_settle, channel_fd_room, exec_read,
+    exec_complete, exec_describe_end, channel_fd_shutdown, exec_close,
 };
 
 /* In the child between fork and exec: main ignores these two, commands like head count on them. */

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define WRITEBACK_BYTES (16u << 20)     /* so often the kernel is told to begin with the disk */
@@ -224,6 +225,24 @@ int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint
     }
     begin_writeback(t, len);
     return err;
+}
+
+int file_target_room(FileTarget *t, uint64_t end, uint64_t *free_bytes)
+{
+    struct statvfs fs;
+    struct stat st;
+
+    *free_bytes = UINT64_MAX;
+    if (fstat(t->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return 0;       /* the writing will tell */
+    }
+    if (end > INT64_MAX || ((uint64_t)st.st_size < end && ftruncate(t->fd, (off_t)end) < 0)) {
+        return end > INT64_MAX ? EFBIG : errno;
+    }
+    if (fstatvfs(t->fd, &fs) == 0) {
+        *free_bytes = (uint64_t)fs.f_bfree * fs.f_frsize;
+    }
+    return 0;
 }
 
 /* ---- the end ---- */

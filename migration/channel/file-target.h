@@ -36,6 +36,11 @@ int file_target_fd(const FileTarget *t);
  * *failed_at says where.
  */
 int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint64_t *failed_at);
+/**
+ * A regular file becomes at least end bytes long, of holes: 0, or an errno if it must not or cannot.
+ * *free_bytes: how much its file system has left; all ones: not known.
+ */
+int file_target_room(FileTarget *t, uint64_t end, uint64_t *free_bytes);
 /** All was written: waits until the disk has it, unless that was not asked for. 0 or an errno. */
 int file_target_sync(FileTarget *t);
 /** And makes it valid, under its own name. 0 or an errno, then *step says of what. */

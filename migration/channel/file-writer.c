@@ -37,6 +37,10 @@ struct FileWriter {
     bool cancelled;         /* nothing more is wanted */
     bool ended;             /* the thread, and fd is closed */
     bool lost;              /* nobody waits for the thread */
+    bool asked;             /* for room: to this length, */
+    uint64_t room_end;
+    uint64_t room_free;     /* and the answer, */
+    int room_errno;         /* or why there is none */
     int os_errno;           /* the first error, */
     FileStep failed_step;   /* in doing what, */
     uint64_t failed_at;     /* where it was written */
@@ -86,6 +90,20 @@ static void write_first(FileWriter *w)
     g_cond_broadcast(&w->changed);
 }
 
+/* Locked; let go meanwhile. */
+static void look_for_room(FileWriter *w)
+{
+    uint64_t end = w->room_end, free_bytes;
+
+    g_mutex_unlock(&w->lock);
+    int err = file_target_room(w->target, end, &free_bytes);
+    g_mutex_lock(&w->lock);
+    w->room_errno = err;
+    w->room_free = free_bytes;
+    w->asked = false;
+    g_cond_broadcast(&w->changed);
+}
+
 /* Locked; let go meanwhile. All was written: whole, unless nobody wants it any more. */
 static void make_whole(FileWriter *w)
 {
@@ -115,6 +133,8 @@ static gpointer writer_thread(gpointer opaque)
     while (!w->cancelled && !w->os_errno && (w->count || !w->closing)) {
         if (w->count) {
             write_first(w);
+        } else if (w->asked) {
+            look_for_room(w);
         } else {
             g_cond_wait(&w->changed, &w->lock);
         }
@@ -255,6 +275,29 @@ bool file_writer_settle(FileWriter *w, GError **errp)
         g_cond_wait(&w->changed, &w->lock);
     }
     bool ok = check_writer(w, errp);
+    g_mutex_unlock(&w->lock);
+    return ok;
+}
+
+bool file_writer_room(FileWriter *w, uint64_t end, uint64_t bytes, GError **errp)
+{
+    g_mutex_lock(&w->lock);
+    w->asked = true;
+    w->room_end = end;
+    g_cond_broadcast(&w->changed);
+    while (w->asked && !w->cancelled && !w->os_errno) {
+        g_cond_wait(&w->changed, &w->lock);
+    }
+    bool ok = check_writer(w, errp);
+    if (ok && w->room_errno) {
+        error_setg_errno(errp, w->room_errno, "'%s' cannot be made %" PRIu64 " MiB long", w->name,
+                         (end >> 20) + 1);
+        ok = false;
+    } else if (ok && w->room_free < bytes) {
+        error_setg(errp, "There is no room for the end of '%s': %" PRIu64 " KiB are needed, %" PRIu64
+                   " KiB are free on its file system", w->name, bytes >> 10, w->room_free >> 10);
+        ok = false;
+    }
     g_mutex_unlock(&w->lock);
     return ok;
 }

@@ -58,6 +58,13 @@ static bool file_settle(Channel *c, GError **errp)
     return !c->writer || file_writer_settle(c->writer, errp);
 }
 
+static bool file_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp)
+{
+    FileWriter *w = c->seekable ? writer_of(c, errp) : NULL;
+
+    return !c->seekable || (w && file_writer_room(w, end, bytes, errp));
+}
+
 static ChannelEnd file_complete(Channel *c, int ms, GError **errp)
 {
     return c->writer ? file_writer_close(c->writer, true, ms, errp) : CHANNEL_END_TAKEN;
@@ -96,11 +103,11 @@ static bool file_close(Channel *c, GError **errp)
 }
 
 static const ChannelOps file_ops = {
-    "file", file_writev, file_pwrite, file_settle, channel_fd_read,
+    "file", file_writev, file_pwrite, file_settle, file_room, channel_fd_read,
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 static const ChannelOps fd_ops = {
-    "fd", file_writev, file_pwrite, file_settle, channel_fd_read,
+    "fd", file_writev, file_pwrite, file_settle, file_room, channel_fd_read,
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 

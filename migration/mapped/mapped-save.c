@@ -66,7 +66,8 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
     }
     mapped_region_place(region, m->layout, at, ram_list_get(m->ram, block));
     mapped_header_put(w, m->layout, region);
-    return stream_writer_seek(w, region->end_offset, errp);
+    return stream_writer_seek(w, region->end_offset, errp) &&
+           channel_check_room(m->channel, region->end_offset, 0, errp);
 }
 
 static bool mapped_save_setup_end(RamPageOut *out, StreamWriter *w, GError **errp)

@@ -39,6 +39,7 @@
 #include "util/error.h"
 #include "util/trace-migration.h"
 
+#define END_ROOM_BYTES (256 << 10)      /* device state, description and what the file system adds */
 #define LATE_VERDICT_US (G_USEC_PER_SEC / 2)    /* after an error: what the destination has to say */
 
 /* ---- small helpers ---- */
@@ -255,10 +256,24 @@ static bool stop_for_reboot(Outgoing *o, GError **errp)
     return ok;
 }
 
+/*
+ * What is still to come, by all that is known, has to find room before the guest is stopped for it.
+ * Pages of a mapped file have their places; the bitmaps are written now.
+ */
+static bool check_room(Outgoing *o, GError **errp)
+{
+    uint64_t dirty, bytes = ram_save_pending(o->saver, &dirty);
+
+    if (outgoing_is_mapped(o)) {
+        bytes = ram_list_total_bytes(o->machine->ram) / TARGET_PAGE_SIZE / 8;
+    }
+    return channel_check_room(o->channel, 0, bytes + END_ROOM_BYTES, errp);
+}
+
 static bool outgoing_switch_over(Outgoing *o, GError **errp)
 {
     bool pause = outgoing_has_cap(o, MIGRATION_CAP(PAUSE_BEFORE_SWITCHOVER));
-    if (!outgoing_point(o, FAULT_SRC_STOP, errp)) {
+    if (!check_room(o, errp) || !outgoing_point(o, FAULT_SRC_STOP, errp)) {
         return false;
     }
     bql_lock(o->machine->loop);

@@ -2,11 +2,12 @@
 /*
  * Preloaded by test-stuck.py: a name server that does not answer for
  * "slow.test", a file server that neither writes nor reads files in a folder
- * "hung", however often it is asked, and a disk that does not answer for a
- * folder "deaf".
+ * "hung", however often it is asked, a disk that does not answer for a
+ * folder "deaf", and one that fails behind 1.5 MiB of each file for "broken".
  */
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -50,15 +51,35 @@ int fdatasync(int fd)
     return REAL(fdatasync)(fd);
 }
 
+/* Far enough for headers, and then a disk that is broken from there on. */
+static bool is_broken(int fd, off_t offset)
+{
+    char link[32], path[256];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    path[n > 0 ? n : 0] = '\0';
+    return strstr(path, "/broken/") && offset >= 0x180000;
+}
+
 ssize_t write(int fd, const void *buf, size_t len)
 {
     wait_for_server(fd);
+    if (len > 4096 && is_broken(fd, lseek(fd, 0, SEEK_CUR))) {
+        errno = EIO;
+        return -1;
+    }
     return REAL(write)(fd, buf, len);
 }
 
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
     wait_for_server(fd);
+    if (is_broken(fd, offset)) {
+        errno = EIO;
+        return -1;
+    }
     return REAL(pwrite)(fd, buf, len, offset);
 }
 

@@ -1,24 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A saved file is either whole or known not to be: writers that are killed at any moment, or
-cancelled; over nothing, over an older file, over what is somebody else's."""
+cancelled; over nothing, an older file, what is somebody else's. And disks that are full, that fail,
+that must not be written: the guest runs on."""
 import hashlib
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import time
 
 from ferrytest import emulators
 from ferrytest.guest import Bare, BareNone
-from ferrytest.move import wait_alive, wait_migration
+from ferrytest.move import Journey, wait_alive, wait_loaded, wait_migration
 from ferrytest.process import VM
-from ferrytest.tap import Case, check, check_equal, main, wait_until
+from ferrytest.tap import Case, check, check_equal, main, need, wait_until
 
 EMULATOR = emulators.subject()
 INSPECT = os.path.join(os.environ.get('FERRY_BUILD', 'build'), 'ferry-inspect')
 GUEST = BareNone('idle', memory=24)
+SLOW_SERVERS = os.path.join(os.path.abspath(os.environ.get('FERRY_BUILD', 'build')),
+                            'tests/migration/slow-servers.so')
 SEED = int(os.environ.get('FERRYTEST_SEED', 0)) or random.SystemRandom().randrange(1 << 32)
 NOT_DONE = 'a save that was not completed'
 
@@ -50,27 +54,27 @@ def load(path, mapped):
     args = EMULATOR.argv + ['-nodefaults', '-no-user-config', '-display', 'none'] + \
         GUEST.args(EMULATOR) + ['-S', '-incoming', 'defer', '-qmp', 'stdio']
     with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
-        try:
-            for name, arguments in commands:
-                process.stdin.write(json.dumps({'execute': name, 'arguments': arguments}) + '\n')
-            process.stdin.flush()
-            while process.poll() is None:
-                process.stdin.write('{"execute": "query-status"}\n')
-                process.stdin.flush()
-                while True:
-                    line = process.stdout.readline()
-                    if not line or '"status": "inmigrate"' in line:
-                        break
-                    if '"running": false, ' in line or '"status": "paused"' in line or \
-                            '"status": "prelaunch"' in line:
-                        return True, ''
-                time.sleep(0.01)
-        except BrokenPipeError:
-            pass
-        finally:
-            process.kill()
-        return False, process.stderr.read()
+                          stderr=subprocess.PIPE, bufsize=0) as process:
+        def command(name, arguments):
+            """The answer; empty when the process has ended."""
+            request = json.dumps({'execute': name, 'arguments': arguments, 'id': 1}) + '\n'
+            try:
+                process.stdin.write(request.encode())
+            except BrokenPipeError:
+                return ''
+            line = '-'
+            while line and '"id": 1' not in line:
+                line = process.stdout.readline().decode()
+            return line
+
+        for name, arguments in commands:
+            command(name, arguments)
+        state = 'inmigrate'
+        while 'inmigrate' in state:
+            time.sleep(0.01)
+            state = command('query-status', {})
+        process.kill()
+        return '"status"' in state, process.stderr.read().decode()
 
 
 def fill(source, value):
@@ -138,6 +142,9 @@ def judge(bench, target, digests, old, old_inode):
     code, text, seconds = inspect('verify', target.path)
     check(seconds < 0.1 or code == 0, 'ferry-inspect took %.3f s of CPU to say: %s', seconds, text)
     taken, said = load(target.path, target.mapped)
+    if 'after the end of the stream' in text:   # of the older one, which was longer: nobody cut it
+        check(target.how == 'fd' and taken, 'rests of an older image: %s', said)
+        return 'whole'
     if code == 0:
         check(taken, 'ferry-inspect finds it whole, Ferry does not: %s', said)
         check(ram_of(bench, target.path) in digests, 'RAM in an image that counts as whole')
@@ -245,7 +252,116 @@ def others_bytes(bench):
     check_equal(code, 0, text)
 
 
+class Within:
+    """The emulator among mounts of its own: what `prepare` does, a shell script, it sees alone."""
+
+    def __init__(self, prepare):
+        self.argv = ['unshare', '-rm', 'sh', '-c', prepare + ' && exec "$@"', 'sh'] + EMULATOR.argv
+
+    def __getattr__(self, name):
+        return getattr(EMULATOR, name)
+
+
+def fails(words, mapped, setup, prepare='true', folder='', blocks=None):
+    """A save that goes wrong names the file, the place and the cause; the guest runs on, and the
+    next save elsewhere is good."""
+    def run(bench):
+        place = bench.path(folder or 'images')
+        os.mkdir(place)
+        script = prepare.replace('DIR', place)
+        need(subprocess.run(Within(script).argv[:5] + ['sh', 'true'], check=False,
+                            stderr=subprocess.DEVNULL).returncode == 0, 'no mounts of our own here')
+        path = os.path.join(place, 'image')
+        if folder == 'broken':
+            os.environ['LD_PRELOAD'] = SLOW_SERVERS
+        try:
+            vm = VM(bench, 'source', Within(script), Bare('checker', size='4M', memory=32))
+        finally:
+            os.environ.pop('LD_PRELOAD', None)
+        wait_alive(vm)
+        if blocks:
+            resource.prlimit(vm.process.pid, resource.RLIMIT_FSIZE, (blocks, -1))
+        vm.set_capabilities(mapped_ram=mapped, events=True)
+        setup(vm)
+        vm.command('migrate', uri='file:' + path)
+        text = wait_migration(vm, ['failed'])['error-desc']
+        bench.note(text)
+        for word in words:
+            check(re.search(word.replace('PATH', path), text), 'the message lacks %r: %s', word, text)
+        check_equal(vm.status(), 'running', 'run state')
+        check('STOP' not in [e['event'] for e in vm.qmp.events], 'the guest was stopped for it')
+        if not prepare.startswith('mount'):
+            check_equal(os.listdir(place), [], 'what is left')
+        if blocks:
+            resource.prlimit(vm.process.pid, resource.RLIMIT_FSIZE, (-1, -1))
+        good = bench.path('good')
+        vm.command('migrate', uri='file:' + good)
+        wait_migration(vm)
+        check_equal(inspect('verify', good)[0], 0, 'the next save')
+        restored = VM(bench, 'restored', EMULATOR, vm.guest, incoming='defer')
+        restored.set_capabilities(mapped_ram=mapped)
+        restored.command('migrate-incoming', uri='file:' + good)
+        wait_loaded(restored)
+        journey = Journey()
+        journey.vms.append(vm)
+        journey.prove(restored)
+    return run
+
+
+def slowly(vm):
+    """So that the guest is not stopped before the disk is full."""
+    vm.set_parameters(max_bandwidth=64 << 20, downtime_limit=1)
+
+
+def room_at_the_end(mapped):
+    """Just too little room for what comes last: found out before the guest is stopped."""
+    def run(bench):
+        path = bench.path('images')
+        os.mkdir(path)
+        script = 'mount -t tmpfs -o size=6M none %s' % path
+        need(subprocess.run(Within(script).argv[:5] + ['sh', 'true'], check=False,
+                            stderr=subprocess.DEVNULL).returncode == 0, 'no mounts of our own here')
+        vm = VM(bench, 'source', Within(script), Bare('checker', size='1M', memory=32))
+        wait_alive(vm)
+        vm.set_capabilities(mapped_ram=mapped, events=True)
+        filler = '/proc/%d/root%s/filler' % (vm.process.pid, path)
+        for spare in range(16):     # less and less room, until it is too little
+            with open(filler, 'wb') as f:
+                f.write(bytes(spare * 350000))
+            vm.command('migrate', uri='file:%s/image' % path)
+            info = wait_migration(vm, ['failed', 'completed'])
+            if info['status'] == 'failed':
+                break
+            vm.command('cont')
+            vm.qmp.events.clear()
+        bench.note(info.get('error-desc', 'completed'))
+        check('There is no room for the end of' in info.get('error-desc', '') or
+              'No space left on device' in info.get('error-desc', ''), 'not refused: %s', info)
+        check('STOP' not in [e['event'] for e in vm.qmp.events], 'the guest was stopped for it')
+        check_equal(vm.status(), 'running', 'run state')
+        lines = len(vm.console.statuses())
+        vm.console.wait_statuses(lines + 2)[-1].check_clean('source')
+    return run
+
+
 def cases():
+    tiny = 'mount -t tmpfs -o size=3M none DIR'
+    full = [r"Unable to write to 'file:PATH' at 0x[0-9a-f]+: No space left on device"]
+    for mapped in (True, False):
+        kind = 'mapped' if mapped else 'stream'
+        yield Case('disk full, ' + kind, fails(full, mapped, slowly, tiny))
+        yield Case('no room for the end, ' + kind, room_at_the_end(mapped))
+        yield Case('failing disk, ' + kind, fails(
+            [r"Unable to write to 'file:PATH' at 0x[0-9a-f]+: Input/output error"], mapped, slowly,
+            folder='broken'))
+        yield Case('read-only, ' + kind, fails(
+            ["Could not create 'PATH': Read-only file system"], mapped, slowly,
+            'mount -t tmpfs -o ro none DIR'))
+    yield Case('a limit to the length, mapped', fails(
+        [r"'file:PATH' cannot be made \d+ MiB long: File too large"], True, slowly, blocks=8 << 20))
+    yield Case('a limit to the length, stream', fails(
+        [r"Unable to write to 'file:PATH' at 0x[0-9a-f]+: File too large"], False, slowly,
+        blocks=2 << 20))
     for how in ('beside', 'in place', 'fd'):
         for mapped in (True, False):
             for over_old in (False, True):

@@ -73,6 +73,11 @@ static bool fake_settle(Channel *c, GError **errp)
     return true;
 }
 
+static bool fake_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp)
+{
+    return true;
+}
+
 static void fake_shutdown(Channel *c)
 {
     __atomic_store_n(&((FakeChannel *)c)->fail_after, 0, __ATOMIC_RELAXED);
@@ -97,8 +102,9 @@ static bool fake_close(Channel *c, GError **errp)
 
 static inline FakeChannel *fake_channel_new(const void *in, size_t len, size_t piece)
 {
-    static const ChannelOps ops = { "fake", fake_writev, fake_pwrite, fake_settle, fake_read,
-                                    fake_complete, fake_describe_end, fake_shutdown, fake_close };
+    static const ChannelOps ops = { "fake", fake_writev, fake_pwrite, fake_settle, fake_room,
+                                    fake_read, fake_complete, fake_describe_end, fake_shutdown,
+                                    fake_close };
     FakeChannel *f = g_new0(FakeChannel, 1);
 
     f->base.ops = &ops;
