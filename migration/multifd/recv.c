@@ -5,7 +5,7 @@
  *
  *   accepting thread      a thread for each connection           incoming thread
  *   accepts, starts ----> "QEVM": it is the stream, ends ------> multifd_recv_stream
- *   until all are there   else says which channel it is
+ *   until the end         else says which channel it is
  *                         pages -> guest memory
  *                         SYNC: waits ............ <------------ multifd_recv_sync: all have sent
  *                         goes on                                SYNC, so all may go on
@@ -16,8 +16,8 @@
  */
 #include "migration/multifd/recv.h"
 
-#include <inttypes.h>
 #include <string.h>
+#include "migration/multifd/unpack.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 
@@ -26,6 +26,8 @@
 /* What has been connected when the source went may still be on its way to us. */
 #define GONE_US (5 * G_USEC_PER_SEC)
 #define LOOK_US (200 * G_TIME_SPAN_MILLISECOND)
+#define STRANGERS 16                /* so many more connections than are needed are looked at */
+#define TELL_US G_USEC_PER_SEC      /* so long an error waits for a source that can be told */
 
 typedef struct Connection {
     /* set once */
@@ -36,12 +38,11 @@ typedef struct Connection {
     /* protected by r->lock */
     int id;                     /* of the channel; -1: it has not said so, or is the stream */
     uint64_t synced;            /* SYNCs read */
+    bool meant;                 /* it is a channel, for this guest */
     bool ended;
     /* its thread only; the reader of the stream is handed on */
     StreamReader *reader;
-    void *codec;
-    MultifdPages pages;
-    MultifdPacket packet;
+    MultifdUnpacker *unpacker;  /* NULL: it has not said that it is a channel */
 } Connection;
 
 struct MultifdRecv {
@@ -64,6 +65,12 @@ struct MultifdRecv {
     GError *error;              /* the first, of any connection */
 };
 
+/* Lock held. All that has to come is here. */
+static bool is_here(const MultifdRecv *r)
+{
+    return r->stream && r->channels == r->opt.channels;
+}
+
 /* ---- errors ---- */
 
 /* Lock held. Takes err. */
@@ -78,13 +85,6 @@ static void fail_locked(MultifdRecv *r, GError *err)
         channel_end_reading(r->stream->channel);    /* whoever reads it looks for the cause here */
     }
     g_cond_broadcast(&r->changed);
-}
-
-static void fail(MultifdRecv *r, GError *err)
-{
-    g_mutex_lock(&r->lock);
-    fail_locked(r, err);
-    g_mutex_unlock(&r->lock);
 }
 
 /* Lock held. */
@@ -121,6 +121,7 @@ static bool register_id(Connection *c, uint8_t id, GError **errp)
 {
     MultifdRecv *r = c->r;
 
+    c->meant = true;
     if (id >= r->opt.channels) {
         error_setg(errp, "multifd: received channel id %u, but there are %u channels here: set "
                    "multifd-channels to the same number on both sides", id, r->opt.channels);
@@ -139,15 +140,6 @@ static bool register_id(Connection *c, uint8_t id, GError **errp)
     return true;
 }
 
-/* Lock held: nobody else is waited for. */
-static void look_whether_complete(MultifdRecv *r)
-{
-    if (r->stream && r->channels == r->opt.channels) {
-        channel_listener_shutdown(r->opt.listener);
-    }
-    g_cond_broadcast(&r->changed);
-}
-
 static bool begin_channel(Connection *c, GError **errp)
 {
     MultifdInit init;
@@ -156,13 +148,16 @@ static bool begin_channel(Connection *c, GError **errp)
     if (!stream_get_buffer(c->reader, &init, sizeof(init))) {
         return stream_reader_ok(c->reader, errp);
     }
-    if (!multifd_init_decode(&init, &id, uuid, errp) || !check_uuid(c->r, id, uuid, errp) ||
-        !c->r->opt.codec->recv_new(&c->codec, errp)) {
+    if (!multifd_init_decode(&init, &id, uuid, errp) || !check_uuid(c->r, id, uuid, errp)) {
+        return false;
+    }
+    c->unpacker = multifd_unpacker_new(c->r->ram, c->r->opt.codec, errp);
+    if (!c->unpacker) {
         return false;
     }
     g_mutex_lock(&c->r->lock);
     bool ok = register_id(c, id, errp);
-    look_whether_complete(c->r);
+    g_cond_broadcast(&c->r->changed);
     g_mutex_unlock(&c->r->lock);
     return ok;
 }
@@ -183,75 +178,13 @@ static bool become_stream(Connection *c, GError **errp)
     if (ok) {
         r->stream = c;
         r->stream_reader = g_steal_pointer(&c->reader);
-        look_whether_complete(r);
+        g_cond_broadcast(&r->changed);
     }
     g_mutex_unlock(&r->lock);
     return ok;
 }
 
 /* ---- packets ---- */
-
-/* Inside the block; alignment was looked at before. */
-static bool check_offsets(const MultifdPages *p, const RAMBlock *block, GError **errp)
-{
-    for (unsigned i = 0; i < p->normal + p->zero; i++) {
-        if (p->offset[i] >= block->used_length) {
-            error_setg(errp, "multifd: offset too long 0x%" PRIx64 " (max 0x%" PRIx64 ") in RAM block "
-                       "\"%s\"", p->offset[i], block->used_length, block->idstr);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool place_normal(Connection *c, RamLoader *l, size_t block, GError **errp)
-{
-    uint8_t *places[MULTIFD_PACKET_PAGES];
-    const MultifdPages *p = &c->pages;
-
-    if ((p->flags & ~MULTIFD_FLAG_SYNC) != c->r->opt.codec->flag) {
-        error_setg(errp, "multifd: flags received 0x%x, expected 0x%x: set multifd-compression to the "
-                   "same on both sides ('%s' here)", p->flags & ~MULTIFD_FLAG_SYNC,
-                   c->r->opt.codec->flag, c->r->opt.codec->name);
-        return false;
-    }
-    for (unsigned i = 0; i < p->normal; i++) {
-        places[i] = ram_load_beside_place(l, block, p->offset[i] >> STREAM_PAGE_BITS);
-    }
-    if (!c->r->opt.codec->unpack(c->codec, c->reader, p->payload_bytes, places, p->normal, errp)) {
-        return false;
-    }
-    for (unsigned i = 0; i < p->normal; i++) {
-        if (!ram_load_beside_placed(l, block, p->offset[i] >> STREAM_PAGE_BITS, errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool place_pages(Connection *c, GError **errp)
-{
-    const MultifdPages *p = &c->pages;
-    RamLoader *l = c->r->loader;
-    size_t block;
-
-    if (c->synced == 0) {
-        error_setg(errp, "multifd: pages before the list of RAM blocks");
-        return false;
-    }
-    if (!ram_load_beside_block(l, p->block, &block, errp) ||
-        !check_offsets(p, ram_list_get(c->r->ram, block), errp) ||
-        (p->normal && !place_normal(c, l, block, errp))) {
-        return false;
-    }
-    for (unsigned i = 0; i < p->zero; i++) {
-        if (!ram_load_beside_zero(l, block, p->offset[p->normal + i] >> STREAM_PAGE_BITS, errp)) {
-            return false;
-        }
-    }
-    ram_load_beside_count(l, sizeof(c->packet) + p->payload_bytes);
-    return true;
-}
 
 /* What comes behind it waits until all channels are here, and the stream. False: we end. */
 static bool wait_for_release(Connection *c)
@@ -270,33 +203,21 @@ static bool wait_for_release(Connection *c)
     return on;
 }
 
-static bool read_packet(Connection *c, GError **errp)
-{
-    uint8_t *bytes = (uint8_t *)&c->packet;
-
-    if (!stream_get_buffer(c->reader, bytes, MULTIFD_KIND_BYTES)) {
-        return stream_reader_ok(c->reader, errp);
-    }
-    if (!multifd_packet_check_kind(bytes, errp)) {
-        return false;
-    }
-    if (!stream_get_buffer(c->reader, bytes + MULTIFD_KIND_BYTES,
-                           sizeof(c->packet) - MULTIFD_KIND_BYTES)) {
-        return stream_reader_ok(c->reader, errp);
-    }
-    return multifd_packet_decode(&c->packet, &c->pages, errp);
-}
-
 /* Pages first, then SYNC: QEMU 7.2 sends both in one packet. */
 static bool take_packet(Connection *c, bool *on, GError **errp)
 {
-    const MultifdPages *p = &c->pages;
+    const MultifdPages *p = fault_point(c->r->opt.faults, FAULT_DST_MULTIFD_PACKET, errp)
+                                ? multifd_unpacker_read(c->unpacker, c->reader, errp) : NULL;
 
-    if (!fault_point(c->r->opt.faults, FAULT_DST_MULTIFD_PACKET, errp) || !read_packet(c, errp)) {
+    if (!p) {
         return false;
     }
     trace_multifd_recv(c->id, p->number, p->normal, p->zero, p->flags, p->payload_bytes);
-    if ((p->normal || p->zero) && !place_pages(c, errp)) {
+    if ((p->normal || p->zero) && c->synced == 0) {
+        error_setg(errp, "multifd: pages before the list of RAM blocks");
+        return false;
+    }
+    if (!multifd_unpacker_place(c->unpacker, c->reader, c->r->loader, errp)) {
         return false;
     }
     *on = !(p->flags & MULTIFD_FLAG_SYNC) || wait_for_release(c);
@@ -340,8 +261,22 @@ static bool read_connection(Connection *c, GError **errp)
     return read_channel(c, errp);
 }
 
+/* Lock held. Takes err. When all are here, whoever else knocks and has no channel for us is nobody's affair. */
+static void connection_failed(Connection *c, GError *err)
+{
+    if (is_here(c->r) && c->id < 0 && !c->meant) {
+        channel_shutdown(c->channel);
+        g_error_free(err);
+        return;
+    }
+    if (c->id >= 0) {
+        error_prepend(&err, "multifd channel %d of %u: ", c->id, c->r->opt.channels);
+    }
+    fail_locked(c->r, err);
+}
+
 /*
- * The thread of a connection. Owns its reader and codec; writes guest memory
+ * The thread of a connection. Owns its reader and unpacker; writes guest memory
  * without locks (no vCPU runs, and no other thread has the same page between
  * two sync points). Waits on the channel, which shutting down ends, and at sync
  * points for the incoming thread, which an error and the end wake. Ends with
@@ -356,16 +291,11 @@ static gpointer connection_thread(gpointer opaque)
     g_mutex_lock(&c->r->lock);
     c->ended = c->r->stream != c;
     if (!ok) {
-        if (c->id >= 0) {
-            error_prepend(&err, "multifd channel %d of %u: ", c->id, c->r->opt.channels);
-        }
-        fail_locked(c->r, err);
+        connection_failed(c, err);
     }
     g_cond_broadcast(&c->r->changed);
     g_mutex_unlock(&c->r->lock);
-    if (c->codec) {
-        c->r->opt.codec->recv_free(c->codec);
-    }
+    multifd_unpacker_free(c->unpacker);
     trace_multifd_recv_thread_end(c->id);
     return NULL;
 }
@@ -398,48 +328,37 @@ static bool add_connection(MultifdRecv *r, Channel *channel, GError **errp)
 
 /* ---- accepting ---- */
 
-/* Lock held. As many as are needed, also if some of them should not be there. */
-static bool wants_more(const MultifdRecv *r)
-{
-    return r->connections->len < r->opt.channels + 1 && !r->ending && !r->error;
-}
-
 static bool accept_next(MultifdRecv *r)
 {
     GError *err = NULL;
     Channel *c = channel_listener_accept(r->opt.listener, &err);
+    bool ok = c && add_connection(r, c, &err);
 
-    if (c && add_connection(r, c, &err)) {
-        return true;
+    g_mutex_lock(&r->lock);
+    if (!ok && is_here(r)) {
+        g_error_free(err);      /* nobody is missed */
+    } else if (!ok) {
+        fail_locked(r, err);
     }
-    fail(r, err);
-    return false;
+    ok = ok && r->connections->len <= r->opt.channels + STRANGERS;
+    g_mutex_unlock(&r->lock);
+    return ok;
 }
 
 /*
- * The accepting thread. Waits on the listener, which shutting down ends. Ends
- * when as many connections have come as are needed.
+ * The accepting thread. Waits on the listener, which shutting down ends. Goes on
+ * when all are there: a source that has more channels would not know that they
+ * are too many.
  */
 static gpointer accepting_thread(gpointer opaque)
 {
-    MultifdRecv *r = opaque;
-    bool more = true;
-
-    while (more) {
-        g_mutex_lock(&r->lock);
-        more = wants_more(r);
-        g_mutex_unlock(&r->lock);
-        more = more && accept_next(r);
+    while (accept_next(opaque)) {
+        /* the next one */
     }
     return NULL;
 }
 
 /* ---- the incoming thread ---- */
-
-static bool is_here(const MultifdRecv *r)
-{
-    return r->stream && r->channels == r->opt.channels;
-}
 
 /* Lock held. Sets the error of who waits for connections that have not come until `until`. */
 static bool check_arrival(MultifdRecv *r, int64_t now, int64_t *until, GError **errp)
@@ -474,6 +393,29 @@ static bool wait_for_change(MultifdRecv *r, int64_t *until, GError **errp)
     return true;
 }
 
+/* Lock held. Is anybody there who may turn out to be the stream? */
+static bool any_unknown(const MultifdRecv *r)
+{
+    for (unsigned i = 0; i < r->connections->len; i++) {
+        const Connection *c = r->connections->pdata[i];
+
+        if (c->id < 0 && !c->ended) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Lock held. A channel has failed before the stream has said that it is one: over that the source hears why. */
+static void await_stream_to_tell(MultifdRecv *r)
+{
+    int64_t until = g_get_monotonic_time() + TELL_US;
+
+    while (!r->stream && any_unknown(r) && g_cond_wait_until(&r->changed, &r->lock, until)) {
+        /* somebody has said something */
+    }
+}
+
 StreamReader *multifd_recv_stream(MultifdRecv *r, GError **errp)
 {
     int64_t until = r->came_us + ARRIVAL_US;
@@ -483,7 +425,10 @@ StreamReader *multifd_recv_stream(MultifdRecv *r, GError **errp)
     while (ok && !r->stream && !r->error) {
         ok = wait_for_change(r, &until, errp);
     }
-    ok = ok && check_error(r, errp);
+    if (!check_error(r, errp)) {
+        await_stream_to_tell(r);
+        ok = false;
+    }
     StreamReader *reader = ok ? g_steal_pointer(&r->stream_reader) : NULL;
     g_mutex_unlock(&r->lock);
     return reader;

@@ -20,7 +20,7 @@ typedef struct MultifdRecvOptions {
     const MultifdCodec *codec;
     uint8_t uuid[16];           /* the guest's; all zero: it has none */
     Faults *faults;
-    ChannelListener *listener;  /* the caller's; accepts until all are there */
+    ChannelListener *listener;  /* the caller's; accepted from until the end */
     ChannelSet *set;            /* has the connections that came, as MULTIFD, by when they came */
 } MultifdRecvOptions;
 
