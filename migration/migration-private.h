@@ -187,6 +187,8 @@ XPostcopyWaits *incoming_waits_info(Incoming *in);
 void incoming_fill_blocktime(Incoming *in, MigrationInfo *info);
 /** Adds the destination's moments to *t. */
 void incoming_times(Incoming *in, SwitchoverTimes *t);
+/** The guest is about to run: whoever stopped it for want of its memory tries again. Any thread. */
+void incoming_guest_starts(Incoming *in);
 /** Asks the thread to end, without a word about a failure. Does not wait. */
 void incoming_end(Incoming *in);
 /** Ends and joins the thread. BQL held, dropped while waiting. */

@@ -51,8 +51,13 @@ static void out_state_changed(void *opaque, MigrationStatus from, MigrationStatu
 /* Whoever starts the guest here has decided that it is this one. */
 static void guest_starts(void *opaque, bool running, RunState state)
 {
+    Migration *m = opaque;
+
     if (running) {
-        ((Migration *)opaque)->guest = GUEST_HERE;
+        m->guest = GUEST_HERE;
+    }
+    if (running && m->incoming) {
+        incoming_guest_starts(m->incoming);
     }
 }
 

@@ -68,6 +68,9 @@ static const struct {
     { FAULT_DST_STARTED, "dst-started", DST, false, "the guest is started, before the channels are closed" },
     { FAULT_DST_FAILED, "dst-failed", DST, false, "it has failed, before the source is told" },
     { FAULT_DST_POSTCOPY_CONNECTED, "dst-postcopy-connected", DST, false, "the source has connected again, it is not answered yet" },
+    { FAULT_DST_LAZY_LISTED, "dst-lazy-listed", DST, true, "it is known which pages a file has" },
+    { FAULT_DST_LAZY_READ, "dst-lazy-read", DST, true, "before pages are read that the guest runs without" },
+    { FAULT_DST_LAZY_END, "dst-lazy-end", DST, false, "all pages are here, before it says so" },
 
     { FAULT_DST_MULTIFD_PACKET, "dst-multifd-packet", DST, true, "a channel is about to read what comes" },
     { FAULT_DST_MULTIFD_SYNC, "dst-multifd-sync", DST, true, "before all channels are waited for" },

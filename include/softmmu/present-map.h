@@ -134,6 +134,12 @@ void present_map_copy_bits(const PresentMap *map, size_t block, uint64_t *out);
 /** Calls fn for each page that was asked for and is missing, in no order: to ask again after a reconnect. */
 void present_map_each_asked(PresentMap *map,
                             void (*fn)(void *opaque, size_t block, uint64_t page), void *opaque);
+/**
+ * The first missing page of a block from page from on, *first, and how many from there are missing
+ * one after the other, max at most. 0: none is missing (*first: the block's end). Any thread.
+ */
+uint64_t present_map_missing_run(const RAMBlock *block, uint64_t from, uint64_t max,
+                                 uint64_t *first);
 /** Pages not here yet, all blocks. */
 uint64_t present_map_missing(const PresentMap *map);
 

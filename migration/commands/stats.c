@@ -288,7 +288,7 @@ char *migration_waits_text(const XPostcopyWaits *w)
 {
     GString *out = g_string_new(NULL);
 
-    g_string_append_printf(out, "postcopy: %" PRIu64 " pages asked for, %" PRIu64 " came twice, %"
+    g_string_append_printf(out, "late memory: %" PRIu64 " pages asked for, %" PRIu64 " came twice, %"
                            PRIu64 " kbytes missing\n", w->requests, w->duplicates,
                            w->missing >> 10);
     for (const XPostcopyWaitList *l = w->waits; l; l = l->next) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "hw/net-backend.h"
 #include "migration/destination/incoming.h"
+#include "migration/destination/lazy.h"
 #include "migration/destination/postcopy.h"
 #include "migration/stream/format.h"
 #include "softmmu/config.h"
@@ -31,7 +32,7 @@ static void check(const Incoming *in)
     g_assert(!begun == !in->answers);
     g_assert(!begun == !in->load.ram);
     g_assert(in->phase != INCOMING_DONE || !in->listener);
-    g_assert(in->phase != INCOMING_RUNNING || in->postcopy);
+    g_assert(in->phase != INCOMING_RUNNING || in->postcopy || in->lazy);
 }
 
 static void set_phase(Incoming *in, IncomingPhase phase)
@@ -179,6 +180,7 @@ static void let_go(Incoming *in)
     g_mutex_unlock(&in->lock);
     postcopy_free(g_steal_pointer(&in->postcopy));
     multifd_recv_free(g_steal_pointer(&in->multifd));
+    lazy_free(g_steal_pointer(&in->lazy));
     drop_listener(in);
     incoming_load_clear(&in->load);
     stream_reader_free(g_steal_pointer(&in->reader));
@@ -188,7 +190,7 @@ static void let_go(Incoming *in)
     check(in);
 }
 
-/* Postcopy: the guest starts before its memory is here; the source hears when it is. */
+/* The guest starts before its memory is here. */
 static bool start_early(Incoming *in, GError **errp)
 {
     bql_lock(in->machine->loop);
@@ -201,13 +203,9 @@ static bool start_early(Incoming *in, GError **errp)
     return ok;
 }
 
-static bool finish_postcopy(Incoming *in, GError **errp)
+/* Its memory is. */
+static bool finish_late(Incoming *in, GError **errp)
 {
-    set_phase(in, INCOMING_RUNNING);
-    if (!start_early(in, errp) || !postcopy_await(in->postcopy, errp)) {
-        return false;
-    }
-    return_path_send_shut(in->answers, NULL, NULL);
     g_mutex_lock(&in->lock);
     in->loaded_us = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
@@ -217,6 +215,27 @@ static bool finish_postcopy(Incoming *in, GError **errp)
     bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
     bql_unlock(in->machine->loop);
     return ok;
+}
+
+/* The source hears when all is here. */
+static bool finish_postcopy(Incoming *in, GError **errp)
+{
+    set_phase(in, INCOMING_RUNNING);
+    if (!start_early(in, errp) || !postcopy_await(in->postcopy, errp)) {
+        return false;
+    }
+    return_path_send_shut(in->answers, NULL, NULL);
+    return finish_late(in, errp);
+}
+
+/* A file is nobody who could be told. */
+static bool finish_lazy(Incoming *in, GError **errp)
+{
+    if (!fault_point(&in->machine->faults, FAULT_DST_LOADED, errp)) {
+        return false;
+    }
+    set_phase(in, INCOMING_RUNNING);
+    return start_early(in, errp) && lazy_await(in->lazy, errp) && finish_late(in, errp);
 }
 
 static void quit_failed(void *opaque)
@@ -233,6 +252,7 @@ static void fail(Incoming *in, GError *err)
     }
     let_go(in);
     g_mutex_lock(&in->lock);
+    g_clear_error(&in->error);
     in->error = err;
     bool silent = in->quit;
     g_mutex_unlock(&in->lock);
@@ -250,6 +270,13 @@ static void fail(Incoming *in, GError *err)
 static void cut_channels(void *opaque)
 {
     channel_set_shutdown_all(((Incoming *)opaque)->channels);
+}
+
+/* In a stream pages have no places where they could be read later. */
+static bool is_lazy(const Incoming *in)
+{
+    return migration_settings_caps(in->settings) & MIGRATION_CAP(X_MAPPED_RAM_LAZY) &&
+           migration_settings_layout(in->settings) != RAM_LAYOUT_STREAM;
 }
 
 /*
@@ -388,6 +415,9 @@ static void begin_loading(Incoming *in)
     } else {
         drop_listener(in);
     }
+    if (is_lazy(in)) {
+        in->lazy = lazy_new(in);
+    }
     g_mutex_lock(&in->lock);
     in->came_us = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
@@ -410,7 +440,7 @@ static bool load_from_channel(Incoming *in, GError **errp)
     end_channels(in, ok, errp);
     note_step(in, SWITCHOVER_LOADED);
     g_mutex_lock(&in->lock);
-    in->loaded_us = in->load.ran ? 0 : g_get_monotonic_time();
+    in->loaded_us = in->load.ran || in->lazy ? 0 : g_get_monotonic_time();
     in->times.us[SWITCHOVER_FIRST_DEVICE] = in->load.first_device_us;
     g_mutex_unlock(&in->lock);
     trace_loadvm_state_cleanup();
@@ -433,7 +463,8 @@ gpointer incoming_thread(gpointer opaque)
     in->tid = syscall(SYS_gettid);
     g_mutex_unlock(&in->lock);
     bool ok = accept_peer(in, &err) && load_from_channel(in, &err) &&
-              (in->load.ran ? finish_postcopy(in, &err) : finish(in, &err));
+              (in->load.ran ? finish_postcopy(in, &err)
+               : in->lazy   ? finish_lazy(in, &err) : finish(in, &err));
     yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {

@@ -67,3 +67,19 @@ void incoming_yank(Incoming *in)
     channel_set_shutdown_all(in->channels);
     fault_end_stalls(&in->machine->faults);
 }
+
+void incoming_guest_starts(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    in->starts++;
+    g_cond_broadcast(&in->wake);
+    g_mutex_unlock(&in->lock);
+}
+
+const PresentEngineOps *incoming_engine(const Incoming *in)
+{
+    XPostcopyEngine engine = migration_settings_params(in->settings).x_postcopy_engine;
+
+    return engine == X_POSTCOPY_ENGINE_USERFAULTFD ? &present_engine_userfaultfd
+                                                   : &present_engine_software;
+}

@@ -12,13 +12,14 @@
 #include "migration/multifd/recv.h"
 #include "migration/destination/wait-stats.h"
 #include "migration/stream/return-path.h"
+#include "softmmu/present-engine.h"
 
 /*
  * How far it is; only ever forward. What holds in each (check in incoming.c):
  *
  *   (1) listening: there is a listener, or accepting has failed; nothing was read or allocated.
  *   (2) loading:   the peer is there: channel, reader, answers, loader. No vCPU has run.
- *   (3) running:   postcopy: the guest may run, and nowhere else; pages are missing. Loader and
+ *   (3) running:   postcopy, lazy: the guest may run, and nowhere else; pages are missing. Loader and
  *                  answers are there, channel and reader while there is a connection.
  *   (4) answered:  as loading, and the source has our verdict: nothing more is said to it.
  *   (5) done:      none of these is left; the state is completed or failed.
@@ -28,6 +29,7 @@ typedef enum IncomingPhase {
 } IncomingPhase;
 
 typedef struct Postcopy Postcopy;
+typedef struct Lazy Lazy;
 
 struct Incoming {
     /* set once */
@@ -38,12 +40,13 @@ struct Incoming {
     ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
 
     GMutex lock;
-    GCond wake;                 /* postcopy: a reader has stopped, a listener is there, quit */
+    GCond wake;                 /* postcopy: a reader has stopped, a listener is there; a start; quit */
     /* protected by lock */
     IncomingPhase phase;        /* written by the incoming thread, which reads it without */
     ChannelListener *listener;  /* NULL once all channels are there that may come */
     ChannelListener *next_listener; /* the newest recovery's, while listener is being given up */
     bool quit;                  /* incoming_free wants the thread to end */
+    unsigned starts;            /* how often the guest was started */
     bool paused_by_user;        /* migrate-pause; until the pause is there */
     bool source_talks;          /* it asks for a word each second, over this connection */
     GError *error;
@@ -51,8 +54,8 @@ struct Incoming {
     SwitchoverTimes times;
     RamLoadStats received;      /* when there is no loader any more */
     int64_t came_us, loaded_us; /* monotonic; 0: not yet */
-    bool switched, blocktime;   /* to postcopy; and the capability postcopy-blocktime was on */
-    WaitStats *waits;           /* made with postcopy, kept to the end; else NULL */
+    bool switched, blocktime;   /* pages may be missing; and the capability postcopy-blocktime was on */
+    WaitStats *waits;           /* made with postcopy and lazy, kept to the end; else NULL */
     uint64_t requests, duplicates; /* atomic: pages asked for, pages that were here when they came */
 
     /* incoming thread only; load.ram may be looked at under the lock before phase done */
@@ -63,6 +66,10 @@ struct Incoming {
     IncomingLoad load;
     ReturnPathWriter *answers;  /* over channel */
     Postcopy *postcopy;         /* with the capability postcopy-ram; else NULL */
+    Lazy *lazy;                 /* with the capability x-mapped-ram-lazy; else NULL */
 };
+
+/** How missing pages get into memory, as x-postcopy-engine says. Incoming thread. */
+const PresentEngineOps *incoming_engine(const Incoming *in);
 
 #endif

@@ -8,7 +8,6 @@
 #include "migration/destination/postcopy.h"
 #include "migration/ram/load.h"
 #include "migration/stream/format.h"
-#include "softmmu/present-engine.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 
@@ -24,12 +23,6 @@ static bool check_step(const Postcopy *pc, const char *command, PostcopyStep fro
 }
 
 /* ---- what the source says ---- */
-
-static const PresentEngineOps *engine_of(const Incoming *in)
-{
-    return migration_settings_params(in->settings).x_postcopy_engine == X_POSTCOPY_ENGINE_USERFAULTFD
-               ? &present_engine_userfaultfd : &present_engine_software;
-}
 
 static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GError **errp)
 {
@@ -55,7 +48,7 @@ static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GErr
                    target_page, (unsigned)TARGET_PAGE_SIZE);
         return false;
     }
-    if (!present_map_begin(pc->map, engine_of(pc->in), errp)) {
+    if (!present_map_begin(pc->map, incoming_engine(pc->in), errp)) {
         return false;
     }
     pc->step = POSTCOPY_ADVISE;

@@ -27,6 +27,7 @@ struct MappedFile {
     int fd;                 /* our own */
     char *name;
     uint64_t bytes;
+    struct timespec written;    /* when it was, at the latest, as it was opened or accepted */
     size_t count;
     OpenBlock *blocks;
 };
@@ -41,7 +42,36 @@ static bool file_size(MappedFile *f, GError **errp)
     }
     /* A block device says 0: there the short read is the check. */
     f->bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : INT64_MAX;
+    f->written = st.st_mtim;
     return true;
+}
+
+bool mapped_file_unchanged(const MappedFile *f, GError **errp)
+{
+    struct stat st;
+
+    if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return true;    /* reading will tell */
+    }
+    if ((uint64_t)st.st_size < f->bytes) {
+        error_setg(errp, "'%s' has shrunk from %" PRIu64 " to %" PRIu64 " bytes", f->name, f->bytes,
+                   (uint64_t)st.st_size);
+        return false;
+    }
+    if (st.st_mtim.tv_sec != f->written.tv_sec || st.st_mtim.tv_nsec != f->written.tv_nsec) {
+        error_setg(errp, "'%s' was written to while its guest was being restored", f->name);
+        return false;
+    }
+    return true;
+}
+
+void mapped_file_accept(MappedFile *f)
+{
+    struct stat st;
+
+    if (fstat(f->fd, &st) == 0) {
+        f->written = st.st_mtim;
+    }
 }
 
 static bool read_at(const MappedFile *f, void *buf, uint64_t len, uint64_t offset, GError **errp)
@@ -180,7 +210,7 @@ bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun
     uint64_t pages = ram_block_pages(ram_list_get(f->ram, block));
     const uint64_t *bitmap = f->blocks[block].bitmap;
 
-    if (from >= pages) {
+    if (from >= pages || !bitmap) {
         return false;
     }
     run->first = from;

@@ -30,10 +30,18 @@ void mapped_file_close(MappedFile *f);
  * header and bitmap of the block. Leaves the stream behind the page region.
  */
 bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t block, GError **errp);
-/** The run that starts at page from; false at the block's end. The block is open. */
+/** The run that starts at page from; false at the block's end, or if it is not open. */
 bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun *run);
 /** Reads pages that are present into buf. The block is open. */
 bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
                       GError **errp);
+
+/**
+ * False with errp if somebody has written to the file since it was opened, or since
+ * mapped_file_accept. What cannot be asked (a device) counts as unchanged. Any thread.
+ */
+bool mapped_file_unchanged(const MappedFile *f, GError **errp);
+/** As it is now it is right: somebody has said so. No other thread is in mapped_file_unchanged. */
+void mapped_file_accept(MappedFile *f);
 
 #endif

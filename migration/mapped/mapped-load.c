@@ -56,3 +56,16 @@ bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *
     }
     return true;
 }
+
+bool mapped_load_absent(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
+                        GError **errp)
+{
+    MappedRun run;
+
+    for (uint64_t from = 0; mapped_file_run(file, block, from, &run); from += run.count) {
+        if (!run.present && !sink->fill(opaque, block, run.first, run.count, 0, errp)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading a mapped file eagerly: all pages at once. Incoming thread only. */
+/* Reading a mapped file's pages through the loader's sink. Incoming thread only. */
 #ifndef MIGRATION_MAPPED_MAPPED_LOAD_H
 #define MIGRATION_MAPPED_MAPPED_LOAD_H
 
@@ -13,5 +13,9 @@
  */
 bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
                        uint64_t *pages, GError **errp);
+
+/** Only the latter: what is in the file is left as it is, for whoever reads it later. */
+bool mapped_load_absent(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
+                        GError **errp);
 
 #endif

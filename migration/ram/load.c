@@ -27,11 +27,13 @@ struct RamLoader {
     void *sink_opaque;
     RamSyncPoint *sync_point;   /* NULL: no parallel channels */
     void *sync_opaque;
+    RamListedFn *listed;        /* NULL: pages of a mapped file are read at once */
+    void *listed_opaque;
     /* incoming thread only */
     RamFresh *fresh;            /* NULL until the block list came; read by any thread behind that */
     MappedFile *file;           /* mapped layouts: from the first block on */
     uint64_t parts;                 /* payloads loaded */
-    bool *listed;               /* block i was in the block list */
+    bool *named;                /* block i was in the block list */
     bool *came;                 /* pages of block i came */
     RAMBlock *block;            /* of the last page record: CONTINUE means this one */
     size_t index;
@@ -40,6 +42,7 @@ struct RamLoader {
     bool flushed;               /* there was a word about a sync point */
     bool flush_each_section;    /* there is none: the end of each section is one */
     bool postcopy;              /* pages are placed while the guest runs */
+    bool told;                  /* listed was called */
     uint8_t delta[STREAM_PAGE_SIZE];
     /* atomic counters */
     RamLoadStats *stats;        /* own, or those of the loader this one is beside */
@@ -164,18 +167,18 @@ static bool is_left_out(const RamLoader *l, const RAMBlock *block)
 
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
-    uint64_t pages, start = stream_reader_offset(r);
+    uint64_t pages = 0, start = stream_reader_offset(r);
 
     if (!l->file) {
         l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
     }
     if (!l->file || !mapped_file_open_block(l->file, r, index, errp) ||
-        !mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp)) {
+        !(l->listed ? mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp)
+                    : mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp))) {
         return false;
     }
     l->skipped += stream_reader_offset(r) - start;      /* most of them may be holes */
-    count(&l->stats->normal, pages);
-    count(&l->stats->bytes, pages * STREAM_PAGE_SIZE);
+    ram_loader_count_late(l, pages);
     return true;
 }
 
@@ -212,14 +215,14 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
                       " here", name, guest_addr, block->guest_addr);
     }
     index = block_index(l, block);
-    if (l->listed[index]) {
+    if (l->named[index]) {
         return refuse(l, r, errp, "RAM block \"%s\" is listed twice", name);
     }
     if (*length > left) {
         return refuse(l, r, errp, "RAM block \"%s\": 0x%" PRIx64 " bytes, but only 0x%" PRIx64
                       " are left of the announced total", name, *length, left);
     }
-    l->listed[index] = true;
+    l->named[index] = true;
     return l->opt.layout == RAM_LAYOUT_STREAM || load_mapped_block(l, r, index, errp);
 }
 
@@ -233,14 +236,18 @@ static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GErro
     if (!l->fresh) {
         return false;
     }
-    memset(l->listed, 0, ram_list_count(l->ram) * sizeof(l->listed[0]));
+    if (l->told) {
+        return refuse(l, r, errp, "a second list of RAM blocks, and the file is being read late");
+    }
+    memset(l->named, 0, ram_list_count(l->ram) * sizeof(l->named[0]));
     while (total > 0) {
         if (!load_block(l, r, total, &length, errp)) {
             return false;
         }
         total -= length;
     }
-    return true;
+    l->told = l->listed && l->file;
+    return !l->told || l->listed(l->listed_opaque, l->file, errp);
 }
 
 /* ---- page records ---- */
@@ -278,7 +285,7 @@ static bool load_page_header(RamLoader *l, StreamReader *r, uint64_t word, uint6
         return refuse(l, r, errp, "Illegal RAM offset %" PRIx64 ": RAM block \"%s\" has 0x%" PRIx64
                       " bytes", offset, l->block->idstr, l->block->used_length);
     }
-    if (!l->listed[l->index]) {
+    if (!l->named[l->index]) {
         return refuse(l, r, errp, "page 0x%" PRIx64 " of RAM block \"%s\", which was not announced",
                       offset, l->block->idstr);
     }
@@ -498,7 +505,7 @@ bool ram_load_beside_block(RamLoader *l, const char *name, size_t *block, GError
         return false;
     }
     *block = block_index(l, found);
-    if (!l->listed[*block]) {
+    if (!l->named[*block]) {
         error_setg(errp, "multifd: pages of RAM block \"%s\", which was not announced", name);
         return false;
     }
@@ -539,7 +546,7 @@ bool ram_load_check_complete(const RamLoader *l, GError **errp)
     for (size_t i = 0; l->opt.ignore_shared && i < ram_list_count(l->ram); i++) {
         const RAMBlock *block = ram_list_get(l->ram, i);
 
-        if (l->listed[i] && !l->came[i] && !block->shared) {
+        if (l->named[i] && !l->came[i] && !block->shared) {
             error_setg(errp, "the source has left out the memory \"%s\", which is not shared "
                        "here: give -object memory-backend-file the same file and share=on",
                        block->idstr);
@@ -558,7 +565,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->ram = ram;
     l->dirty = dirty;
     l->opt = *opt;
-    l->listed = g_new0(bool, ram_list_count(ram) + 1);
+    l->named = g_new0(bool, ram_list_count(ram) + 1);
     l->came = g_new0(bool, ram_list_count(ram) + 1);
     l->stats = &l->own;
     ram_loader_set_sink(l, &direct_sink, l);
@@ -576,7 +583,7 @@ void ram_loader_free(RamLoader *l)
     if (l) {
         mapped_file_close(l->file);
         ram_fresh_free(l->fresh);
-        g_free(l->listed);
+        g_free(l->named);
         g_free(l->came);
         g_free(l);
     }
@@ -586,7 +593,7 @@ RamLoader *ram_loader_new_beside(const RamLoader *of)
 {
     RamLoader *l = ram_loader_new(of->ram, of->dirty, &of->opt);
 
-    memcpy(l->listed, of->listed, ram_list_count(l->ram) * sizeof(l->listed[0]));
+    memcpy(l->named, of->named, ram_list_count(l->ram) * sizeof(l->named[0]));
     l->stats = of->stats;
     return l;
 }
@@ -596,6 +603,18 @@ void ram_loader_begin_postcopy(RamLoader *l, const RamPageSink *sink, void *opaq
     l->postcopy = true;
     l->block = NULL;
     ram_loader_set_sink(l, sink, opaque);
+}
+
+void ram_loader_set_late(RamLoader *l, RamListedFn *listed, void *opaque)
+{
+    l->listed = listed;
+    l->listed_opaque = opaque;
+}
+
+void ram_loader_count_late(RamLoader *l, uint64_t pages)
+{
+    count(&l->stats->normal, pages);
+    count(&l->stats->bytes, pages * STREAM_PAGE_SIZE);
 }
 
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)

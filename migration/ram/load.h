@@ -7,6 +7,7 @@
 #ifndef MIGRATION_RAM_LOAD_H
 #define MIGRATION_RAM_LOAD_H
 
+#include "migration/mapped/mapped-file.h"
 #include "migration/ram.h"
 
 /** All members are required. block is the index in the RAM list; page is inside it (checked). */
@@ -51,5 +52,15 @@ RamLoader *ram_loader_new_beside(const RamLoader *of);
  * EOS or until the channel ends between two of them: true.
  */
 bool ram_load_urgent(RamLoader *l, StreamReader *r, GError **errp);
+
+/** The block list of a mapped file has been read. Loading thread; false with errp refuses it. */
+typedef bool RamListedFn(void *opaque, MappedFile *file, GError **errp);
+/**
+ * The mapped layouts, read late: pages that are in the file are not read, listed is told instead.
+ * The file is the loader's and lives as long.
+ */
+void ram_loader_set_late(RamLoader *l, RamListedFn *listed, void *opaque);
+/** So many of those pages have been read by now. Any thread. */
+void ram_loader_count_late(RamLoader *l, uint64_t pages);
 
 #endif

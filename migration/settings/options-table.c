@@ -45,6 +45,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(DIRTY_LIMIT)] = { .side = "source", .missing = "it needs a KVM dirty ring" },
     [CAP(MAPPED_RAM)] = { .side = "both" },
     [CAP(FIXED_RAM)] = { .side = "both" },
+    [CAP(X_MAPPED_RAM_LAZY)] = { .side = "destination" },
 };
 
 static const MigrationCapabilityRule base_rules[] = {

@@ -193,11 +193,12 @@ def versions(one, other, guest):
     return run
 
 
-def by_file(source_emulator, destination_emulator, paused, guest):
+def by_file(source_emulator, destination_emulator, paused, guest, **dst_caps):
     """mapped-ram images between Ferry and 10.0."""
     def run(bench):
+        caps = {'mapped_ram': True}
         cross(bench, source_emulator, destination_emulator, guest, 'file', paused=paused,
-              caps={'mapped_ram': True})
+              caps=caps, dst_caps={**caps, **dst_caps})
     return run
 
 
@@ -310,6 +311,12 @@ def cases():
                        (source.name, destination.name, 'stopped' if paused else 'running'),
                        by_file(source, destination, paused, Bare('checker', harts=2, size='1M',
                                                                  sstc=1)))
+            if destination.is_ferry:
+                yield Case('by file, lazily, %s to %s, %s' %
+                           (source.name, destination.name, 'stopped' if paused else 'running'),
+                           by_file(source, destination, paused,
+                                   Bare('checker', harts=2, size='1M', sstc=1),
+                                   x_mapped_ram_lazy=True))
             yield Case('by file, Linux, %s to %s, %s' %
                        (source.name, destination.name, 'stopped' if paused else 'running'),
                        by_file(source, destination, paused, linux('checker', 2, 128)), rotate=4,

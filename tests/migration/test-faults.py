@@ -263,8 +263,9 @@ def row(channel, point, action, nth=1):
 def the_table(bench):
     """The points that are tried are those that there are."""
     vm = VM(bench, 'source', EMULATOR, Bare('idle'))
-    # Those of postcopy are test-postcopy-source.py's.
-    points = [p for p in vm.command('x-query-faults') if '-postcopy-' not in p['name']]
+    # Those of postcopy are test-postcopy-source.py's, those of a lazy restore test-lazy.py's.
+    points = [p for p in vm.command('x-query-faults')
+              if '-postcopy-' not in p['name'] and '-lazy-' not in p['name']]
     check_equal(sorted(p['name'] for p in points), sorted(POINTS), 'points')
     check_equal({p['name']: p['may-fail'] for p in points},
                 {name: p.fails for name, p in POINTS.items()}, 'where something can fail')

@@ -171,6 +171,38 @@ static void test_bits(void)
 }
 
 /* A guest with much memory and little in it costs little. */
+static void expect_run(const RAMBlock *b, uint64_t from, uint64_t max, uint64_t first, uint64_t count)
+{
+    uint64_t at;
+
+    g_assert_cmpuint(present_map_missing_run(b, from, max, &at), ==, count);
+    g_assert_cmpuint(at, ==, first);
+}
+
+static void test_runs(void)
+{
+    Fixture f;
+
+    fixture_init(&f);
+    expect_run(f.a, 0, 8, PAGES_A, 0);      /* never begun */
+    begin(&f);
+    expect_run(f.a, 0, 8, PAGES_A, 0);
+    present_map_set_missing(f.map, 0, 60, 10);
+    present_map_set_missing(f.map, 0, PAGES_A - 1, 1);
+    expect_run(f.a, 0, 64, 60, 10);
+    expect_run(f.a, 0, 10, 60, 10);
+    expect_run(f.a, 0, 7, 60, 7);           /* over the edge of a word, and not */
+    expect_run(f.a, 0, 3, 60, 3);
+    expect_run(f.a, 63, 64, 63, 7);
+    expect_run(f.a, 69, 64, 69, 1);
+    expect_run(f.a, 70, 64, PAGES_A - 1, 1);
+    expect_run(f.a, PAGES_A, 64, PAGES_A, 0);
+    present_map_place(f.map, 0, 62, NULL);
+    expect_run(f.a, 0, 64, 60, 2);
+    expect_run(f.a, 62, 64, 63, 7);
+    fixture_clear(&f);
+}
+
 static void test_zero_pages(void)
 {
     static const uint8_t zeros[TARGET_PAGE_SIZE];
@@ -576,6 +608,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/present-map/end-meanwhile", &present_engine_software, test_end_meanwhile);
     g_test_add_data_func("/present-map/end-meanwhile/userfaultfd", &present_engine_userfaultfd, test_end_meanwhile);
     g_test_add_func("/present-map/touched", test_touched);
+    g_test_add_func("/present-map/runs", test_runs);
     g_test_add_func("/present-map/engine-refused", test_engine_refused);
     return g_test_run();
 }

@@ -231,6 +231,8 @@ class Move:
         if not self.channel.live:
             self.start_destination()
         wait_loaded(self.destination)
+        if self.dst_caps.get('x_mapped_ram_lazy'):
+            wait_migration(self.destination)
         check(self.destination.migration().get('status') == 'completed',
               'destination: query-migrate: %s', self.destination.migration())
         if self.compare:
