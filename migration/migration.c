@@ -192,6 +192,11 @@ static bool check_transport(const MigrationSettings *s, const ChannelAddress *ad
         error_setg(errp, "Migration requires multi-channel URIs (e.g. tcp)");
         return false;
     }
+    if (layout == RAM_LAYOUT_STREAM && migration_settings_caps(s) & MIGRATION_CAP(X_RAM_CHECKSUM)) {
+        error_setg(errp, "x-ram-checksum needs mapped-ram or fixed-ram: a stream has no place for "
+                   "checksums");
+        return false;
+    }
     return true;
 }
 

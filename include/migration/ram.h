@@ -44,6 +44,7 @@ typedef struct RamSaveOptions {
     RamLayout layout;
     bool ignore_shared;         /* blocks that are shared are announced, not sent */
     bool postcopy;              /* it may follow: blocks of large host pages say so */
+    bool checksum;              /* of each page; mapped layouts only */
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
@@ -168,6 +169,7 @@ typedef struct RamLoadOptions {
     enum { RAM_ZERO_FILL_ANY, RAM_ZERO_FILL_STRICT } zero_fill; /* 7.2 accepts any byte */
     bool ignore_shared;         /* as when it was saved */
     RamLayout layout;
+    bool checksum;              /* a file without is refused; what is there is checked anyway */
 } RamLoadOptions;
 
 /**

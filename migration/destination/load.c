@@ -301,6 +301,7 @@ static RamLoader *make_loader(Migration *m, const MigrationSettings *s)
                                                               : RAM_ZERO_FILL_STRICT,
         .ignore_shared = migration_settings_caps(s) & MIGRATION_CAP(X_IGNORE_SHARED),
         .layout = migration_settings_layout(s),
+        .checksum = migration_settings_caps(s) & MIGRATION_CAP(X_RAM_CHECKSUM),
     };
     return ram_loader_new(m->machine->ram, m->machine->dirty, &opt);
 }
@@ -357,6 +358,12 @@ static bool check_layout(IncomingLoad *l, GError **errp)
         !channel_is_seekable(l->channel)) {
         error_setg(errp, "Migration requires seekable transport (e.g. file): '%s' is not",
                    channel_name(l->channel));
+        return false;
+    }
+    if (migration_settings_layout(l->settings) == RAM_LAYOUT_STREAM &&
+        migration_settings_caps(l->settings) & MIGRATION_CAP(X_RAM_CHECKSUM)) {
+        error_setg(errp, "x-ram-checksum is on, and a stream has no checksums: set mapped-ram or "
+                   "fixed-ram, as when it was saved, or x-ram-checksum to off");
         return false;
     }
     return true;

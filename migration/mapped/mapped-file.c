@@ -12,12 +12,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
+#include "migration/mapped/mapped-sums.h"
 #include "migration/stream/format.h"
+#include "util/checksum.h"
 #include "util/error.h"
+
+#define CHECKED_PAGES 32    /* at once */
 
 typedef struct OpenBlock {
     MappedRegion region;
     uint64_t *bitmap;       /* host words; NULL: not open */
+    MappedSums *sums;       /* NULL: the file has none, or they cannot be computed here */
 } OpenBlock;
 
 struct MappedFile {
@@ -102,9 +107,32 @@ static bool read_at(const MappedFile *f, void *buf, uint64_t len, uint64_t offse
     return true;
 }
 
-static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block,
-                             const MappedRegion *region, GError **errp)
+/* The table of checksums, if the writer has left one in the room before the pages. bitmap: as in the file. */
+static bool read_sums(const MappedFile *f, const RAMBlock *block, OpenBlock *b, const void *bitmap,
+                      GError **errp)
 {
+    const MappedRegion *region = &b->region;
+    uint64_t at = mapped_sums_offset(region->bitmap_offset + region->bitmap_bytes);
+    uint64_t bytes = mapped_sums_bytes(ram_block_pages(block));
+    MappedSumsHeader header;
+
+    if (at > region->pages_offset || region->pages_offset - at < bytes) {
+        return true;
+    }
+    if (!read_at(f, &header, sizeof(header), at, errp)) {
+        return false;
+    }
+    if (!mapped_sums_is_there(&header) || !checksum_available()) {
+        return true;
+    }
+    b->sums = mapped_sums_new(block, errp);
+    return b->sums && read_at(f, mapped_sums_room(b->sums), bytes, at, errp) &&
+           mapped_sums_check(b->sums, bitmap, region->bitmap_bytes, errp);
+}
+
+static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block, OpenBlock *b, GError **errp)
+{
+    const MappedRegion *region = &b->region;
     uint64_t pages = ram_block_pages(block), words = region->bitmap_bytes / 8;
     uint64_t *bitmap = g_try_new(uint64_t, words);
 
@@ -113,7 +141,8 @@ static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block,
                    region->bitmap_bytes >> 10);
         return NULL;
     }
-    if (!read_at(f, bitmap, region->bitmap_bytes, region->bitmap_offset, errp)) {
+    if (!read_at(f, bitmap, region->bitmap_bytes, region->bitmap_offset, errp) ||
+        !read_sums(f, block, b, bitmap, errp)) {
         g_free(bitmap);
         return NULL;
     }
@@ -180,6 +209,7 @@ void mapped_file_close(MappedFile *f)
     }
     for (size_t i = 0; i < f->count; i++) {
         g_free(f->blocks[i].bitmap);
+        mapped_sums_free(f->blocks[i].sums);
     }
     g_free(f->blocks);
     g_free(f->name);
@@ -194,9 +224,10 @@ bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t index, GError
     uint64_t at;
 
     g_clear_pointer(&b->bitmap, g_free);
+    g_clear_pointer(&b->sums, mapped_sums_free);
     if (stream_reader_tell(r, &at, errp) &&
         mapped_header_get(r, f->layout, at, f->bytes, block, &b->region, errp)) {
-        b->bitmap = read_bitmap(f, block, &b->region, errp);
+        b->bitmap = read_bitmap(f, block, b, errp);
     }
     if (!b->bitmap || !stream_reader_seek(r, b->region.end_offset, errp)) {
         error_prepend(errp, "%s: RAM block \"%s\": ", mapped_layout_name(f->layout), block->idstr);
@@ -219,14 +250,37 @@ bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun
     return true;
 }
 
+/* What fits a cache is checked right after it was read. */
+static bool read_pages(const MappedFile *f, const OpenBlock *b, uint64_t first, uint64_t count,
+                       uint8_t *buf, GError **errp)
+{
+    while (count > 0) {
+        uint64_t n = MIN(count, b->sums ? CHECKED_PAGES : count);
+
+        if (!read_at(f, buf, n << TARGET_PAGE_BITS,
+                     b->region.pages_offset + (first << TARGET_PAGE_BITS), errp) ||
+            (b->sums && !mapped_sums_check_pages(b->sums, first, n, buf, errp))) {
+            return false;
+        }
+        first += n;
+        count -= n;
+        buf += n << TARGET_PAGE_BITS;
+    }
+    return true;
+}
+
 bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
                       GError **errp)
 {
-    if (!read_at(f, buf, count << TARGET_PAGE_BITS,
-                 f->blocks[block].region.pages_offset + (first << TARGET_PAGE_BITS), errp)) {
+    if (!read_pages(f, &f->blocks[block], first, count, buf, errp)) {
         error_prepend(errp, "%s: RAM block \"%s\": ", mapped_layout_name(f->layout),
                       ram_list_get(f->ram, block)->idstr);
         return false;
     }
     return true;
+}
+
+bool mapped_file_has_sums(const MappedFile *f, size_t block)
+{
+    return f->blocks[block].sums;
 }

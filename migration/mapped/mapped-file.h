@@ -32,7 +32,9 @@ void mapped_file_close(MappedFile *f);
 bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t block, GError **errp);
 /** The run that starts at page from; false at the block's end, or if it is not open. */
 bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun *run);
-/** Reads pages that are present into buf. The block is open. */
+/** Its pages will be checked as they are read. The block is open. */
+bool mapped_file_has_sums(const MappedFile *f, size_t block);
+/** Reads pages that are present into buf; with checksums: as they were saved, or false. The block is open. */
 bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
                       GError **errp);
 

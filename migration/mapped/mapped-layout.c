@@ -6,6 +6,7 @@
 #include "migration/mapped/mapped-layout.h"
 
 #include <inttypes.h>
+#include "migration/mapped/mapped-sums.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 
@@ -20,14 +21,17 @@ const char *mapped_layout_name(RamLayout layout)
 }
 
 void mapped_region_place(MappedRegion *region, RamLayout layout, uint64_t header_offset,
-                         const RAMBlock *block)
+                         const RAMBlock *block, bool sums)
 {
-    uint64_t align = MAPPED_RAM_PAGES_ALIGN;
+    uint64_t align = MAPPED_RAM_PAGES_ALIGN, pages = ram_block_pages(block), end;
 
     region->bitmap_offset = header_offset + header_bytes(layout);
-    region->bitmap_bytes = MAPPED_RAM_BITMAP_BYTES(ram_block_pages(block));
-    region->pages_offset =
-        (region->bitmap_offset + region->bitmap_bytes + align - 1) / align * align;
+    region->bitmap_bytes = MAPPED_RAM_BITMAP_BYTES(pages);
+    end = region->bitmap_offset + region->bitmap_bytes;
+    if (sums) {
+        end = mapped_sums_offset(end) + mapped_sums_bytes(pages);
+    }
+    region->pages_offset = (end + align - 1) / align * align;
     region->end_offset = region->pages_offset + block->used_length;
 }
 

@@ -3,8 +3,8 @@
  * Where a RAM block's parts lie in a mapped-ram or fixed-ram file
  * (migration-stream 6.1, 6.2, 6.6). All positions are absolute.
  *
- *   ... name used_length | header | bitmap | hole | page 0 | page 1 | ... | next block
- *                        ^header  ^bitmap_offset  ^pages_offset (1 MiB)   ^end_offset
+ *   ... name used_length | header | bitmap | [checksums] | hole | page 0 | page 1 | ... | next block
+ *                        ^header  ^bitmap_offset                ^pages_offset (1 MiB)   ^end_offset
  */
 #ifndef MIGRATION_MAPPED_MAPPED_LAYOUT_H
 #define MIGRATION_MAPPED_MAPPED_LAYOUT_H
@@ -18,9 +18,9 @@ typedef struct MappedRegion {
     uint64_t pages_offset, end_offset;
 } MappedRegion;
 
-/** The writer's choice for a header that starts at header_offset. */
+/** The writer's choice for a header that starts at header_offset; sums: with room for checksums (6.8). */
 void mapped_region_place(MappedRegion *region, RamLayout layout, uint64_t header_offset,
-                         const RAMBlock *block);
+                         const RAMBlock *block, bool sums);
 void mapped_header_put(StreamWriter *w, RamLayout layout, const MappedRegion *region);
 
 /**

@@ -10,18 +10,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
+#include "migration/mapped/mapped-sums.h"
 #include "migration/stream/format.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 
 #define RUN_MAX_PAGES 256   /* 1 MiB */
+#define SUMS_CHUNK 65536    /* of checksums: a part in which all are 0 stays a hole */
 
 typedef struct MappedBlock {
     MappedRegion region;
     uint64_t *bitmap;       /* host words, written little-endian */
     size_t words;
+    MappedSums *sums;       /* NULL: without */
 } MappedBlock;
 
 typedef struct MappedSave {
@@ -64,7 +68,8 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
     if (!stream_writer_tell(w, &at, errp)) {
         return false;
     }
-    mapped_region_place(region, m->layout, at, ram_list_get(m->ram, block));
+    mapped_region_place(region, m->layout, at, ram_list_get(m->ram, block),
+                        m->blocks[block].sums);
     mapped_header_put(w, m->layout, region);
     return stream_writer_seek(w, region->end_offset, errp) &&
            channel_check_room(m->channel, region->end_offset, 0, errp);
@@ -82,6 +87,19 @@ static bool mapped_save_begin_pass(RamPageOut *out, StreamWriter *w, GError **er
     return true;
 }
 
+/* A page that changes between this and its write is dirty: it comes again, and its sum with it. */
+static void note_sums(MappedSave *m, size_t block, uint64_t first, uint64_t count)
+{
+    const uint8_t *host = ram_list_get(m->ram, block)->host;
+    MappedSums *sums = m->blocks[block].sums;
+
+    for (uint64_t page = first; sums && page < first + count; page++) {
+        guest_ram_shared_begin();
+        mapped_sums_note(sums, page, host + page * TARGET_PAGE_SIZE);
+        guest_ram_shared_end();
+    }
+}
+
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
@@ -90,6 +108,7 @@ static bool flush_run(MappedSave *m, GError **errp)
     if (len == 0) {
         return true;
     }
+    note_sums(m, m->run_block, m->run_first, m->run_pages);
     m->run_pages = 0;
     /* Its error may be of what was written before: the channel says where. */
     return channel_pwrite_all(m->channel, ram_list_get(m->ram, m->run_block)->host + offset, len,
@@ -120,6 +139,9 @@ static bool mapped_save_page(RamPageOut *out, StreamWriter *w, size_t block, uin
 
     if (content->kind == RAM_PAGE_ZERO) {
         *word &= ~bit;
+        if (m->blocks[block].sums) {
+            mapped_sums_clear(m->blocks[block].sums, page);
+        }
         *cost = 0;
         return true;
     }
@@ -157,12 +179,33 @@ static bool mapped_save_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cos
     return flush_run(m, errp) && put_eos(m, w, cost, errp);
 }
 
+/* The bitmap is as it will be in the file. */
+static bool write_sums(MappedSave *m, size_t block, GError **errp)
+{
+    static const uint8_t zeros[SUMS_CHUNK];
+    MappedBlock *b = &m->blocks[block];
+    uint64_t at = mapped_sums_offset(b->region.bitmap_offset + b->region.bitmap_bytes);
+    uint64_t left = mapped_sums_bytes(ram_block_pages(ram_list_get(m->ram, block))), n;
+
+    mapped_sums_seal(b->sums, b->bitmap, b->region.bitmap_bytes);
+    for (const uint8_t *p = mapped_sums_data(b->sums); left > 0; p += n, at += n, left -= n) {
+        n = MIN(left, SUMS_CHUNK);
+        if (memcmp(p, zeros, n) && !channel_pwrite_all(m->channel, p, n, at, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool write_bitmap(MappedSave *m, size_t block, GError **errp)
 {
     MappedBlock *b = &m->blocks[block];
 
     for (size_t i = 0; i < b->words; i++) {
         b->bitmap[i] = GUINT64_TO_LE(b->bitmap[i]);
+    }
+    if (b->sums && !write_sums(m, block, errp)) {
+        return false;
     }
     return channel_pwrite_all(m->channel, b->bitmap, b->region.bitmap_bytes,
                               b->region.bitmap_offset, errp);
@@ -190,6 +233,7 @@ static void mapped_save_free(RamPageOut *out)
 
     for (size_t i = 0; i < m->count; i++) {
         g_free(m->blocks[i].bitmap);
+        mapped_sums_free(m->blocks[i].sums);
     }
     g_free(m->blocks);
     g_free(m);
@@ -234,4 +278,17 @@ RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GE
         }
     }
     return &m->out;
+}
+
+bool mapped_save_set_checksum(RamPageOut *out, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+
+    for (size_t i = 0; i < m->count; i++) {
+        m->blocks[i].sums = mapped_sums_new(ram_list_get(m->ram, i), errp);
+        if (!m->blocks[i].sums) {
+            return false;
+        }
+    }
+    return true;
 }

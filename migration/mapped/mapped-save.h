@@ -14,5 +14,7 @@
  * is refused, as every target that cannot be written by position is.
  */
 RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GError **errp);
+/** Before the first block: with checksums (migration-stream 6.8). False: no memory, no libxxhash. */
+bool mapped_save_set_checksum(RamPageOut *out, GError **errp);
 
 #endif

@@ -165,6 +165,16 @@ static bool is_left_out(const RamLoader *l, const RAMBlock *block)
     return l->opt.ignore_shared && block->shared;
 }
 
+static bool check_sums(const RamLoader *l, size_t index, GError **errp)
+{
+    if (l->opt.checksum && !mapped_file_has_sums(l->file, index)) {
+        error_setg(errp, "RAM block \"%s\" was saved without checksums: save it with x-ram-checksum, or set "
+                   "x-ram-checksum to off here", ram_list_get(l->ram, index)->idstr);
+        return false;
+    }
+    return true;
+}
+
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
     uint64_t pages = 0, start = stream_reader_offset(r);
@@ -172,7 +182,7 @@ static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GErro
     if (!l->file) {
         l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
     }
-    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) ||
+    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp) ||
         !(l->listed ? mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp)
                     : mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp))) {
         return false;

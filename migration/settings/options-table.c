@@ -46,6 +46,7 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(MAPPED_RAM)] = { .side = "both" },
     [CAP(FIXED_RAM)] = { .side = "both" },
     [CAP(X_MAPPED_RAM_LAZY)] = { .side = "destination" },
+    [CAP(X_RAM_CHECKSUM)] = { .side = "each" },
 };
 
 static const MigrationCapabilityRule base_rules[] = {

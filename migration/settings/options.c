@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "migration/settings/options.h"
 #include "migration/settings/options-table.h"
+#include "util/checksum.h"
 #include "util/error.h"
 #include "util/opts.h"
 
@@ -31,6 +32,9 @@ static const char *capability_missing(MigrationCapability cap)
 {
     const MigrationCapabilityInfo *info = &migration_capability_table[cap];
 
+    if (cap == MIGRATION_CAPABILITY_X_RAM_CHECKSUM && !checksum_available()) {
+        return "this program was built without libxxhash";
+    }
     return info->side ? info->missing : "options-table.c has no row for it";
 }
 

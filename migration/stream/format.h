@@ -121,6 +121,19 @@ G_STATIC_ASSERT(G_STRUCT_OFFSET(FixedRamHeader, pages_offset) == 4);
 /** [6.2, 6.6] Bytes of a bitmap for so many pages: whole little-endian u64 words. */
 #define MAPPED_RAM_BITMAP_BYTES(pages) (((uint64_t)(pages) + 63) / 64 * 8)
 
+/** [6.8] In the room between bitmap and pages; a little-endian u64 per page follows. */
+#define MAPPED_SUMS_MAGIC "FerrySum"
+#define MAPPED_SUMS_VERSION 1U
+typedef struct MappedSumsHeader {
+    char magic[8];
+    uint32_t version;
+    uint32_t reserved;              /* 0 */
+    uint64_t pages;                 /* of the block */
+    uint64_t sum;                   /* over name, length, bitmap and the table */
+} __attribute__((packed)) MappedSumsHeader;
+G_STATIC_ASSERT(sizeof(MappedSumsHeader) == 32);
+G_STATIC_ASSERT(G_STRUCT_OFFSET(MappedSumsHeader, pages) == 16);
+
 /* ---- [7] multifd ---- */
 
 #define MULTIFD_MAGIC 0x11223344U

@@ -28,6 +28,7 @@ ABSENT = {
     'slirp': {'pc': ['slirp']},
     'seccomp': {'pc': ['libseccomp']},
     'zstd': {'pc': ['libzstd']},
+    'xxhash': {'pc': ['libxxhash']},
     'riscv64 compiler': {'programs': ['riscv64-linux-gnu-.*']},
     'riscv64 C library': {'paths': [CROSS_HEADERS]},
     'cpio': {'programs': ['cpio']},

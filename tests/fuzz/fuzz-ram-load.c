@@ -2,7 +2,7 @@
 /*
  * The ram section's loader on any bytes. The first byte chooses: 0 a stream
  * as 7.2 takes it, 1 with strict zero pages and x-ignore-shared, 2 a
- * mapped-ram file, 3 a fixed-ram file. Nothing may crash, write outside
+ * mapped-ram file, 3 a fixed-ram file; 4 more: checksums are asked for. Nothing may crash, write outside
  * the blocks, or take memory by what the bytes say.
  */
 #include <stdlib.h>
@@ -60,10 +60,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     RAMList *ram;
     DirtyLog *log;
     unsigned kind;
+    bool sums;
 
     if (size == 0) {
         return 0;
     }
+    sums = *data & 4;
     kind = *data++ & 3;
     size--;
     ram = ram_list_new();
@@ -79,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         feed(ram, log, r, &opt);
         stream_reader_free(r);
     } else {
+        opt.checksum = sums;
         opt.layout = kind == 2 ? RAM_LAYOUT_MAPPED : RAM_LAYOUT_FIXED;
         feed_file(ram, log, data, size, &opt);
     }

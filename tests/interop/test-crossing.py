@@ -202,6 +202,14 @@ def by_file(source_emulator, destination_emulator, paused, guest, **dst_caps):
     return run
 
 
+def checked_file(paused):
+    """QEMU passes over the checksums in a file of Ferry's."""
+    def run(bench):
+        cross(bench, F10, Q10, Bare('checker', harts=2, size='1M', sstc=1), 'file', paused=paused,
+              caps={'mapped_ram': True, 'x_ram_checksum': True}, dst_caps={'mapped_ram': True})
+    return run
+
+
 def rebooted(*path, jump=False):
     """A guest that has been rebooted a while after its start takes no jump in time. Where the source
     is 7.2 its clock goes ahead by that while: 7.2 counts time from the reboot on and does not send
@@ -311,6 +319,9 @@ def cases():
                        (source.name, destination.name, 'stopped' if paused else 'running'),
                        by_file(source, destination, paused, Bare('checker', harts=2, size='1M',
                                                                  sstc=1)))
+            if source.is_ferry:
+                yield Case('by file, checksums, %s' % ('stopped' if paused else 'running'),
+                           checked_file(paused))
             if destination.is_ferry:
                 yield Case('by file, lazily, %s to %s, %s' %
                            (source.name, destination.name, 'stopped' if paused else 'running'),

@@ -23,7 +23,7 @@ UFFD = ('-global', 'migration.x-postcopy-engine=userfaultfd')
 class Lazy:
     """A saved guest, and a process that it is restored in."""
 
-    def __init__(self, bench, layout='mapped_ram', harts=1, **options):
+    def __init__(self, bench, layout='mapped_ram', harts=1, save_caps=None, **options):
         self.bench = bench
         self.caps = {layout: True}
         self.guest = Bare('checker', 64, harts, size='8M')
@@ -32,7 +32,7 @@ class Lazy:
         self.journey = Journey()
         self.journey.vms.append(self.source)
         wait_alive(self.source)
-        self.source.set_capabilities(**self.caps)
+        self.source.set_capabilities(**self.caps, **(save_caps or {}))
         self.source.command('migrate', uri=self.channel.outgoing)
         wait_migration(self.source)
         self.there = self.start('destination', **options)
@@ -216,6 +216,63 @@ def touch(path):
         f.write(last)
 
 
+def page_offset(path, nth=400):
+    """Where in a mapped-ram file the content of a page of RAM is that is not all zero."""
+    with open(path, 'rb') as f:
+        data = os.lseek(f.fileno(), (2 << 20) + nth * 4096, os.SEEK_DATA) & -4096
+        f.seek(data)
+        while not any(f.read(4096)):
+            data += 4096
+    return data
+
+
+def flip(path, offset):
+    """As a disk does it: nothing tells that the file was written to."""
+    stat = os.stat(path)
+    with open(path, 'r+b') as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes((byte ^ 4,)))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def checksum(layout, lazily=True):
+    """One bit of a page is wrong: named, and the guest goes on once it is mended."""
+    def run(bench):
+        need('x-ram-checksum' in available(bench), 'built without libxxhash')
+        lazy = Lazy(bench, layout, save_caps={'x_ram_checksum': True})
+        offset = page_offset(lazy.path)
+        if not lazily:
+            lazy.there.set_capabilities(x_mapped_ram_lazy=False, x_ram_checksum=True)
+            flip(lazy.path, offset)
+            try:
+                lazy.there.command('migrate-incoming', uri=lazy.channel.incoming)
+            except Exception:   # pylint: disable=broad-except
+                pass            # it may be gone before it answers
+            check_equal(lazy.there.wait_exit(), 1, 'exit status')
+            check('is not what was saved' in lazy.there.stderr(), '%s', lazy.there.stderr())
+            return
+        lazy.hold()
+        lazy.load()
+        flip(lazy.path, offset)
+        lazy.release()
+        wait_until(lambda: lazy.there.status() == 'io-error', 30, 'the guest to stand still')
+        text = lazy.there.migration()['error-desc']
+        check('riscv_virt_board.ram' in text and 'is not what was saved' in text, 'reason: %s', text)
+        flip(lazy.path, offset)
+        lazy.there.command('cont')
+        lazy.prove()
+    return run
+
+
+def available(bench):
+    vm = VM(bench, 'asked', emulators.ferry(), Bare('idle'), paused=True)
+    names = {c['capability'] for c in vm.command('query-migrate-capabilities')}
+    vm.quit()
+    return names
+
+
 def removed(bench):
     """The file loses its name: it is open, and read to its end."""
     lazy = Lazy(bench)
@@ -286,6 +343,9 @@ CASES = [Case('%s, %d harts' % (layout, harts), plain(layout, harts))
     Case('fails before the guest runs', fails_early),
     Case('the file shrinks', damaged_meanwhile(truncate, 'shrunk')),
     Case('the file is written to', damaged_meanwhile(touch, 'was written to')),
+    Case('a checksum differs', checksum('mapped_ram')),
+    Case('a checksum differs, fixed_ram', checksum('fixed_ram')),
+    Case('a checksum differs, not lazily', checksum('mapped_ram', lazily=False)),
     Case('the file is removed', removed),
     Case('quit', quits),
     Case('reset', reset),

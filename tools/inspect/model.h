@@ -27,6 +27,8 @@ typedef struct RamBlock {
     uint64_t records[PAGE_KINDS], repeated, delta_bytes;
     uint64_t seen_pages;
     uint64_t pages_offset, bitmap_offset;       /* mapped files */
+    uint64_t sums_offset;       /* of their checksums; 0: none */
+    uint64_t sums_checked;      /* pages */
 } RamBlock;
 
 /* ---- device fields ---- */

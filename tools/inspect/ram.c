@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <zlib.h>
 #include "ram.h"
+#include "sums.h"
 
 enum {
     W_ZERO = 0x2, W_SIZE = 0x4, W_PAGE = 0x8, W_EOS = 0x10, W_CONTINUE = 0x20, W_DELTA = 0x40,
@@ -416,6 +417,62 @@ static bool read_placed_pages(RamReader *r, RamBlock *b, const uint8_t *bitmap)
     return true;
 }
 
+/*
+ * In the room between bitmap and pages, which begins here. *table is new, or NULL: there are none.
+ * Consumes no more than they take.
+ */
+static bool read_sums(RamReader *r, RamBlock *b, const uint8_t *bitmap, uint64_t bitmap_bytes,
+                      uint8_t **table)
+{
+    uint64_t here = source_offset(r->source), at = sums_offset(here), pages = b->length / PAGE;
+    const uint8_t *p;
+
+    *table = NULL;
+    if (at > b->pages_offset || b->pages_offset - at < sums_bytes(pages)) {
+        return true;
+    }
+    if (!source_skip(r->source, at - here) || !(p = source_peek(r->source, 8))) {
+        return ends_early(r, "the room before a block's pages");
+    }
+    if (!sums_are_there(p)) {
+        return true;
+    }
+    b->sums_offset = at;
+    if (sums_bytes(pages) > SOURCE_WINDOW_MAX || !(p = source_peek(r->source, sums_bytes(pages)))) {
+        return ends_early(r, "a block's checksums");
+    }
+    const char *wrong = sums_check(b, p, bitmap, bitmap_bytes);
+    if (wrong) {
+        return problem_here(r, at, "block '%s': %s", b->name, wrong);
+    }
+    *table = g_memdup2(p, sums_bytes(pages));
+    source_take(r->source, sums_bytes(pages));
+    return true;
+}
+
+static bool check_sums(RamReader *r, RamBlock *b, const uint8_t *table)
+{
+    for (uint64_t i = 0; b->data && sums_can_be_checked() && i < b->length / PAGE; i++) {
+        if (!bit_get(b->written, i)) {
+            continue;
+        }
+        if (!sums_check_page(table, i, b->data + i * PAGE)) {
+            return problem_here(r, b->pages_offset + i * PAGE, "block '%s' page %" PRIu64 " (0x%" PRIx64
+                                "): it is not what was saved, its checksum differs", b->name, i, i * PAGE);
+        }
+        b->sums_checked++;
+    }
+    return true;
+}
+
+/* As far as pages may lie from their bitmap. */
+static uint64_t room_limit(const RamBlock *b, uint64_t bitmap_end)
+{
+    const uint64_t pages = b->length / PAGE;
+
+    return sums_offset(bitmap_end) + sums_bytes(pages) + ALIGN_PAGES;
+}
+
 /* Header, bitmap and pages of one block, which lie where the stream is. */
 static bool read_placed_block(RamReader *r, RamBlock *b)
 {
@@ -444,7 +501,7 @@ static bool read_placed_block(RamReader *r, RamBlock *b)
                             b->name, b->bitmap_offset, here);
     }
     if (b->pages_offset < here + bitmap_bytes || b->pages_offset % PAGE ||
-        b->pages_offset - (here + bitmap_bytes) >= ALIGN_PAGES) {
+        b->pages_offset >= room_limit(b, here + bitmap_bytes)) {
         return problem_here(r, at, "block '%s': pages at 0x%" PRIx64 ", expected the next multiple "
                             "of 0x%x after 0x%" PRIx64, b->name, b->pages_offset, ALIGN_PAGES,
                             here + bitmap_bytes);
@@ -459,10 +516,20 @@ static bool read_placed_block(RamReader *r, RamBlock *b)
                                 PRIu64 ", the block %" PRIu64 " pages", b->name, i, pages);
         }
     }
+    g_autofree uint8_t *table = NULL;
+    source_take(r->source, bitmap_bytes);
+    if (!read_sums(r, b, bitmap, bitmap_bytes, &table)) {
+        return false;
+    }
+    here = source_offset(r->source);
+    if (b->pages_offset - here >= ALIGN_PAGES) {
+        return problem_here(r, at, "block '%s': pages at 0x%" PRIx64 ", expected the next multiple of "
+                            "0x%x after 0x%" PRIx64, b->name, b->pages_offset, ALIGN_PAGES, here);
+    }
     if (!source_skip(r->source, b->pages_offset - here)) {
         return ends_early(r, "the room before a block's pages");
     }
-    return read_placed_pages(r, b, bitmap);
+    return read_placed_pages(r, b, bitmap) && (!table || check_sums(r, b, table));
 }
 
 /* ---- the block list ---- */

@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <string.h>
 #include "commands.h"
+#include "sums.h"
 
 #define INDENT 24
 
@@ -200,6 +201,9 @@ static void section_text(GString *out, const Model *m, const Section *s)
                 g_string_append_printf(out, ", bitmap at 0x%" PRIx64 ", pages at 0x%" PRIx64,
                                        b->bitmap_offset, b->pages_offset);
             }
+            if (b->sums_offset) {
+                g_string_append_printf(out, ", checksums at 0x%" PRIx64, b->sums_offset);
+            }
             g_string_append_c(out, '\n');
         }
     }
@@ -390,6 +394,10 @@ static struct json_object *blocks_json(const Model *m)
             add_number(o, "bitmap-offset", b->bitmap_offset);
             add_number(o, "pages-offset", b->pages_offset);
         }
+        if (b->sums_offset) {
+            add_number(o, "checksums-offset", b->sums_offset);
+            add_number(o, "checksums-checked", b->sums_checked);
+        }
         json_object_array_add(list, o);
     }
     return list;
@@ -457,7 +465,8 @@ char *verify_json(const Model *m, const char *name)
 char *verify_text(const Model *m, const char *name)
 {
     g_autofree char *dialect = model_dialect(m);
-    uint64_t pages = 0, records = 0, deltas = 0, fulls = 0;
+    uint64_t pages = 0, records = 0, deltas = 0, fulls = 0, checked = 0;
+    bool sums = false;
 
     if (m->problem.text) {
         g_autofree char *problem = problem_text(m);
@@ -467,6 +476,8 @@ char *verify_text(const Model *m, const char *name)
         const RamBlock *b = g_ptr_array_index(m->blocks, i);
         pages += b->length / PAGE;
         deltas += b->records[PAGE_DELTA];
+        sums |= b->sums_offset != 0;
+        checked += b->sums_checked;
         for (int k = 0; k < PAGE_KINDS; k++) {
             records += b->records[k];
         }
@@ -474,9 +485,12 @@ char *verify_text(const Model *m, const char *name)
     for (guint i = 0; i < m->sections->len; i++) {
         fulls += ((const Section *)g_ptr_array_index(m->sections, i))->kind == SEC_FULL;
     }
+    g_autofree char *checksums =
+        sums_can_be_checked() ? g_strdup_printf(", %" PRIu64 " pages by their checksums", checked)
+                              : g_strdup("; checksums not looked at: built without libxxhash");
     return g_strdup_printf("%s: ok: machine '%s', dialect %s, %u RAM blocks of %" PRIu64
                            " pages, %" PRIu64 " page records (%" PRIu64 " deltas applied), %" PRIu64
-                           " device sections%s%s\n", name, m->machine ? m->machine : "?", dialect,
-                           m->blocks->len, pages, records, deltas, fulls,
+                           " device sections%s%s%s\n", name, m->machine ? m->machine : "?", dialect,
+                           m->blocks->len, pages, records, deltas, fulls, sums ? checksums : "",
                            m->ram_without_end ? "; " : "", m->ram_without_end ? no_end_note : "");
 }

@@ -116,4 +116,8 @@ if [ -z "$only" ] || [ "$only" = part-ferry ]; then
     gzip -9nc "$work/stream" > "$here/part-ferry.part.gz"
     (cd "$here" && "$build/ferry-inspect" show part-ferry.part.gz > part-ferry.txt) || :
 fi
+# with a checksum of each page
+capture mapped-ram-sums-ferry "echo 'migrate_set_capability mapped-ram on'; echo 'migrate_set_capability x-ram-checksum on'
+    sleep 0.3; echo 'migrate file:$work/stream'; sleep 1" "$build/ferry-system-riscv64" -M none -m 2M -cpu rv64 \
+    -device "loader,file=$build/tests/guest/bare-none-idle.elf"
 du -ch "$here"/*.gz "$here"/*.txt | tail -1 >&2

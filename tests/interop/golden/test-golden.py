@@ -44,6 +44,7 @@ LOADS = {
     'virt-virtio-10.0': (['-M', 'virt', '-m', '2M', '-bios', 'none'] + VIRTIO, 'prelaunch'),
     'mapped-ram-10.0': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
     'fixed-ram-ferry': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
+    'mapped-ram-sums-ferry': (['-M', 'none', '-m', '2M', '-cpu', 'rv64'], 'running'),
 }
 # files whose writer did not come to its end
 PARTS = {'part-ferry'}
