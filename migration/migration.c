@@ -187,6 +187,11 @@ static bool check_transport(const MigrationSettings *s, const ChannelAddress *ad
         error_setg(errp, "Migration requires seekable transport (e.g. file)");
         return false;
     }
+    if (layout != RAM_LAYOUT_STREAM && migration_settings_caps(s) & MIGRATION_CAP(MULTIFD) &&
+        migration_settings_params(s).multifd_compression != MULTI_FD_COMPRESSION_NONE) {
+        error_setg(errp, "Cannot use compression with mapped-ram");
+        return false;
+    }
     if (layout == RAM_LAYOUT_STREAM && migration_settings_caps(s) & MIGRATION_CAP(MULTIFD) &&
         addr->kind != CHANNEL_TCP && addr->kind != CHANNEL_UNIX) {
         error_setg(errp, "Migration requires multi-channel URIs (e.g. tcp)");

@@ -354,6 +354,18 @@ static bool has_multifd(const Incoming *in)
            migration_settings_layout(in->settings) == RAM_LAYOUT_STREAM;
 }
 
+static bool check_multi_channel(const Incoming *in, GError **errp)
+{
+    const char *type = channel_type(in->channel);
+
+    if (!g_str_equal(type, "tcp") && !g_str_equal(type, "unix")) {
+        error_setg(errp, "Migration requires multi-channel URIs (e.g. tcp): the capability multifd is "
+                   "on, and '%s' is one channel", channel_name(in->channel));
+        return false;
+    }
+    return true;
+}
+
 static MultifdRecv *receive_channels(Incoming *in, Channel *first, GError **errp)
 {
     MigrationParameters p = migration_settings_params(in->settings);
@@ -397,7 +409,8 @@ static bool accept_peer(Incoming *in, GError **errp)
         turn_away(in);
     }
     return in->channel && fault_point(&in->machine->faults, FAULT_DST_ACCEPTED, errp) &&
-           begin(in, errp) && (!has_multifd(in) || find_stream(in, errp));
+           begin(in, errp) &&
+           (!has_multifd(in) || (check_multi_channel(in, errp) && find_stream(in, errp)));
 }
 
 static void begin_loading(Incoming *in)

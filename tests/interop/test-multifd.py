@@ -86,6 +86,19 @@ def cancelled(pair):
     return run
 
 
+def saved(pair, channel, theirs, ours=None):
+    """multifd with mapped-ram: the file is the same, whatever number of threads either side has."""
+    def run(bench):
+        source, destination = PAIRS[pair]
+        need(source, destination)
+        Move(bench, source, Bare('checker', harts=2, size='2M'), channel(bench),
+             destination_emulator=destination, caps={'multifd': True, 'mapped_ram': True},
+             dst_caps={'multifd': bool(ours), 'mapped_ram': True},
+             params={'multifd_channels': theirs},
+             dst_params={'multifd_channels': ours} if ours else {}).run()
+    return run
+
+
 def source_sent(vm):
     return vm.migration().get('ram', {}).get('multifd-bytes', 0)
 
@@ -103,6 +116,10 @@ def matrix():
         yield Case('%s, cancelled' % pair, cancelled(pair))
         if '10.0' in pair:
             yield Case('%s, flush after each section' % pair, crossed(pair, legacy=True, zero='legacy'))
+            for channel, theirs, ours in ((channels.File, 4, 1), (channels.FileOffset, 1, 8),
+                                          (channels.File, 2, None)):
+                yield Case('%s, %s, %d channels, read with %s' % (pair, channel.name, theirs, ours),
+                           saved(pair, channel, theirs, ours))
         for channel, count, compression, zero in itertools.product(
                 ('unix', 'tcp'), (1, 2, 8, 16), ('none', 'zlib', 'zstd'), zeros):
             yield Case('%s, %s, %d channel%s, %s%s' % (pair, channel, count, 's' * (count > 1),

@@ -12,7 +12,8 @@ from ferrytest import channels, emulators
 from ferrytest.guest import Bare
 from ferrytest.move import Journey, Move, wait_alive, wait_loaded, wait_migration
 from ferrytest.process import VM
-from ferrytest.tap import Case, check, check_equal, main, wait_until
+from ferrytest.qmp import QMPError
+from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
 
 EMULATOR = emulators.subject()
 COUNT = 3
@@ -229,6 +230,31 @@ def strangers(bench):
     pair.journey.prove(pair.destination)
 
 
+def wrong_transport(bench):
+    """What is one connection only is refused when it is asked for, or when the peer has come."""
+    source = VM(bench, 'source', EMULATOR, Bare('checker', harts=1, size='1M'))
+    source.set_capabilities(multifd=True)
+    for uri in ('exec:cat > /dev/null', 'file:' + bench.path('state'), 'fd:0'):
+        try:
+            source.command('migrate', uri=uri)
+            raise Failed('migrate %s was accepted' % uri)
+        except QMPError as error:
+            check('Migration requires multi-channel URIs (e.g. tcp)' in error.desc, '%s', error.desc)
+    source.set_capabilities(mapped_ram=True)
+    source.set_parameters(multifd_compression='zlib')
+    try:
+        source.command('migrate', uri='file:' + bench.path('state'))
+        raise Failed('compressed mapped-ram was accepted')
+    except QMPError as error:
+        check('Cannot use compression with mapped-ram' in error.desc, '%s', error.desc)
+    wait_alive(source)
+    destination = VM(bench, 'destination', EMULATOR, source.guest, incoming='defer')
+    destination.set_capabilities(multifd=True)
+    destination.command('migrate-incoming', uri='exec:cat /dev/zero')
+    check(destination.wait_exit() == 1, 'status of the destination')
+    check('requires multi-channel' in destination.stderr(), '%s', destination.stderr())
+
+
 def never_comes(bench):
     """Nobody does anything: the destination gives up after a minute, and the source hears why."""
     pair = Pair(bench, {2: {'swallow': True}}, True)
@@ -279,6 +305,7 @@ def matrix():
                                                    src={'multifd_compression': 'zlib'}))
     yield Case('late', late)
     yield Case('strangers', strangers)
+    yield Case('one connection only', wrong_transport)
     yield Case('the first lags', lags(1))
     yield Case('the last lags', lags(COUNT))
     for where in ('never came', 'stands still'):
