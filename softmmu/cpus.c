@@ -314,8 +314,18 @@ void cpus_pause_end(CPUList *list)
     g_mutex_unlock(&list->pause_lock);
 }
 
+/* What changes under them may only do so while somebody holds a pause. */
+static void assert_paused(CPUList *list)
+{
+    g_mutex_lock(&list->pause_lock);
+    g_assert_cmpuint(list->pauses, >, 0);
+    g_mutex_unlock(&list->pause_lock);
+}
+
 void cpus_reset_all(CPUList *list)
 {
+    bql_assert_held(list->machine->loop);
+    assert_paused(list);
     for (unsigned i = 0; i < list->count; i++) {
         if (log_wanted(LOG_CPU_RESET)) {
             g_autofree char *state = riscv_cpu_dump(list->cpus[i]);
@@ -379,6 +389,7 @@ void cpus_write_barrier(void *opaque)
 
 void cpus_flush_tlb_all(CPUList *list)
 {
+    assert_paused(list);
     for (unsigned i = 0; i < list->count; i++) {
         list->accel->flush(list->cpus[i]);
     }
@@ -462,6 +473,7 @@ void cpu_get_gregs(const CPUList *list, unsigned i, uint64_t regs[33])
 
 void cpu_set_resetvec(CPUList *list, unsigned i, uint64_t addr)
 {
+    assert_paused(list);
     if (i < list->count) {
         list->cpus[i]->start_pc = addr;
         list->cpus[i]->pc = addr;

@@ -14,6 +14,7 @@ struct MainLoop {
     pthread_mutex_t bql;
     uintptr_t owner;            /* atomic: pthread_self() of the lock's holder, 0 if free */
     int running;                /* atomic: main_loop_run has begun */
+    uintptr_t runner;           /* atomic: pthread_self() of who runs it, 0 before */
     int quitting;               /* atomic: 0 run on, 1 somebody asked to end */
     int status;                 /* written by whoever set quitting */
     GPollFD *fds;               /* main thread only */
@@ -67,6 +68,23 @@ bool bql_locked(MainLoop *loop)
     return __atomic_load_n(&loop->owner, __ATOMIC_RELAXED) == (uintptr_t)pthread_self();
 }
 
+void bql_assert_held(MainLoop *loop)
+{
+    g_assert(!main_loop_running(loop) || bql_locked(loop));
+}
+
+void bql_assert_main(MainLoop *loop)
+{
+    bql_assert_held(loop);
+    g_assert(!main_loop_running(loop) ||
+             __atomic_load_n(&loop->runner, __ATOMIC_RELAXED) == (uintptr_t)pthread_self());
+}
+
+void bql_assert_free(MainLoop *loop)
+{
+    g_assert(!bql_locked(loop));
+}
+
 /* One turn of the loop; the lock is held outside of the poll. */
 static void loop_turn(MainLoop *loop)
 {
@@ -91,6 +109,7 @@ int main_loop_run(MainLoop *loop)
     g_assert(bql_locked(loop));
     bool acquired = g_main_context_acquire(loop->context);
     g_assert(acquired);
+    __atomic_store_n(&loop->runner, (uintptr_t)pthread_self(), __ATOMIC_RELAXED);
     __atomic_store_n(&loop->running, 1, __ATOMIC_RELAXED);
     while (__atomic_load_n(&loop->quitting, __ATOMIC_ACQUIRE) != 2) {
         loop_turn(loop);

@@ -178,10 +178,12 @@ static uint64_t add_missing_words(uint64_t *words, uint64_t n)
 
 void present_map_set_missing(PresentMap *map, size_t index, uint64_t first, uint64_t count)
 {
-    uint64_t *missing = ram_list_get(map->ram, index)->missing;
+    RAMBlock *block = ram_list_get(map->ram, index);
     uint64_t fresh = 0, end = first + count, n;
 
-    g_assert(!present_map_active(map));
+    g_assert(block && block->missing && !present_map_active(map));
+    g_assert(first <= ram_block_pages(block) && count <= ram_block_pages(block) - first);
+    uint64_t *missing = block->missing;
     for (; first < end; first += n) {
         if (first % 64 == 0 && end - first >= 64) {
             n = (end - first) & ~63ULL;
@@ -206,6 +208,7 @@ static void set_ops(PresentMap *map, const PresentOps *ops, void *opaque)
 
 bool present_map_arm(PresentMap *map, const PresentOps *ops, void *opaque, GError **errp)
 {
+    g_assert(ops && ops->wanted && !present_map_active(map));
     set_ops(map, ops, opaque);      /* first: the engine asks whether pages are here */
     if (!map->engine_ops->arm(map->engine, errp)) {
         set_ops(map, NULL, NULL);
@@ -433,6 +436,7 @@ static PresentWaiter **bucket_of(PresentMap *map, size_t block, uint64_t page)
 
 bool present_map_wait(PresentMap *map, PresentWaiter *w, const RAMBlock *block, uint64_t page)
 {
+    g_assert(w->woken);
     if (present_map_here(map, block, page)) {
         return false;
     }
@@ -576,6 +580,7 @@ bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void 
     RAMBlock *block = ram_list_get(map->ram, index);
     unsigned stripe = page % PLACE_LOCKS;
 
+    g_assert(block && page < ram_block_pages(block));
     g_mutex_lock(&map->place_locks[stripe]);
     bool placed = is_missing(block, page);
     if (placed) {
@@ -601,6 +606,7 @@ bool present_map_overwrite(PresentMap *map, const RAMBlock *const_block, uint64_
     unsigned stripe = page % PLACE_LOCKS;
     bool whole = len == TARGET_PAGE_SIZE;
 
+    g_assert(len && (offset + len - 1) >> TARGET_PAGE_BITS == page && page < ram_block_pages(block));
     g_mutex_lock(&map->place_locks[stripe]);
     bool missing = is_missing(block, page);
     if (missing && whole) {

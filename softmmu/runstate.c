@@ -112,6 +112,7 @@ void runstate_free(RunStateCtl *rs)
 
 void runstate_set_actions(RunStateCtl *rs, bool no_reboot, bool no_shutdown)
 {
+    bql_assert_held(rs->machine->loop);
     rs->no_reboot = no_reboot;
     rs->no_shutdown = no_shutdown;
 }
@@ -160,6 +161,7 @@ static void forget_reset(RunStateCtl *rs)
 
 bool runstate_set(RunStateCtl *rs, RunState to, GError **errp)
 {
+    bql_assert_held(rs->machine->loop);
     if (!move_is_legal(rs, to, errp)) {
         return false;
     }
@@ -242,6 +244,7 @@ static bool stop_stopped(RunStateCtl *rs, RunState to, GError **errp)
 
 bool vm_stop(RunStateCtl *rs, RunState to, GError **errp)
 {
+    bql_assert_held(rs->machine->loop);
     if (!runstate_is_running(rs)) {
         return stop_stopped(rs, to, errp);
     }
@@ -267,6 +270,7 @@ bool vm_stop(RunStateCtl *rs, RunState to, GError **errp)
 
 RunState vm_seal(RunStateCtl *rs)
 {
+    bql_assert_held(rs->machine->loop);
     g_assert_cmpint(runstate_get(rs), ==, RUN_STATE_FINISH_MIGRATE);
     rs->sealed = true;
     return rs->found;
@@ -274,6 +278,7 @@ RunState vm_seal(RunStateCtl *rs)
 
 bool vm_take_back(RunStateCtl *rs, bool go_on, GError **errp)
 {
+    bql_assert_held(rs->machine->loop);
     if (runstate_get(rs) != RUN_STATE_FINISH_MIGRATE) {
         return true;
     }
@@ -285,6 +290,7 @@ bool vm_take_back(RunStateCtl *rs, bool go_on, GError **errp)
 
 bool vm_start(RunStateCtl *rs, GError **errp)
 {
+    bql_assert_held(rs->machine->loop);
     if (runstate_is_running(rs)) {
         return true;
     }
@@ -320,6 +326,8 @@ void machine_reset_devices(RunStateCtl *rs)
 
 void machine_start_over(RunStateCtl *rs)
 {
+    bql_assert_held(rs->machine->loop);
+    g_assert(!runstate_is_running(rs));
     ram_list_discard(rs->machine->ram);
     virtual_clock_set_ns(rs->machine->clock, 0); /* before the devices, who look at it */
     machine_reset_devices(rs);

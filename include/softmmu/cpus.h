@@ -84,7 +84,7 @@ char *cpu_dump(const CPUList *cpus, unsigned i);
 bool cpu_translate(const CPUList *cpus, unsigned i, uint64_t va, uint64_t *pa, bool *missing);
 /** x0..x31, pc for core files: 32 + 1 words. */
 void cpu_get_gregs(const CPUList *cpus, unsigned i, uint64_t regs[33]);
-/** Sets pc at reset for hart i (loader device: resetvec). */
+/** Sets pc at reset for hart i (loader device: resetvec). Paused. */
 void cpu_set_resetvec(CPUList *cpus, unsigned i, uint64_t addr);
 /** riscv,isa string, riscv,isa-extensions (NULL-terminated, caller frees with g_strfreev), mmu-type text for the FDT. */
 const char *cpus_isa_string(const CPUList *cpus);

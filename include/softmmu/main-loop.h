@@ -34,6 +34,14 @@ void bql_unlock(MainLoop *loop);
 /** True if the calling thread holds it. */
 bool bql_locked(MainLoop *loop);
 
+/*
+ * What functions assert that are for who holds the BQL, for the main thread, which holds it, and for who
+ * does not, as they wait. Before main_loop_run there is one thread, and no need to hold it. Any thread.
+ */
+void bql_assert_held(MainLoop *loop);
+void bql_assert_main(MainLoop *loop);
+void bql_assert_free(MainLoop *loop);
+
 /** Runs fn(opaque) once on the main thread under the BQL, soon. Any thread, with or without BQL. */
 void main_loop_post(MainLoop *loop, void (*fn)(void *opaque), void *opaque);
 

@@ -9,6 +9,7 @@
 
 bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
 {
+    bql_assert_main(m->machine->loop);
     FdResolver fds = migration_fd_resolver(m);
     ChannelListener *listener = channel_address_take_fd(addr, &fds, false, errp)
                                     ? channel_listen(addr, errp) : NULL;

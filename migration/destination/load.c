@@ -380,6 +380,8 @@ static void explain(IncomingLoad *l, const StreamReader *r, GError **errp)
 
 bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
 {
+    bql_assert_free(l->m->machine->loop);
+    g_assert(l->ram && l->place == INCOMING_IN_STREAM && !l->ran);
     stream_reader_set_wait_hook(r, lock_bql_hook, l);
     bql_lock(l->m->machine->loop);
     migration_sections_prepare_load(l->m);
@@ -396,6 +398,8 @@ bool incoming_load_stream(IncomingLoad *l, StreamReader *r, GError **errp)
 
 bool incoming_load_background(IncomingLoad *l, StreamReader *r, GError **errp)
 {
+    bql_assert_free(l->m->machine->loop);
+    g_assert(l->ram && l->place == INCOMING_IN_BACKGROUND);
     /* The hook was for who held the lock before the switch; here it is never held. */
     stream_reader_set_wait_hook(r, NULL, NULL);
     load_name(l, "section type");

@@ -45,6 +45,7 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
 
 bool outgoing_connect(Outgoing *o, GError **errp)
 {
+    outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
     return outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
            check_channel(o, o->channel, errp);
 }

@@ -50,6 +50,7 @@ static void cut_channels(void *opaque)
 bool outgoing_start(Migration *m, ChannelAddress *addr, MigrationSettings *settings,
                     GError **errp)
 {
+    bql_assert_main(m->machine->loop);
     Outgoing *o = g_new0(Outgoing, 1);
 
     o->m = m;
@@ -96,6 +97,7 @@ void outgoing_yank(Outgoing *o)
 
 void outgoing_cancel(Outgoing *o)
 {
+    bql_assert_main(o->machine->loop);
     if (!migration_state_move(&o->m->out_state, MIGRATION_EVENT_CANCEL, NULL)) {
         return; /* nothing runs, or it is being cancelled already */
     }
@@ -116,6 +118,7 @@ void outgoing_cancel(Outgoing *o)
 
 bool outgoing_continue(Outgoing *o, MigrationStatus state, GError **errp)
 {
+    bql_assert_main(o->machine->loop);
     MigrationStatus now = migration_state_get(&o->m->out_state);
 
     if (now != state) {

@@ -183,6 +183,8 @@ static bool send_end(Outgoing *o, GError **errp)
 
 bool outgoing_complete(Outgoing *o, GError **errp)
 {
+    outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
+    g_assert(o->saver && o->stopped && o->device_state);
     if (!send_rest_of_ram(o, errp)) {
         return false;
     }

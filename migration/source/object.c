@@ -41,6 +41,13 @@ bool outgoing_check_cancelled(Outgoing *o, GError **errp)
     return check_way_back(o, errp);
 }
 
+void outgoing_assert(const Outgoing *o, OutgoingPhase phase, OutgoingOwner owner)
+{
+    bql_assert_free(o->machine->loop);
+    g_assert_cmpint(o->phase, ==, phase);   /* ours to write */
+    g_assert_cmpint(o->owner, ==, owner);
+}
+
 /* What cancel may do depends on it. */
 void outgoing_enter(Outgoing *o, OutgoingPhase phase)
 {

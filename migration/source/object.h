@@ -121,6 +121,11 @@ struct Outgoing {
 
 /* ---- the migration thread ---- */
 
+/**
+ * Asserted at the entry of each part of the story, which may wait: the big lock is not held, and the
+ * guest is so far on its way.
+ */
+void outgoing_assert(const Outgoing *o, OutgoingPhase phase, OutgoingOwner owner);
 /** What cancel may do depends on it. Only forward. */
 void outgoing_enter(Outgoing *o, OutgoingPhase phase);
 /** A step of the switchover is done now. */

@@ -34,6 +34,7 @@ static void learn_rate(Outgoing *o, const RateWindow *window)
 /* Sleeps off the rest of a window whose budget is used up; cancel and a new limit end it. */
 void outgoing_keep_rate(Outgoing *o, uint64_t limit)
 {
+    bql_assert_free(o->machine->loop);
     uint64_t sent = outgoing_bytes_limited(o);
     int64_t now = g_get_monotonic_time();
     int64_t wait = rate_wait_us(&o->rate, now, sent, limit);

@@ -251,6 +251,8 @@ static bool send_part(Outgoing *o, GError **errp)
 
 bool outgoing_passes(Outgoing *o, GError **errp)
 {
+    outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
+    g_assert(o->saver && o->w);
     o->last_sync_us = g_get_monotonic_time();   /* setup has just done one */
     rate_start(&o->rate, o->last_sync_us, outgoing_bytes_sent(o));
     while (!outgoing_postcopy_due(o) && !time_to_switch_over(o)) {

@@ -9,6 +9,7 @@
 
 void outgoing_start_postcopy(Outgoing *o)
 {
+    bql_assert_main(o->machine->loop);
     g_mutex_lock(&o->lock);
     o->postcopy.wanted = o->kicked = true;
     g_cond_broadcast(&o->wake);
@@ -25,6 +26,7 @@ void outgoing_pause(Outgoing *o)
 
 void outgoing_abandon(Outgoing *o)
 {
+    bql_assert_main(o->machine->loop);
     g_mutex_lock(&o->lock);
     o->postcopy.abandoned = true;
     g_cond_broadcast(&o->wake);
@@ -34,6 +36,7 @@ void outgoing_abandon(Outgoing *o)
 
 bool outgoing_give_up(Outgoing *o)
 {
+    bql_assert_main(o->machine->loop);
     g_mutex_lock(&o->lock);
     bool may = migration_state_get(&o->m->out_state) == MIGRATION_STATUS_POSTCOPY_PAUSED &&
                !o->postcopy.loaded && !o->postcopy.has_answered && !o->postcopy.resume;
@@ -78,6 +81,7 @@ static void forget_cuts(Outgoing *o)
 
 bool outgoing_resume(Outgoing *o, ChannelAddress *addr, GError **errp)
 {
+    bql_assert_main(o->machine->loop);
     Channel *c;
 
     if (outgoing_has_cap(o, MIGRATION_CAP(RELEASE_RAM))) {

@@ -289,6 +289,8 @@ static bool try_again(Outgoing *o, GError **err)
 
 bool outgoing_recover(Outgoing *o, GError **err)
 {
+    outgoing_assert(o, OUTGOING_SENDS, OWNER_UNKNOWN);
+    g_assert(*err);
     do {
         if (was_refused(o, err)) {
             return false;

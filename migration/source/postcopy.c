@@ -425,6 +425,8 @@ static bool finish(Outgoing *o, GError **errp)
 
 bool outgoing_postcopy(Outgoing *o, GError **errp)
 {
+    outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
+    g_assert(o->saver && o->rp && o->stopped && o->device_state);
     if (!switch_to_postcopy(o, errp)) {
         return false;
     }
