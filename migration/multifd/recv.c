@@ -203,6 +203,16 @@ static bool wait_for_release(Connection *c)
     return on;
 }
 
+/* The loader is there behind the first sync point, and so is the list of blocks. */
+static bool place_pages(Connection *c, GError **errp)
+{
+    if (c->synced == 0) {
+        error_setg(errp, "multifd: pages before the list of RAM blocks");
+        return false;
+    }
+    return multifd_unpacker_place(c->unpacker, c->reader, c->r->loader, errp);
+}
+
 /* Pages first, then SYNC: QEMU 7.2 sends both in one packet. */
 static bool take_packet(Connection *c, bool *on, GError **errp)
 {
@@ -213,11 +223,7 @@ static bool take_packet(Connection *c, bool *on, GError **errp)
         return false;
     }
     trace_multifd_recv(c->id, p->number, p->normal, p->zero, p->flags, p->payload_bytes);
-    if ((p->normal || p->zero) && c->synced == 0) {
-        error_setg(errp, "multifd: pages before the list of RAM blocks");
-        return false;
-    }
-    if (!multifd_unpacker_place(c->unpacker, c->reader, c->r->loader, errp)) {
+    if ((p->normal || p->zero) && !place_pages(c, errp)) {
         return false;
     }
     *on = !(p->flags & MULTIFD_FLAG_SYNC) || wait_for_release(c);

@@ -38,7 +38,7 @@ def crossed(pair, count=2, compression='none', zero=None, channel='unix', caps=N
                     dst_params=both, paused=paused, extra=extra,
                     dst_extra=[] if destination.is_ferry else extra)
         if mode == 'checker' and not paused:
-            force_passes(move, passes=5, bandwidth=32 << 20)
+            force_passes(move)
         if during:
             during(move)
         move.run()

@@ -20,7 +20,7 @@ def moved(channel, count, compression='none', zero='multifd', harts=2, paused=Fa
                     caps=dict(multifd=True, **(caps or {})), paused=paused,
                     params=dict(zero_page_detection=zero, **both), dst_params=both, extra=extra)
         if not paused:
-            force_passes(move, passes=6, bandwidth=24 << 20)
+            force_passes(move)
         move.run()
         ram = move.info['ram']
         check(ram['multifd-bytes'] > 1344 * count, 'nothing went over the channels: %s', ram)
