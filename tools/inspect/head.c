@@ -76,15 +76,7 @@ static bool read_libvirt(Walker *w)
 /* Other things that travel between two machines, and what people confuse them with. */
 static bool is_something_else(Walker *w, const uint8_t *p, uint64_t at)
 {
-    static const uint8_t multifd[8] = { 0x11, 0x22, 0x33, 0x44, 0, 0, 0, 1 };
-
-    if (memcmp(p, multifd, 8) == 0) {
-        const uint8_t *packet = source_peek(w->s, 25);
-        g_autofree char *channel = packet ? g_strdup_printf("channel %u", packet[24])
-                                          : g_strdup("a channel");
-        model_problem(w->m, at, "%s of multifd: it carries pages only, the stream they belong to is "
-                      "the main channel", channel);
-    } else if (p[0] == 0x08 && p[1] == 0 && (p[2] == 9 || p[2] == 10)) {
+    if (p[0] == 0x08 && p[1] == 0 && (p[2] == 9 || p[2] == 10)) {
         model_problem(w->m, at, "the continuation of a paused postcopy migration (command %s): it "
                       "has no header, what it continues came before",
                       p[2] == 9 ? "POSTCOPY_RESUME" : "RECV_BITMAP");

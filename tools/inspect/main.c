@@ -104,6 +104,18 @@ static Model *load(const Options *o, const char *path, bool keep_ram)
     return m;
 }
 
+/* The same for who needs a guest's memory. */
+static Model *load_stream(const Options *o, const char *path)
+{
+    Model *m = load(o, path, true);
+
+    if (m && m->channel) {
+        model_problem(m, 0, "a channel of multifd: it carries pages only, the stream they belong to is "
+                      "the main channel");
+    }
+    return m;
+}
+
 static int report_problem(const Model *m, const char *path)
 {
     g_autofree char *problem = problem_text(m);
@@ -152,7 +164,7 @@ static Model *load_ram(const Options *o, const char *path, const char *other)
     char *error = NULL;
 
     if (!o->ram || o->offset || !raw_is_bare(path)) {
-        return load(o, path, true);
+        return load_stream(o, path);
     }
     if (raw_is_bare(other)) {
         fprintf(stderr, "ferry-inspect: neither '%s' nor '%s' is a migration stream\n", path, other);
@@ -220,7 +232,7 @@ static int run_extract(const Options *o, char **files)
     if (!o->page && !o->output) {
         return usage("extract needs -o FILE");
     }
-    Model *m = load(o, path, true);
+    Model *m = load_stream(o, path);
     if (!m) {
         return EXIT_USAGE;
     }

@@ -115,7 +115,7 @@ const char *section_kind_name(SectionKind kind)
         [SEC_LIBVIRT] = "libvirt", [SEC_HEADER] = "header", [SEC_CONFIG] = "config",
         [SEC_START] = "start", [SEC_PART] = "part", [SEC_END] = "end", [SEC_FULL] = "full",
         [SEC_COMMAND] = "command", [SEC_EOF] = "eof", [SEC_DESCRIPTION] = "json",
-        [SEC_TRAILER] = "trailer",
+        [SEC_TRAILER] = "trailer", [SEC_MULTIFD] = "multifd",
     };
     return names[kind];
 }

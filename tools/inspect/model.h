@@ -53,7 +53,7 @@ void node_free(gpointer node);
 
 typedef enum SectionKind {
     SEC_LIBVIRT, SEC_HEADER, SEC_CONFIG, SEC_START, SEC_PART, SEC_END, SEC_FULL, SEC_COMMAND,
-    SEC_EOF, SEC_DESCRIPTION, SEC_TRAILER,
+    SEC_EOF, SEC_DESCRIPTION, SEC_TRAILER, SEC_MULTIFD,
 } SectionKind;
 
 typedef struct Section {
@@ -96,6 +96,8 @@ typedef struct Model {
     bool part;                  /* its writer did not come to its end: only the beginning was read */
     uint64_t stored_bytes;      /* then: what the file holds; 0: not known */
     uint64_t ram_bytes;         /* of all blocks, by the list's first word */
+    bool channel;               /* no stream, but a multifd channel; what it carried: */
+    uint64_t channel_normal, channel_zero, channel_syncs;
     unsigned flushes;           /* MULTIFD_FLUSH records: pages travel in other channels */
     unsigned harts;
     Problem problem;            /* text NULL: none */

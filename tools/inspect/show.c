@@ -247,8 +247,12 @@ char *show_text(const Model *m, const char *name)
     GString *out = g_string_new(NULL);
     g_autofree char *dialect = model_dialect(m);
 
-    g_string_printf(out, "%s: machine '%s', dialect %s\n\n", name, m->machine ? m->machine : "?",
-                    dialect);
+    if (m->channel) {
+        g_string_printf(out, "%s: a channel of multifd\n\n", name);
+    } else {
+        g_string_printf(out, "%s: machine '%s', dialect %s\n\n", name, m->machine ? m->machine : "?",
+                        dialect);
+    }
     g_string_append_printf(out, "%-12s%10s  section\n", "offset", "bytes");
     for (guint i = 0; i < m->sections->len; i++) {
         section_text(out, m, g_ptr_array_index(m->sections, i));
@@ -403,6 +407,16 @@ static struct json_object *blocks_json(const Model *m)
     return list;
 }
 
+static struct json_object *channel_json(const Model *m)
+{
+    struct json_object *o = json_object_new_object();
+
+    add_number(o, "normal", m->channel_normal);
+    add_number(o, "zero", m->channel_zero);
+    add_number(o, "syncs", m->channel_syncs);
+    return o;
+}
+
 static struct json_object *summary_json(const Model *m, const char *name)
 {
     struct json_object *o = json_object_new_object();
@@ -426,6 +440,9 @@ static struct json_object *summary_json(const Model *m, const char *name)
         add_number(o, "stored-bytes", m->stored_bytes);
     }
     json_object_object_add(o, "blocks", blocks_json(m));
+    if (m->channel) {
+        json_object_object_add(o, "multifd-channel", channel_json(m));
+    }
     if (m->flushes) {
         add_number(o, "multifd-flushes", m->flushes);
     }
@@ -471,6 +488,11 @@ char *verify_text(const Model *m, const char *name)
     if (m->problem.text) {
         g_autofree char *problem = problem_text(m);
         return g_strdup_printf("%s: %s\n", name, problem);
+    }
+    if (m->channel) {
+        return g_strdup_printf("%s: ok: a channel of multifd, %" PRIu64 " pages, %" PRIu64 " zero pages, %"
+                               PRIu64 " SYNCs\n", name, m->channel_normal, m->channel_zero,
+                               m->channel_syncs);
     }
     for (guint i = 0; i < m->blocks->len; i++) {
         const RamBlock *b = g_ptr_array_index(m->blocks, i);

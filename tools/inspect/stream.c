@@ -9,6 +9,7 @@
 #include "description.h"
 #include "head.h"
 #include "layout.h"
+#include "multifd.h"
 #include "stream.h"
 
 /* ---- sections ---- */
@@ -448,6 +449,11 @@ static bool part_problem(Walker *w)
 
 static bool read_all(Walker *w)
 {
+    const uint8_t *begin = source_peek(w->s, 8);
+
+    if (begin && multifd_looks_like(begin)) {
+        return multifd_read(w);
+    }
     if (!head_read(w) || !read_elements(w) || w->m->part) {
         return w->m->part && part_problem(w);
     }
