@@ -387,6 +387,14 @@ static void ask(PresentMap *map, const RAMBlock *block, uint64_t page, int user)
     g_mutex_unlock(&map->lock);
 }
 
+/* As ask does for one that is missing. Nobody waits for it. */
+static void note_needed(const RAMBlock *block, uint64_t page)
+{
+    if (!bit_of(&block->asked, page, __ATOMIC_RELAXED)) {
+        __atomic_fetch_or(words_of(&block->asked) + page / 64, 1ULL << (page % 64), __ATOMIC_RELAXED);
+    }
+}
+
 bool present_map_need(PresentMap *map, const RAMBlock *block, uint64_t offset, uint64_t len, int user,
                       uint64_t *missing)
 {
@@ -398,6 +406,7 @@ bool present_map_need(PresentMap *map, const RAMBlock *block, uint64_t offset, u
     uint64_t last = (offset + len - 1) >> TARGET_PAGE_BITS;
     for (uint64_t page = offset >> TARGET_PAGE_BITS; page <= last; page++) {
         if (present_map_here(map, block, page)) {
+            note_needed(block, page);
             continue;
         }
         if (all && missing) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which pages are missing next, for whoever brings them in turn. Reads the map's bits only. */
+/* Which pages are missing next, for whoever brings them in turn; which were needed. Reads the map's bits only. */
 #include "softmmu/present-map.h"
 
-/* First page >= from whose missing bit is not `set`, or end. */
+/* First page >= from whose bit is not `set`, or end. */
 static uint64_t find(const uint64_t *words, uint64_t from, uint64_t end, bool set)
 {
     for (uint64_t w = from / 64; w * 64 < end; w++) {
@@ -19,15 +19,22 @@ static uint64_t find(const uint64_t *words, uint64_t from, uint64_t end, bool se
     return end;
 }
 
+static uint64_t next_run(const uint64_t *words, uint64_t pages, uint64_t from, uint64_t max,
+                         uint64_t *first)
+{
+    *first = words && from < pages ? find(words, from, pages, false) : pages;
+    return *first < pages ? find(words, *first, MIN(pages, *first + max), true) - *first : 0;
+}
+
 uint64_t present_map_missing_run(const RAMBlock *block, uint64_t from, uint64_t max,
                                  uint64_t *first)
 {
-    const uint64_t *words = __atomic_load_n(&block->missing, __ATOMIC_ACQUIRE);
-    uint64_t pages = ram_block_pages(block);
+    return next_run(__atomic_load_n(&block->missing, __ATOMIC_ACQUIRE), ram_block_pages(block), from, max,
+                    first);
+}
 
-    *first = words && from < pages ? find(words, from, pages, false) : pages;
-    if (*first == pages) {
-        return 0;
-    }
-    return find(words, *first, MIN(pages, *first + max), true) - *first;
+uint64_t present_map_needed_run(const RAMBlock *block, uint64_t from, uint64_t max, uint64_t *first)
+{
+    return next_run(__atomic_load_n(&block->asked, __ATOMIC_ACQUIRE), ram_block_pages(block), from, max,
+                    first);
 }

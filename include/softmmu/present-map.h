@@ -140,6 +140,8 @@ void present_map_each_asked(PresentMap *map,
  */
 uint64_t present_map_missing_run(const RAMBlock *block, uint64_t from, uint64_t max,
                                  uint64_t *first);
+/** As present_map_missing_run: pages that present_map_need was asked about since the map was armed. */
+uint64_t present_map_needed_run(const RAMBlock *block, uint64_t from, uint64_t max, uint64_t *first);
 /** Pages not here yet, all blocks. */
 uint64_t present_map_missing(const PresentMap *map);
 

@@ -25,6 +25,10 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     in->m = m;
     in->machine = m->machine;
     in->exit_on_error = exit_on_error;
+    if (addr->kind == CHANNEL_FILE && addr->offset == 0 &&
+        !g_str_has_prefix(addr->path, "/dev/fdset/")) {
+        in->image = g_strdup(addr->path);
+    }
     in->listener = listener;
     in->channels = channel_set_new();
     g_mutex_init(&in->lock);
@@ -39,6 +43,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
         channel_set_free(in->channels);
         g_cond_clear(&in->wake);
         g_mutex_clear(&in->lock);
+        g_free(in->image);
         g_free(in);
         return false;
     }
@@ -81,5 +86,6 @@ void incoming_free(Incoming *in)
     wait_stats_free(in->waits);
     g_cond_clear(&in->wake);
     g_mutex_clear(&in->lock);
+    g_free(in->image);
     g_free(in);
 }

@@ -234,6 +234,7 @@ static bool finish_lazy(Incoming *in, GError **errp)
     if (!fault_point(&in->machine->faults, FAULT_DST_LOADED, errp)) {
         return false;
     }
+    lazy_give_head_start(in->lazy);
     set_phase(in, INCOMING_RUNNING);
     return start_early(in, errp) && lazy_await(in->lazy, errp) && finish_late(in, errp);
 }

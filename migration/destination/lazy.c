@@ -5,6 +5,7 @@
  */
 #include "migration/destination/lazy.h"
 #include "migration/mapped/mapped-file.h"
+#include "migration/mapped/working-set.h"
 #include "migration/ram/load.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -13,6 +14,9 @@
 #define WANTED_PAGES 16
 /* So much in turn; somebody who waits waits for no more than that. */
 #define TURN_PAGES 64
+/* So long the guest's start waits for what it will need first; so long that is noted. */
+#define HEAD_START_US (20 * G_TIME_SPAN_MILLISECOND)
+#define RECORD_US (10 * G_USEC_PER_SEC)
 
 typedef struct WantedPage {
     size_t block;
@@ -28,6 +32,10 @@ struct Lazy {
     MappedFile *file;       /* the loader's; NULL: no list of blocks has come */
     size_t block;           /* where the turn is */
     uint64_t page;
+    WorkingSet *set;        /* of the last restores, then what is new; NULL: nobody names the image */
+    uint64_t set_pages;     /* of the last restores */
+    size_t set_old, set_at; /* runs that are there from the last restores; read already */
+    int64_t record_until_us;
     /* protected by in->lock */
     GArray *wanted;         /* of WantedPage, oldest first; each page is asked for once */
 };
@@ -69,6 +77,16 @@ static void set_missing(Lazy *z)
     }
 }
 
+static void load_set(Lazy *z)
+{
+    if (z->in->image) {
+        z->set = working_set_load(z->in->machine->ram, z->in->image, NULL);
+        z->set = z->set ? z->set : working_set_new();
+        z->set_old = working_set_runs(z->set);
+        z->set_pages = working_set_pages(z->set);
+    }
+}
+
 static bool listed(void *opaque, MappedFile *file, GError **errp)
 {
     Lazy *z = opaque;
@@ -79,6 +97,7 @@ static bool listed(void *opaque, MappedFile *file, GError **errp)
     }
     z->file = file;
     set_missing(z);
+    load_set(z);
     g_mutex_lock(&z->in->lock);
     z->in->switched = true;
     g_mutex_unlock(&z->in->lock);
@@ -120,7 +139,36 @@ static bool read_wanted(Lazy *z, const WantedPage *w, GError **errp)
     const RAMBlock *block = ram_list_get(z->in->machine->ram, w->block);
     uint64_t first, n = present_map_missing_run(block, w->page, WANTED_PAGES, &first);
 
-    return n == 0 || first != w->page || read_run(z, w->block, first, n, errp);
+    if (n == 0 || first != w->page) {
+        return true;    /* it has come meanwhile */
+    }
+    if (!read_run(z, w->block, first, n, errp)) {
+        return false;
+    }
+    if (z->set && g_get_monotonic_time() < z->record_until_us) {
+        working_set_add_new(z->set, z->in->machine->ram, w->block, first, n);
+    }
+    return true;
+}
+
+/* What was needed first the last times. Of a run that is all here nothing is read. */
+static bool read_in_set(Lazy *z, GError **errp)
+{
+    WorkingRun run = working_set_get(z->set, z->set_at);
+    const RAMBlock *block = ram_list_get(z->in->machine->ram, run.block);
+    uint64_t first, n = present_map_missing_run(block, run.first, MIN(run.count, TURN_PAGES), &first);
+    uint64_t end = run.first + run.count;
+
+    if (n == 0 || first >= end) {
+        z->set_at++;
+        return true;
+    }
+    return read_run(z, run.block, first, MIN(n, end - first), errp);
+}
+
+static bool in_set(const Lazy *z)
+{
+    return z->set && z->set_at < z->set_old;
 }
 
 /* Block after block; a page that came out of turn is not met again. */
@@ -146,7 +194,44 @@ static bool read_some(Lazy *z, GError **errp)
 {
     WantedPage w;
 
-    return take_wanted(z, &w) ? read_wanted(z, &w, errp) : read_in_turn(z, errp);
+    return take_wanted(z, &w) ? read_wanted(z, &w, errp)
+           : in_set(z)        ? read_in_set(z, errp) : read_in_turn(z, errp);
+}
+
+void lazy_give_head_start(Lazy *z)
+{
+    int64_t until = g_get_monotonic_time() + HEAD_START_US;
+
+    while (in_set(z) && g_get_monotonic_time() < until && read_in_set(z, NULL)) {
+        /* the next one */
+    }
+    z->record_until_us = g_get_monotonic_time() + RECORD_US;
+}
+
+/* What came before anybody had to wait for it: the next time it might not. */
+static void add_needed(Lazy *z)
+{
+    RAMList *ram = z->in->machine->ram;
+    uint64_t first, n;
+
+    for (size_t i = 0; i < ram_list_count(ram); i++) {
+        for (uint64_t from = 0;
+             (n = present_map_needed_run(ram_list_get(ram, i), from, UINT32_MAX, &first)) > 0;
+             from = first + n) {
+            working_set_add_new(z->set, ram, i, first, n);
+        }
+    }
+}
+
+/* Beside the image, for the next time. That it cannot be written there is nobody's trouble. */
+static void save_set(Lazy *z)
+{
+    if (z->set && g_get_monotonic_time() < z->record_until_us) {
+        add_needed(z);
+    }
+    if (z->set && working_set_pages(z->set) > z->set_pages) {
+        working_set_save(z->set, z->in->machine->ram, z->in->image, NULL);
+    }
 }
 
 /* ---- what cannot be read ---- */
@@ -233,6 +318,7 @@ bool lazy_await(Lazy *z, GError **errp)
             failed = false;
         }
     }
+    save_set(z);
     fault_delay(&z->in->machine->faults, FAULT_DST_LAZY_END);
     present_map_end(z->map);
     return true;
@@ -263,6 +349,7 @@ void lazy_free(Lazy *z)
     if (z->file) {
         present_map_end(z->map);
     }
+    working_set_free(z->set);
     g_array_unref(z->wanted);
     g_free(z->buffer);
     g_free(z);

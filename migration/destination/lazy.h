@@ -17,6 +17,11 @@ Lazy *lazy_new(Incoming *in);
 /** Ends the map: the guest has all of its memory, has never run, or its vCPUs are paused. */
 void lazy_free(Lazy *z);
 /**
+ * Before the guest starts: reads what it needed first when it was last restored from this image, for a
+ * few milliseconds. An error is lazy_await's to find.
+ */
+void lazy_give_head_start(Lazy *z);
+/**
  * The guest may run: reads until nothing is missing. What cannot be read stops the guest (io-error)
  * until somebody continues it. False with errp: the process ends, and the vCPUs are paused.
  */

@@ -36,6 +36,7 @@ struct Incoming {
     Migration *m;
     Machine *machine;
     bool exit_on_error;
+    char *image;                /* the path of a file that it comes from, from its start on; else NULL */
     GThread *thread;
     ChannelSet *channels;       /* the incoming thread fills and closes it, anybody may shut it */
 

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest restored from a file runs before its memory is read (x-mapped-ram-lazy): what it needs
 comes first, monitors answer whatever it waits for, and what cannot be read stops it."""
+import json
 import os
 import shutil
+import subprocess
 import time
 
 from ferrytest import channels, emulators
@@ -273,6 +275,44 @@ def available(bench):
     return names
 
 
+def working_set(bench):
+    """What was needed is noted, and read first the next time; nonsense there does no harm."""
+    lazy = Lazy(bench)
+    beside = lazy.path + '.working-set'
+    with open(beside, 'w', encoding='utf-8') as f:
+        f.write('what is this?\n')
+    lazy.hold(ms=1000)      # the guest runs into something that is missing
+    lazy.load()
+    lazy.prove()
+    with open(beside, encoding='utf-8') as f:
+        lines = f.read().splitlines()
+    check_equal(lines[0], 'ferry working set 1', 'its first line')
+    check(len(lines) > 1, 'nothing was needed: %s', lines)
+    # One page that nobody would read first.
+    with open(beside, 'w', encoding='utf-8') as f:
+        f.write('ferry working set 1\n0x%x 1 riscv_virt_board.ram\n' % ram_offset(lazy.path, 1200))
+    again = lazy.start('again', paused=True)
+    again.command('x-fault', point='dst-lazy-read', action='stall', ms=5000, nth=2)
+    lazy.load(again)
+    check_equal(again.migration()['x-received']['normal'], 1, 'pages that were read first')
+    again.command('x-fault', point='src-connect', action='stall', ms=0)
+    wait_migration(again)
+    again.command('cont')
+    theirs = Journey()
+    theirs.vms = [lazy.source]
+    theirs.prove(again)
+
+
+def ram_offset(path, nth):
+    """In the guest's RAM, of the first page from nth on that is in the file."""
+    info = json.loads(subprocess.run([os.path.join(emulators.BUILD, 'ferry-inspect'), 'show', '--json', path],
+                                     check=True, stdout=subprocess.PIPE, text=True).stdout)
+    block = next(b for b in info['blocks'] if b['name'] == 'riscv_virt_board.ram')
+    with open(path, 'rb') as f:
+        data = os.lseek(f.fileno(), block['pages-offset'] + nth * 4096, os.SEEK_DATA) & -4096
+    return data - block['pages-offset']
+
+
 def removed(bench):
     """The file loses its name: it is open, and read to its end."""
     lazy = Lazy(bench)
@@ -346,6 +386,7 @@ CASES = [Case('%s, %d harts' % (layout, harts), plain(layout, harts))
     Case('a checksum differs', checksum('mapped_ram')),
     Case('a checksum differs, fixed_ram', checksum('fixed_ram')),
     Case('a checksum differs, not lazily', checksum('mapped_ram', lazily=False)),
+    Case('working set', working_set),
     Case('the file is removed', removed),
     Case('quit', quits),
     Case('reset', reset),

@@ -200,6 +200,16 @@ static void test_runs(void)
     present_map_place(f.map, 0, 62, NULL);
     expect_run(f.a, 0, 64, 60, 2);
     expect_run(f.a, 62, 64, 63, 7);
+    /* what was needed, here or not */
+    uint64_t at;
+    g_assert_cmpuint(present_map_needed_run(f.a, 0, 64, &at), ==, 0);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
+    present_map_need(f.map, f.a, 61 * TARGET_PAGE_SIZE, 3 * TARGET_PAGE_SIZE, 0, NULL);
+    present_map_need(f.map, f.a, 5 * TARGET_PAGE_SIZE + 1, 1, 0, NULL);
+    g_assert_cmpuint(present_map_needed_run(f.a, 0, 64, &at), ==, 1);
+    g_assert_cmpuint(at, ==, 5);
+    g_assert_cmpuint(present_map_needed_run(f.a, 6, 64, &at), ==, 3);
+    g_assert_cmpuint(at, ==, 61);
     fixture_clear(&f);
 }
 
