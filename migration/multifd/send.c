@@ -15,7 +15,7 @@
 #include "migration/multifd/send.h"
 
 #include <string.h>
-#include "migration/ram/zero-page.h"
+#include "migration/codec/zero-page.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 #include "util/trace-migration.h"

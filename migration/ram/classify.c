@@ -8,8 +8,8 @@
 #include "migration/ram/classify.h"
 
 #include <string.h>
-#include "migration/ram/xbzrle.h"
-#include "migration/ram/zero-page.h"
+#include "migration/codec/xbzrle.h"
+#include "migration/codec/zero-page.h"
 #include "softmmu/guest-ram.h"
 
 #define PAGE PAGE_CACHE_PAGE_SIZE

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include "migration/ram/zero-page.h"
+#include "migration/codec/zero-page.h"
 #include "util/error.h"
 
 struct RamFresh {

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <unistd.h>
-#include "migration/ram/zero-page.h"
+#include "migration/codec/zero-page.h"
 
 /* Pages [first, end) are all hole or all data; first == end: nothing is known. */
 typedef struct Extent {

@@ -13,7 +13,7 @@
 #include "migration/mapped/mapped-layout.h"
 #include "migration/mapped/mapped-load.h"
 #include "migration/ram/fresh.h"
-#include "migration/ram/xbzrle.h"
+#include "migration/codec/xbzrle.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"

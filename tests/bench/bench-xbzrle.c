@@ -6,8 +6,8 @@
  */
 #include <string.h>
 #include "bench.h"
-#include "migration/ram/xbzrle.h"
-#include "migration/ram/zero-page.h"
+#include "migration/codec/xbzrle.h"
+#include "migration/codec/zero-page.h"
 
 #define PAGE 4096
 #define PAGES 64

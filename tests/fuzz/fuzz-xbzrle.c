@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "migration/ram/xbzrle.h"
+#include "migration/codec/xbzrle.h"
 
 #define PAGE 4096
 

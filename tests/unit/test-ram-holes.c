@@ -2,7 +2,7 @@
 /* ram/holes: untouched pages read as zeros without being allocated; touched ones are read where they are. */
 #include <sys/stat.h>
 #include "migration/ram/holes.h"
-#include "migration/ram/zero-page.h"
+#include "migration/codec/zero-page.h"
 
 static uint64_t allocated(const RAMBlock *b)
 {

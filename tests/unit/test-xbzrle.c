@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram/xbzrle: every vector of migration-stream 4.8, the bounds of 4.3 and 4.6,
+ * migration/codec/xbzrle: every vector of migration-stream 4.8, the bounds of 4.3 and 4.6,
  * and random pages against the byte-wise reference below.
  */
 #include <string.h>
-#include "migration/ram/xbzrle.h"
+#include "migration/codec/xbzrle.h"
 
 #define PAGE 4096
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram/zero-page: every single byte position matters. */
-#include "migration/ram/zero-page.h"
+/* migration/codec/zero-page: every single byte position matters. */
+#include "migration/codec/zero-page.h"
 
 #include <stdint.h>
 #include <glib.h>

@@ -11,7 +11,7 @@
  * The scans compare eight bytes at a time (64 while pages are equal). Words
  * are taken as little-endian, so that the lowest set bit is the first byte.
  */
-#include "migration/ram/xbzrle.h"
+#include "migration/codec/xbzrle.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Zero check. Called by ram/classify, ram/load and mapped/; never writes. */
-#include "migration/ram/zero-page.h"
+#include "migration/codec/zero-page.h"
 
 #include <stdint.h>
 #include <string.h>

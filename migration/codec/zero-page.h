@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Is a piece of memory all zero? Pure; nothing of the machine. */
-#ifndef MIGRATION_RAM_ZERO_PAGE_H
-#define MIGRATION_RAM_ZERO_PAGE_H
+#ifndef MIGRATION_CODEC_ZERO_PAGE_H
+#define MIGRATION_CODEC_ZERO_PAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * (migration-stream 4.2, 4.3, 4.6). Pure functions over bytes; no state, no
  * allocation, nothing of the machine.
  */
-#ifndef MIGRATION_RAM_XBZRLE_H
-#define MIGRATION_RAM_XBZRLE_H
+#ifndef MIGRATION_CODEC_XBZRLE_H
+#define MIGRATION_CODEC_XBZRLE_H
 
 #include <glib.h>
 #include <stdbool.h>
