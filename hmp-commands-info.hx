@@ -143,14 +143,15 @@ EDOC
         .name       = "migrate",
         .args_type  = "all:-a",
         .params     = "[-a]",
-        .help       = "show migration status (-a: and the steps of the switchover, and globals)",
+        .help       = "show migration status (-a: and the steps of the switchover, page codec, globals)",
         .cmd        = hmp_info_migrate,
     },
 SDOC
 Shows where the current or last migration stands, whether it will end, and its
 statistics; with `-a` also when each step of the switchover was reached, in ms (on
 the source since the guest was told to stop, on the destination since the first
-device), and the switches for all migrations ("globals").
+device), with which of the CPU's instructions pages are looked at (`x-simd`), and
+the switches for all migrations ("globals").
 EDOC
 
     {

@@ -45,6 +45,7 @@ typedef struct RamSaveOptions {
     bool ignore_shared;         /* blocks that are shared are announced, not sent */
     bool postcopy;              /* it may follow: blocks of large host pages say so */
     bool checksum;              /* of each page; mapped layouts only */
+    const struct RamSimd *simd; /* how pages are looked at; NULL: as well as this CPU can */
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
@@ -170,6 +171,7 @@ typedef struct RamLoadOptions {
     bool ignore_shared;         /* as when it was saved */
     RamLayout layout;
     bool checksum;              /* a file without is refused; what is there is checked anyway */
+    const struct RamSimd *simd; /* NULL: as well as this CPU can */
 } RamLoadOptions;
 
 /**

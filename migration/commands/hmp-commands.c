@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "migration/codec/simd.h"
 #include "migration/commands/stats.h"
 #include "migration/migration-private.h"
 #include "migration/source/outlook.h"
@@ -357,6 +358,15 @@ static void print_switchover(HMPMonitor *mon)
     monitor_puts(mon, text);
 }
 
+/* Ours, too: with which instructions pages are looked at. */
+static void print_codec(HMPMonitor *mon)
+{
+    MigrationParameters p = migration_options_params(migration_of(mon)->options);
+
+    monitor_printf(mon, "page codec: %s (x-simd: %s)\n",
+                   ram_simd_find(XSimd_str(p.x_simd), NULL)->name, XSimd_str(p.x_simd));
+}
+
 /* What a destination has got, which QEMU's does not tell. */
 static void print_received(HMPMonitor *mon, const XMigrationReceived *r)
 {
@@ -395,6 +405,7 @@ static void print_all(HMPMonitor *mon)
     g_autofree char *globals = migration_options_globals_text(migration_of(mon)->options);
 
     print_switchover(mon);
+    print_codec(mon);
     monitor_puts(mon, globals);
 }
 

@@ -17,16 +17,18 @@
 struct RamClassifier {
     PageCache *cache;
     bool detect_zero;
+    const RamSimd *simd;
     uint8_t copy[PAGE];
     uint8_t delta[PAGE];
 };
 
-RamClassifier *ram_classifier_new(PageCache *cache, bool detect_zero)
+RamClassifier *ram_classifier_new(PageCache *cache, bool detect_zero, const RamSimd *simd)
 {
     RamClassifier *c = g_new0(RamClassifier, 1);
 
     c->cache = cache;
     c->detect_zero = detect_zero;
+    c->simd = simd;
     return c;
 }
 
@@ -82,7 +84,7 @@ static void classify_hit(RamClassifier *c, uint8_t *cached, const uint8_t *host,
 
     out->cache = RAM_CACHE_HIT;
     guest_ram_copy_from(c->copy, host, PAGE);
-    n = xbzrle_encode(cached, c->copy, PAGE, c->delta, PAGE);
+    n = c->simd->encode(cached, c->copy, PAGE, c->delta, PAGE);
     if (n == XBZRLE_OVERFLOW) {
         classify_overflow(c, cached, stage, out);
         return;
@@ -92,18 +94,18 @@ static void classify_hit(RamClassifier *c, uint8_t *cached, const uint8_t *host,
     out->len = (size_t)n;
     if (n && stage != RAM_STAGE_LAST) {
         /* Applying a short delta is cheaper than copying the page. */
-        xbzrle_decode(c->delta, (size_t)n, cached, PAGE);
+        c->simd->decode(c->delta, (size_t)n, cached, PAGE);
     }
 }
 
 /* Found zero while the guest writes to it: then it is dirty again. */
-static bool page_is_zero(const uint8_t *host)
+static bool page_is_zero(const RamClassifier *c, const uint8_t *host)
 {
     if (host == zero_page) {
         return true;    /* a hole: half of what an empty guest costs was to look */
     }
     guest_ram_shared_begin();
-    bool zero = zero_page_check(host, PAGE);
+    bool zero = c->simd->zero(host, PAGE);
     guest_ram_shared_end();
     return zero;
 }
@@ -115,7 +117,7 @@ void ram_classify(RamClassifier *c, uint64_t addr, const uint8_t *host, RamStage
     uint8_t *cached;
 
     *out = (RamPage) { .kind = RAM_PAGE_NORMAL, .data = host, .len = PAGE };
-    if (c->detect_zero && page_is_zero(host)) {
+    if (c->detect_zero && page_is_zero(c, host)) {
         out->kind = RAM_PAGE_ZERO;
         if (use_cache && stage != RAM_STAGE_LAST) {
             zero_page_cached(c, addr, pass);

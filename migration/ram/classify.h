@@ -9,6 +9,7 @@
 #define MIGRATION_RAM_CLASSIFY_H
 
 #include "migration/ram/page-cache.h"
+#include "migration/codec/simd.h"
 
 typedef enum RamStage {
     RAM_STAGE_BULK,     /* first round: the cache is neither asked nor filled */
@@ -36,8 +37,8 @@ typedef struct RamPage {
 
 typedef struct RamClassifier RamClassifier;
 
-/** Takes the cache; NULL: no XBZRLE, every page is NORMAL or ZERO. */
-RamClassifier *ram_classifier_new(PageCache *cache, bool detect_zero);
+/** Takes the cache; NULL: no XBZRLE, every page is NORMAL or ZERO. simd: how it looks at pages. */
+RamClassifier *ram_classifier_new(PageCache *cache, bool detect_zero, const RamSimd *simd);
 void ram_classifier_free(RamClassifier *c);
 
 /**

@@ -11,14 +11,15 @@ struct RamEncoder {
     bool bulk_rule;
 };
 
-RamEncoder *ram_encoder_new(RAMList *ram, PageCache *cache, bool detect_zero, bool bulk_rule)
+RamEncoder *ram_encoder_new(RAMList *ram, PageCache *cache, const RamSaveOptions *opt)
 {
     RamEncoder *e = g_new0(RamEncoder, 1);
 
     e->ram = ram;
-    e->classifier = ram_classifier_new(cache, detect_zero);
+    e->classifier = ram_classifier_new(cache, opt->detect_zero,
+                                       opt->simd ? opt->simd : ram_simd_best());
     e->holes = ram_holes_new(ram);
-    e->bulk_rule = bulk_rule;
+    e->bulk_rule = opt->bulk_rule;
     return e;
 }
 

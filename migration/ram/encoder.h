@@ -7,13 +7,14 @@
 #ifndef MIGRATION_RAM_ENCODER_H
 #define MIGRATION_RAM_ENCODER_H
 
+#include "migration/ram.h"
 #include "migration/ram/classify.h"
 #include "migration/ram/picker.h"
 
 typedef struct RamEncoder RamEncoder;
 
-/** Takes the cache; NULL: no XBZRLE. bulk_rule: the cache is left alone in the first round. */
-RamEncoder *ram_encoder_new(RAMList *ram, PageCache *cache, bool detect_zero, bool bulk_rule);
+/** Takes the cache; NULL: no XBZRLE. Of opt it keeps what concerns pages: zero check, bulk rule, x-simd. */
+RamEncoder *ram_encoder_new(RAMList *ram, PageCache *cache, const RamSaveOptions *opt);
 void ram_encoder_free(RamEncoder *e);
 
 /** Reads the page, which may change meanwhile. pass: the dirty-sync count; last: the guest stands still. */

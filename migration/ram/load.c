@@ -13,7 +13,7 @@
 #include "migration/mapped/mapped-layout.h"
 #include "migration/mapped/mapped-load.h"
 #include "migration/ram/fresh.h"
-#include "migration/codec/xbzrle.h"
+#include "migration/codec/simd.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
@@ -361,8 +361,8 @@ static bool load_delta(RamLoader *l, StreamReader *r, uint64_t page, GError **er
     if (!stream_get_buffer(r, l->delta, len)) {
         return broken_off(l, r, errp);
     }
-    if (xbzrle_decode(l->delta, len, l->sink->place(l->sink_opaque, l->index, page),
-                      STREAM_PAGE_SIZE) < 0) {
+    if (l->opt.simd->decode(l->delta, len, l->sink->place(l->sink_opaque, l->index, page),
+                            STREAM_PAGE_SIZE) < 0) {
         return refuse(l, r, errp, "Failed to load XBZRLE page - decode error! Failed to decompress "
                       "XBZRLE page at %" PRIx64 ": RAM block \"%s\", malformed delta of %u bytes",
                       page << STREAM_PAGE_BITS, l->block->idstr, len);
@@ -576,6 +576,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->dirty = dirty;
     l->opt = *opt;
     l->named = g_new0(bool, ram_list_count(ram) + 1);
+    l->opt.simd = opt->simd ? opt->simd : ram_simd_best();
     l->came = g_new0(bool, ram_list_count(ram) + 1);
     l->stats = &l->own;
     ram_loader_set_sink(l, &direct_sink, l);

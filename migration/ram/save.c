@@ -402,7 +402,7 @@ RamSaver *ram_saver_new(RAMList *ram, DirtyLog *log, const RamSaveOptions *opt, 
     if (opt->ignore_shared) {
         ram_picker_leave_out_shared(picker);
     }
-    s->encoder = ram_encoder_new(ram, cache, opt->detect_zero, opt->bulk_rule);
+    s->encoder = ram_encoder_new(ram, cache, opt);
     ram_cost_init(&s->cost);
     return s;
 }

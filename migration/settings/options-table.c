@@ -217,6 +217,8 @@ const MigrationParameterInfo migration_parameter_table[] = {
     { P(x_postcopy_silence_limit, "x-postcopy-silence-limit", PARAM_U32),
       HAS(x_postcopy_silence_limit), .def = 10000, .max = 3600000, .unit = " ms",
       .expects = "a value between 0 and 3600000", .live = true },
+    { P(x_simd, "x-simd", PARAM_ENUM), HAS(x_simd), .def = X_SIMD_AUTO, .max = X_SIMD__MAX - 1,
+      .str = (const char *(*)(int))XSimd_str, .parse = XSimd_parse },
     { P(tls_authz, "tls-authz", PARAM_STR), .missing = NO_TLS },
     { P(x_vcpu_dirty_limit_period, "x-vcpu-dirty-limit-period", PARAM_U64),
       HAS(x_vcpu_dirty_limit_period), .def = 1000, .min = 1, .max = 1000, .unit = " ms",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "migration/codec/simd.h"
 #include "migration/settings/options.h"
 #include "migration/settings/options-table.h"
 #include "util/checksum.h"
@@ -203,7 +204,8 @@ static bool params_merge(MigrationParameters *cur, const MigrationParameters *p,
         param_expects(migration_param_find("max-cpu-throttle"), errp);
         return false;
     }
-    return !p->has_xbzrle_cache_size || check_cache_size(p->xbzrle_cache_size, errp);
+    return (!p->has_xbzrle_cache_size || check_cache_size(p->xbzrle_cache_size, errp)) &&
+           (!p->has_x_simd || ram_simd_find(XSimd_str(p->x_simd), errp));
 }
 
 bool migration_options_set_parameters(MigrationOptions *o, const MigrationParameters *p,

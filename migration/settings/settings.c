@@ -4,6 +4,7 @@
  * when the peer has come; never changes an option.
  */
 #include "migration/settings/settings.h"
+#include "migration/codec/simd.h"
 #include "migration/settings/options-table.h"
 
 struct MigrationSettings {
@@ -64,4 +65,10 @@ MigrationParameters migration_settings_params(const MigrationSettings *s)
 RamLayout migration_settings_layout(const MigrationSettings *s)
 {
     return migration_caps_layout(s->caps);
+}
+
+const RamSimd *migration_settings_simd(const MigrationSettings *s)
+{
+    /* A level that cannot be had was refused when it was set. */
+    return ram_simd_find(XSimd_str(migration_settings_params(s).x_simd), NULL);
 }

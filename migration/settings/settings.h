@@ -24,5 +24,7 @@ const MigrationProps *migration_settings_props(const MigrationSettings *s);
 MigrationParameters migration_settings_params(const MigrationSettings *s);
 /** How RAM is laid out. */
 RamLayout migration_settings_layout(const MigrationSettings *s);
+/** How pages are looked at: what x-simd chose. */
+const struct RamSimd *migration_settings_simd(const MigrationSettings *s);
 
 #endif

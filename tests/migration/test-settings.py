@@ -644,6 +644,30 @@ def listening_addresses(bench):
               port, port + 30)
 
 
+def page_codecs(bench):
+    """x-simd: with each level that this CPU has, deltas arrive whole; one that it lacks is refused at once."""
+    names = ('plain', 'sse2', 'avx2', 'avx512', 'neon', 'rvv')
+    probe, moved = VM(bench, 'probe', EMULATOR, Bare('idle')), []
+    for name in names:
+        try:
+            probe.set_parameters(x_simd=name)
+        except QMPError as e:
+            check('use x-simd=auto' in str(e), 'what to do about %s: %s', name, e)
+            continue
+        check('page codec: %s (x-simd: %s)' % (name, name) in probe.hmp('info migrate -a'),
+              'info migrate -a: %s', probe.hmp('info migrate -a'))
+        moved.append(name)
+    probe.quit()
+    check('plain' in moved and len(moved) < len(names), 'taken were %s', moved)
+    for name in moved:
+        move = Move(bench, EMULATOR, Bare('checker', size='4M', memory=32, regs=0),
+                    channels.TCP4(bench), caps={'xbzrle': True}, params={'x_simd': name},
+                    names=(name + '-source', name + '-destination'))
+        force_passes(move, passes=4)
+        move.run()
+        check(move.info['xbzrle-cache']['pages'] > 0, '%s: no page went as a delta: %s', name, move.info)
+
+
 def descriptor_set(bench):
     """file:/dev/fdset/N, behind what is in the file already, there and back."""
     path = bench.path('set')
@@ -671,6 +695,7 @@ CASES = [
     Case('listening addresses', listening_addresses),
     Case('a set of descriptors', descriptor_set),
     Case('bandwidth changed while active', bandwidth_changes),
+    Case('page codecs', page_codecs, timeout=240),
     Case('page cache resized while active', cache_resized),
     Case('a grown page cache hits', cache_grown_hits, timeout=120),
     Case('a listening destination takes capabilities', capabilities_while_listening),
