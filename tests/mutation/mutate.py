@@ -13,6 +13,8 @@ touched. A seed chooses the same changes as long as the code stays; what was tri
 DIR/results.json, so that a run that was ended (--seconds) goes on where it stopped. A change whose
 lines and tests' verdict are known is not tried again until its file or a test changes (--again).
 
+Where clang and llvm-cov are there, only those tests are asked that come by the changed line.
+
 Changed are C files in migration/, softmmu/ and hw/virtio/. What is changed: see OPERATORS. Left alone
 are declarations, messages, trace points, assertions, and calls that only free: what leaks is the
 business of --enable-asan.
@@ -32,6 +34,8 @@ import signal
 import subprocess
 import sys
 import time
+
+from coverage import Coverage
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HARMLESS = os.path.join(TOP, 'tests', 'mutation', 'harmless.txt')
@@ -315,11 +319,16 @@ class Test:
             with open(source, encoding='utf-8') as f:
                 self.includes = ' '.join(re.findall(r'#include "([^"]*)"', f.read()))
 
-    def run(self, seconds):
-        """None if it is green, else why not."""
-        process = subprocess.Popen(self.command, cwd=self.build, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   env=dict(os.environ, **self.env), start_new_session=True)
+    def run(self, seconds, build=None, profile=None):
+        """None if it is green, else why not. build: another one than its own."""
+        build = build or self.build
+        env = {name: value.replace(self.build, build) for name, value in self.env.items()}
+        if profile:
+            env['LLVM_PROFILE_FILE'] = profile
+        process = subprocess.Popen([c.replace(self.build, build) for c in self.command], cwd=build,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, env=dict(os.environ, **env),
+                                   start_new_session=True)
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -411,13 +420,14 @@ def in_order(tree, tests, changed):
                                         t.needs_emulator, seconds[t.name]))
 
 
-def ask(tree, tests, linkage, change):
+def ask(tree, tests, linkage, coverage, change):
     """(verdict, test, why): verdict is caught, survived or unbuildable."""
     seconds = tree.results['seconds']
     ok, output = tree.ninja(['libferry.a'])
     if not ok:
         return 'unbuildable', None, next((l for l in output.splitlines() if 'error:' in l), '')
-    ordered = in_order(tree, [t for t in tests if linkage.has(t, change.file)], change.file)
+    ordered = in_order(tree, [t for t in tests if linkage.has(t, change.file) and
+                              coverage.may(t, change)], change.file)
     while ordered:
         # a few at a time: linking all is most of the work
         few, ordered = ordered[:6], ordered[6:]
@@ -433,13 +443,13 @@ def ask(tree, tests, linkage, change):
     return 'survived', None, ''
 
 
-def try_change(tree, tests, linkage, change):
+def try_change(tree, tests, linkage, coverage, change):
     text = tree.read(change.file)
     lines = text.split('\n')
     lines[change.line] = change.after
     tree.write(change.file, '\n'.join(lines))
     try:
-        return ask(tree, tests, linkage, change)
+        return ask(tree, tests, linkage, coverage, change)
     finally:
         tree.write(change.file, text)
 
@@ -492,6 +502,7 @@ def main():
     tree.bring_up_to_date()
     tests = measure(tree, tests_of(tree))
     linkage = Linkage(tree, tests)
+    coverage = Coverage(tree, tests)
     if options.id:
         chosen = found
     else:
@@ -507,7 +518,7 @@ def main():
         if options.seconds and time.monotonic() - start > options.seconds:
             print('%d of %d looked at; the next run goes on from here' % (number - 1, len(chosen)))
             break
-        verdict, test, why = try_change(tree, tests, linkage, change)
+        verdict, test, why = try_change(tree, tests, linkage, coverage, change)
         tried[change.id] = {'verdict': verdict, 'file': change.file, 'what': describe(change),
                             'test': test, 'why': why}
         tree.save()
