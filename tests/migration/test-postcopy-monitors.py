@@ -104,6 +104,8 @@ class Pair:
         self.source.command('migrate-start-postcopy')
         for vm in (self.source, self.destination):
             wait_migration(vm, ('postcopy-active',))
+        wait_until(lambda: 'was switched over' in self.source.hmp('cont'), 30,
+                   'the source to hear that the guest has arrived')
 
     def uri(self):
         return 'tcp:127.0.0.1:' + self.destination.migration()['socket-address'][-1]['port']
@@ -176,6 +178,19 @@ def table(bench):
     check('RESET' not in events and 'POWERDOWN' not in events, 'the source: %s', events)
 
 
+def told_where(bench):
+    """The address that query-migrate tells is where the last migrate-recover listens."""
+    pair = Pair(bench)
+    pair.pause()
+    for number in range(30):
+        path = bench.path('door-%d' % number)
+        pair.destination.command('migrate-recover', uri='unix:' + path)
+        check_equal([a.get('path') for a in pair.destination.migration()['socket-address']], [path],
+                    'where it listens')
+    pair.recover()
+    pair.end()
+
+
 def reset_there(bench):
     """A reset at the destination, with most of the memory still at the source."""
     pair = Pair(bench)
@@ -223,6 +238,7 @@ def wrong_door(kind):
 
 main([
     Case('every command in every state', table, timeout=300),
+    Case('where it listens', told_where),
     Case('reset at the destination', reset_there),
     Case('resumed at a fresh process, tcp', wrong_door('tcp')),
     Case('resumed at a fresh process, unix', wrong_door('unix')),
