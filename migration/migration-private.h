@@ -175,8 +175,9 @@ typedef struct IncomingReceived {
 /** False if no peer has come yet. Any thread. */
 bool incoming_received(Incoming *in, IncomingReceived *r);
 /**
- * migrate-recover: a paused postcopy listens on uri for its source, and nowhere else any more. False
- * if it is not paused or cannot listen: nothing has changed. Main thread, BQL.
+ * migrate-recover: a paused postcopy listens on uri for its source, and nowhere else any more; so does
+ * one that has completed, for a source that does not know. False if it is neither or cannot listen:
+ * nothing has changed. Main thread, BQL.
  */
 bool incoming_recover(Incoming *in, const char *uri, GError **errp);
 /** migrate-pause in postcopy-active: ends its connections, so that it pauses. Any thread. */

@@ -5,6 +5,7 @@
  * nothing but, when freeing, the thread's end.
  */
 #include "migration/destination/incoming.h"
+#include "migration/destination/postcopy.h"
 #include "util/error.h"
 
 bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
@@ -80,6 +81,7 @@ void incoming_free(Incoming *in)
     if (locked) {
         bql_lock(in->machine->loop);
     }
+    afterwards_free(in->after);
     g_clear_error(&in->error);
     migration_settings_unref(in->settings);
     channel_set_free(in->channels);

@@ -170,7 +170,7 @@ static void drop_listener(Incoming *in)
 }
 
 /* Frees what was handed on from step to step, and closes the channels. */
-static void let_go(Incoming *in)
+static void let_go(Incoming *in, bool ok)
 {
     g_mutex_lock(&in->lock);
     if (in->load.ram) {
@@ -182,6 +182,12 @@ static void let_go(Incoming *in)
     multifd_recv_free(g_steal_pointer(&in->multifd));
     lazy_free(g_steal_pointer(&in->lazy));
     drop_listener(in);
+    if (ok && in->load.ran) {
+        Afterwards *after = afterwards_new(in);
+        g_mutex_lock(&in->lock);
+        in->after = after;
+        g_mutex_unlock(&in->lock);
+    }
     incoming_load_clear(&in->load);
     stream_reader_free(g_steal_pointer(&in->reader));
     return_path_writer_free(g_steal_pointer(&in->answers));
@@ -251,7 +257,7 @@ static void fail(Incoming *in, GError *err)
     if (in->phase < INCOMING_ANSWERED && in->channel && channel_has_return_path(in->channel)) {
         return_path_send_shut(in->answers, err->message, NULL);
     }
-    let_go(in);
+    let_go(in, false);
     g_mutex_lock(&in->lock);
     g_clear_error(&in->error);
     in->error = err;
@@ -483,7 +489,7 @@ gpointer incoming_thread(gpointer opaque)
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {
         fault_delay(&in->machine->faults, FAULT_DST_STARTED);
-        let_go(in);
+        let_go(in, true);
     } else {
         fail(in, err);
     }

@@ -22,7 +22,8 @@
  *   (3) running:   postcopy, lazy: the guest may run, and nowhere else; pages are missing. Loader and
  *                  answers are there, channel and reader while there is a connection.
  *   (4) answered:  as loading, and the source has our verdict: nothing more is said to it.
- *   (5) done:      none of these is left; the state is completed or failed.
+ *   (5) done:      none of these is left; the state is completed or failed. After a postcopy that is
+ *                  completed migrate-recover makes a listener again (afterwards.c).
  */
 typedef enum IncomingPhase {
     INCOMING_LISTENING, INCOMING_LOADING, INCOMING_RUNNING, INCOMING_ANSWERED, INCOMING_DONE,
@@ -30,6 +31,7 @@ typedef enum IncomingPhase {
 
 typedef struct Postcopy Postcopy;
 typedef struct Lazy Lazy;
+typedef struct Afterwards Afterwards;
 
 struct Incoming {
     /* set once */
@@ -68,6 +70,7 @@ struct Incoming {
     ReturnPathWriter *answers;  /* over channel */
     Postcopy *postcopy;         /* with the capability postcopy-ram; else NULL */
     Lazy *lazy;                 /* with the capability x-mapped-ram-lazy; else NULL */
+    Afterwards *after;          /* set once, under the lock: postcopy has completed; else NULL */
 };
 
 /** How missing pages get into memory, as x-postcopy-engine says. Incoming thread. */

@@ -169,14 +169,13 @@ static bool check_recovers(const Postcopy *pc, const char *command, GError **err
     return true;
 }
 
-static bool recv_bitmap(void *opaque, const char *name, GError **errp)
+bool postcopy_send_bitmap(Incoming *in, ReturnPathWriter *answers, const char *name, GError **errp)
 {
-    Postcopy *pc = opaque;
-    RAMList *ram = pc->in->machine->ram;
+    RAMList *ram = in->machine->ram;
     size_t index;
 
     trace_loadvm_handle_recv_bitmap(name);
-    if (!check_recovers(pc, "CMD_MIG_RECV_BITMAP", errp) || !find_block(ram, name, &index, errp)) {
+    if (!find_block(ram, name, &index, errp)) {
         return false;
     }
     uint64_t words = (ram_block_pages(ram_list_get(ram, index)) + 63) / 64;
@@ -185,8 +184,16 @@ static bool recv_bitmap(void *opaque, const char *name, GError **errp)
         error_setg(errp, "not enough memory for the bitmap of RAM block \"%s\"", name);
         return false;
     }
-    present_map_copy_bits(pc->map, index, bits);
-    return return_path_send_recv_bitmap(pc->in->answers, name, bits, words * sizeof(bits[0]), errp);
+    present_map_copy_bits(in->machine->present, index, bits);
+    return return_path_send_recv_bitmap(answers, name, bits, words * sizeof(bits[0]), errp);
+}
+
+static bool recv_bitmap(void *opaque, const char *name, GError **errp)
+{
+    Postcopy *pc = opaque;
+
+    return check_recovers(pc, "CMD_MIG_RECV_BITMAP", errp) &&
+           postcopy_send_bitmap(pc->in, pc->in->answers, name, errp);
 }
 
 static void ask_again(void *opaque, size_t block, uint64_t page)

@@ -42,6 +42,18 @@ Postcopy *postcopy_new(Incoming *in);
 /** Ends whatever goes on, and the map. If the guest runs all of its memory is here, or its vCPUs are paused. */
 void postcopy_free(Postcopy *pc);
 
+/** RECV_BITMAP's answer: what is here of the block. */
+bool postcopy_send_bitmap(Incoming *in, ReturnPathWriter *answers, const char *name, GError **errp);
+
+/* ---- afterwards.c ---- */
+
+/** The postcopy is over, and its source may not know. Takes in->load; what used it is gone. */
+Afterwards *afterwards_new(Incoming *in);
+/** Takes l and waits there, on a thread of its own, for a source that wants to know; not where it did before. Any thread. */
+bool afterwards_listen(Afterwards *a, ChannelListener *l, GError **errp);
+/** Also ends that. */
+void afterwards_free(Afterwards *a);
+
 /* ---- recover.c ---- */
 
 /**

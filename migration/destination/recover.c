@@ -296,16 +296,29 @@ static bool listen_to(Incoming *in, ChannelListener **l, GError **errp)
     return ok;
 }
 
+/* NULL: the postcopy is not completed. */
+static Afterwards *after_of(Incoming *in)
+{
+    g_mutex_lock(&in->lock);
+    Afterwards *after = in->after;
+    g_mutex_unlock(&in->lock);
+    return after;
+}
+
 bool incoming_recover(Incoming *in, const char *uri, GError **errp)
 {
     FdResolver fds = migration_fd_resolver(in->m);
-    ChannelAddress *addr = is_paused(in, errp) ? channel_address_parse(uri, errp) : NULL;
+    Afterwards *after = after_of(in);
+    ChannelAddress *addr = after || is_paused(in, errp) ? channel_address_parse(uri, errp) : NULL;
     ChannelListener *l = addr && channel_address_take_fd(addr, &fds, false, errp)
                              ? channel_listen(addr, errp) : NULL;
 
     channel_address_free(addr);
     if (!l) {
         return false;
+    }
+    if (after) {
+        return afterwards_listen(after, l, errp);
     }
     bool ok = listen_to(in, &l, errp);
     channel_listener_free(l);

@@ -90,10 +90,11 @@ char *outgoing_lost_text(Outgoing *o)
     }
     if (all_sent) {
         return g_strdup_printf("the guest was switched over to %s (postcopy), and all of its memory was "
-                               "sent; the destination has not said that it has it. If query-migrate "
-                               "says completed there, nothing is missing and this process can go; if it "
-                               "is postcopy-paused, give migrate_recover there and migrate -r here",
-                               where);
+                               "sent; the destination has not said that it has it. Give migrate_recover "
+                               "there and migrate -r here: the rest follows if it is postcopy-paused "
+                               "there, and this is completed, too, if it is completed there. If that "
+                               "refuses migrate_recover (QEMU) and query-migrate says completed, nothing is "
+                               "missing and 'quit' ends this process", where);
     }
 
     outgoing_view(o, &v);
