@@ -79,6 +79,7 @@ static bool tell(Afterwards *a, Channel *c, GError **errp)
     return_path_writer_replace(a->answers, c);
     ram_loader_begin_postcopy(a->load.ram, &drop_sink, a);
     bool ok = incoming_load_background(&a->load, r, errp) &&
+              incoming_point(a->in, FAULT_DST_POSTCOPY_AFTER, errp) &&
               return_path_send_shut(a->answers, NULL, errp);
     return_path_writer_replace(a->answers, NULL);
     stream_reader_free(r);

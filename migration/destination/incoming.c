@@ -227,10 +227,13 @@ static bool finish_late(Incoming *in, GError **errp)
 static bool finish_postcopy(Incoming *in, GError **errp)
 {
     set_phase(in, INCOMING_RUNNING);
+    incoming_point(in, FAULT_DST_POSTCOPY_STARTS, NULL);
     if (!start_early(in, errp) || !postcopy_await(in->postcopy, errp)) {
         return false;
     }
-    return_path_send_shut(in->answers, NULL, NULL);
+    if (incoming_point(in, FAULT_DST_POSTCOPY_TELLS, NULL)) {
+        return_path_send_shut(in->answers, NULL, NULL);
+    }
     return finish_late(in, errp);
 }
 

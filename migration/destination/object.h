@@ -76,4 +76,10 @@ struct Incoming {
 /** How missing pages get into memory, as x-postcopy-engine says. Incoming thread. */
 const PresentEngineOps *incoming_engine(const Incoming *in);
 
+/** A fault point (softmmu/faults.h) of this migration. */
+static inline bool incoming_point(const Incoming *in, FaultPoint point, GError **errp)
+{
+    return fault_point(&in->machine->faults, point, errp);
+}
+
 #endif

@@ -53,6 +53,9 @@ static bool placer_placed(void *opaque, size_t block, uint64_t page, GError **er
 {
     Placer *placer = opaque;
 
+    if (!incoming_point(placer->p->in, FAULT_DST_POSTCOPY_PAGE, errp)) {
+        return false;
+    }
     put(placer, block, page, placer->page);
     return true;
 }
@@ -125,7 +128,8 @@ static bool read_urgent(PageReaders *p, Channel *c, GError **errp)
 
     p->urgent_placer.pages = 0;
     ram_loader_begin_postcopy(p->urgent, &placer_sink, &p->urgent_placer);
-    bool ok = ram_load_urgent(p->urgent, r, errp);
+    bool ok = incoming_point(p->in, FAULT_DST_POSTCOPY_URGENT, errp) &&
+              ram_load_urgent(p->urgent, r, errp);
     stream_reader_free(r);
     error_prepend(errp, "the channel of urgent pages: ");
     return ok;

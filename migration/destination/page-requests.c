@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* See page-requests.h. Knows nothing of who waits for the pages, or how. */
 #include "migration/destination/page-requests.h"
+#include "migration/migration-private.h"
 #include "util/error.h"
 #include "util/trace-migration.h"
 
@@ -12,6 +13,7 @@ typedef struct Request {
 struct PageRequests {
     /* set once */
     RAMList *ram;
+    Faults *faults;
     ReturnPathWriter *answers;
     uint64_t *sent;         /* atomic */
     void (*broken)(void *opaque);
@@ -41,7 +43,9 @@ static bool send_one(PageRequests *q, const Request *req)
     uint64_t start = (req->page << TARGET_PAGE_BITS) & ~(block->page_size - 1);
 
     trace_postcopy_page_req_add(block->idstr, start);
-    return return_path_send_page_request(q->answers, block->idstr, start, block->page_size, NULL);
+    return fault_point(q->faults, FAULT_DST_POSTCOPY_ASKS, NULL) &&
+           return_path_send_page_request(q->answers, block->idstr, start,
+                                         block->page_size, NULL);
 }
 
 static void send_all(PageRequests *q, const GArray *taken, unsigned era)
@@ -111,12 +115,13 @@ void page_requests_close(PageRequests *q)
     g_mutex_unlock(&q->lock);
 }
 
-PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers, uint64_t *sent,
+PageRequests *page_requests_new(struct Machine *machine, ReturnPathWriter *answers, uint64_t *sent,
                                 void (*broken)(void *opaque), void *opaque, GError **errp)
 {
     PageRequests *q = g_new0(PageRequests, 1);
 
-    q->ram = ram;
+    q->ram = machine->ram;
+    q->faults = &machine->faults;
     q->answers = answers;
     q->sent = sent;
     q->broken = broken;

@@ -10,13 +10,14 @@
 #include "migration/stream/return-path.h"
 #include "softmmu/ramblock.h"
 
+struct Machine;
 typedef struct PageRequests PageRequests;
 
 /**
  * Closed at first. What is sent is counted in *sent, atomically. broken(opaque) is called on its thread, without locks, when
  * a request could not be sent; it is closed then. NULL with errp: no thread.
  */
-PageRequests *page_requests_new(RAMList *ram, ReturnPathWriter *answers, uint64_t *sent,
+PageRequests *page_requests_new(struct Machine *machine, ReturnPathWriter *answers, uint64_t *sent,
                                 void (*broken)(void *opaque), void *opaque, GError **errp);
 /** Ends the thread: shut the channel down first, or it may be sending. */
 void page_requests_free(PageRequests *q);

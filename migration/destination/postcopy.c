@@ -48,7 +48,8 @@ static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GErr
                    target_page, (unsigned)TARGET_PAGE_SIZE);
         return false;
     }
-    if (!present_map_begin(pc->map, incoming_engine(pc->in), errp)) {
+    if (!incoming_point(pc->in, FAULT_DST_POSTCOPY_ADVISE, errp) ||
+        !present_map_begin(pc->map, incoming_engine(pc->in), errp)) {
         return false;
     }
     pc->step = POSTCOPY_ADVISE;
@@ -75,6 +76,9 @@ static bool discard(void *opaque, const char *name, uint64_t start, uint64_t len
     if (!check_step(pc, "RAM_DISCARD", POSTCOPY_ADVISE, POSTCOPY_DISCARD, errp) ||
         !find_block(pc->in->machine->ram, name, &index, errp)) {
         error_prepend(errp, "CMD_POSTCOPY_RAM_DISCARD: ");
+        return false;
+    }
+    if (!incoming_point(pc->in, FAULT_DST_POSTCOPY_DISCARD, errp)) {
         return false;
     }
     const RAMBlock *block = ram_list_get(pc->in->machine->ram, index);
@@ -117,7 +121,8 @@ static bool listen_to_source(void *opaque, GError **errp)
     Incoming *in = pc->in;
 
     trace_loadvm_postcopy_handle_listen("enter");
-    if (!check_step(pc, "LISTEN", POSTCOPY_ADVISE, POSTCOPY_DISCARD, errp)) {
+    if (!check_step(pc, "LISTEN", POSTCOPY_ADVISE, POSTCOPY_DISCARD, errp) ||
+        !incoming_point(in, FAULT_DST_POSTCOPY_LISTEN, errp)) {
         return false;
     }
     if (!in->load.return_path) {
@@ -125,8 +130,7 @@ static bool listen_to_source(void *opaque, GError **errp)
                    "asked for");
         return false;
     }
-    pc->requests = page_requests_new(in->machine->ram, in->answers, &in->requests, cannot_ask,
-                                     pc, errp);
+    pc->requests = page_requests_new(in->machine, in->answers, &in->requests, cannot_ask, pc, errp);
     if (!pc->requests) {
         return false;
     }
@@ -136,7 +140,8 @@ static bool listen_to_source(void *opaque, GError **errp)
     in->switched = true;
     in->blocktime = migration_settings_caps(in->settings) & MIGRATION_CAP(POSTCOPY_BLOCKTIME);
     g_mutex_unlock(&in->lock);
-    if (!present_map_arm(pc->map, &present_ops, pc, errp)) {
+    if (!present_map_arm(pc->map, &present_ops, pc, errp) ||
+        !incoming_point(in, FAULT_DST_POSTCOPY_ARMED, errp)) {
         return false;
     }
     pc->readers = page_readers_new(in);
@@ -154,6 +159,7 @@ static bool run(void *opaque, GError **errp)
     if (!check_step(pc, "RUN", POSTCOPY_LISTENING, POSTCOPY_LISTENING, errp)) {
         return false;
     }
+    incoming_point(pc->in, FAULT_DST_POSTCOPY_RUN, NULL);   /* the source has heard that it is loaded */
     pc->step = POSTCOPY_RUNNING;
     return true;
 }
@@ -193,6 +199,7 @@ static bool recv_bitmap(void *opaque, const char *name, GError **errp)
     Postcopy *pc = opaque;
 
     return check_recovers(pc, "CMD_MIG_RECV_BITMAP", errp) &&
+           incoming_point(pc->in, FAULT_DST_POSTCOPY_BITMAP, errp) &&
            postcopy_send_bitmap(pc->in, pc->in->answers, name, errp);
 }
 
@@ -207,10 +214,12 @@ static bool resume(void *opaque, GError **errp)
 
     trace_loadvm_postcopy_handle_resume();
     if (!check_recovers(pc, "CMD_POSTCOPY_RESUME", errp) ||
+        !incoming_point(pc->in, FAULT_DST_POSTCOPY_RESUME, errp) ||
         !migration_state_move(&pc->in->m->in_state, MIGRATION_EVENT_RECOVER, errp) ||
         !return_path_send_resume_ack(pc->in->answers, MIG_RESUME_ACK_VALUE, errp)) {
         return false;
     }
+    incoming_point(pc->in, FAULT_DST_POSTCOPY_RESUMED, NULL);
     page_requests_open(pc->requests);
     present_map_each_asked(pc->map, ask_again, pc->requests);
     return true;

@@ -99,6 +99,9 @@ static bool await_memory(Postcopy *pc)
     await_stragglers(pc);
     bool ended = page_readers_state(pc->readers) == PAGE_READERS_ENDED;
     g_mutex_unlock(&in->lock);
+    if (ended) {
+        incoming_point(in, FAULT_DST_POSTCOPY_ENDED, NULL);
+    }
     return ended && !present_map_missing(pc->map);
 }
 
@@ -138,6 +141,7 @@ static void pause_migration(Postcopy *pc, const GError *cause)
     g_autofree char *why = cause ? g_strdup(cause->message)
                                  : g_strdup("the source has ended the stream too early");
 
+    incoming_point(in, FAULT_DST_POSTCOPY_PAUSED, NULL);
     trace_postcopy_pause_incoming();
     g_mutex_lock(&in->lock);
     bool asked = in->paused_by_user;
@@ -259,7 +263,8 @@ bool postcopy_await(Postcopy *pc, GError **errp)
             return false;
         }
         watch_link(in);
-        reading = page_readers_start(pc->readers, in->reader, &cause);
+        reading = incoming_point(in, FAULT_DST_POSTCOPY_READS, &cause) &&
+                  page_readers_start(pc->readers, in->reader, &cause);
     }
     return true;
 }
