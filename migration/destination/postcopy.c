@@ -52,6 +52,7 @@ static bool advise(void *opaque, uint64_t page_sizes, uint64_t target_page, GErr
         !present_map_begin(pc->map, incoming_engine(pc->in), errp)) {
         return false;
     }
+    ram_loader_expect_page_sizes(pc->in->load.ram);
     pc->step = POSTCOPY_ADVISE;
     return true;
 }

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
 #include "migration/mapped/mapped-load.h"
 #include "migration/ram/fresh.h"
@@ -41,6 +42,7 @@ struct RamLoader {
     uint64_t skipped;           /* bytes of the record that are places for pages in the file */
     bool flushed;               /* there was a word about a sync point */
     bool flush_each_section;    /* there is none: the end of each section is one */
+    bool page_sizes;            /* unusual ones are told in the block list */
     bool postcopy;              /* pages are placed while the guest runs */
     bool told;                  /* listed was called */
     uint8_t delta[STREAM_PAGE_SIZE];
@@ -192,6 +194,23 @@ static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GErro
     return true;
 }
 
+/* Only with postcopy, and only where it is not 4096. */
+static bool load_page_size(RamLoader *l, StreamReader *r, const RAMBlock *block, GError **errp)
+{
+    if (!l->page_sizes || block->page_size == MAX((uint64_t)sysconf(_SC_PAGESIZE), TARGET_PAGE_SIZE)) {
+        return true;
+    }
+    uint64_t there = stream_get_be64(r);
+    if (!stream_reader_ok(r, NULL)) {
+        return broken_off(l, r, errp);
+    }
+    if (there != block->page_size) {
+        return refuse(l, r, errp, "Mismatched RAM page size %s (local) %" PRIu64 " != %" PRIu64,
+                      block->idstr, block->page_size, there);
+    }
+    return true;
+}
+
 static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *length,
                        GError **errp)
 {
@@ -219,6 +238,9 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
         return refuse_as(l, r, flash ? LOAD_ERROR_FLASH_SIZE : LOAD_ERROR_BLOCK_SIZE, errp,
                          "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64 ": Invalid argument",
                          name, *length, block->used_length);
+    }
+    if (!load_page_size(l, r, block, errp)) {
+        return false;
     }
     if (is_left_out(l, block) && guest_addr != block->guest_addr) {
         return refuse(l, r, errp, "Mismatched GPAs for block %s: 0x%" PRIx64 " there, 0x%" PRIx64
@@ -607,6 +629,11 @@ RamLoader *ram_loader_new_beside(const RamLoader *of)
     memcpy(l->named, of->named, ram_list_count(l->ram) * sizeof(l->named[0]));
     l->stats = of->stats;
     return l;
+}
+
+void ram_loader_expect_page_sizes(RamLoader *l)
+{
+    l->page_sizes = true;
 }
 
 void ram_loader_begin_postcopy(RamLoader *l, const RamPageSink *sink, void *opaque)

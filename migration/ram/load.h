@@ -37,6 +37,8 @@ bool ram_load_beside_zero(RamLoader *l, size_t block, uint64_t page, GError **er
 /** Bytes of a parallel channel were read. */
 void ram_load_beside_count(RamLoader *l, uint64_t bytes);
 
+/** ADVISE has come: a block whose pages are not the host's usual ones tells how large they are. */
+void ram_loader_expect_page_sizes(RamLoader *l);
 /**
  * The switch to postcopy, and each new connection after it: pages go to sink
  * from here on, which never sees a delta; the first one names its block.

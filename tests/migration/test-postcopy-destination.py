@@ -11,7 +11,7 @@ from ferrytest import channels, emulators
 from ferrytest.crossing import BOOT, READY
 from ferrytest.devices import Busy
 from ferrytest.guest import Bare
-from ferrytest.host import may_use_userfaultfd
+from ferrytest.host import HugePages, huge_page_size, may_use_userfaultfd
 from ferrytest.move import wait_migration
 from ferrytest.postcopy import Postcopy, listen_again
 from ferrytest.process import VM
@@ -68,6 +68,50 @@ ENGINE = ('-global', 'migration.x-postcopy-engine=userfaultfd')
 def userfaultfd(bench):
     need(may_use_userfaultfd(), 'this process may not use userfaultfd')
     postcopy(bench, 2, channels.ALL['unix'], dst_extra=ENGINE).run()
+
+
+HUGE_RAM = 32       # MiB
+
+
+def huge(bench, **options):
+    """A move between two machines whose memory is of huge pages."""
+    pages = HugePages(bench, 3 * HUGE_RAM << 20)        # one more than two guests are sure to find room
+    need(not pages.reason, '%s', pages.reason)
+    memory = ('-object', 'memory-backend-file,id=mem,size=%dM,mem-path=%s,share=on'
+              % (HUGE_RAM, pages.path), '-M', 'virt,memory-backend=mem')
+    options['dst_extra'] = memory + options.get('dst_extra', ())
+    move = Postcopy(bench, emulators.ferry(), Bare('checker', HUGE_RAM, 2, size='8M'),
+                    Proxied(bench), compare=False, extra=memory, slow=1 << 20, rest=4 << 20, **options)
+    move.start_source()
+    move.start_destination()
+    move.start_migration()
+    return move
+
+
+def huge_pages(bench):
+    """4 KiB of the guest are placed in a page of the host that has more, also after a cut."""
+    move = huge(bench)
+    move.switch()
+    move.destination.command('migrate-pause')
+    move.await_paused()
+    move.recover('unix:' + bench.path('again'))
+    end(move)
+    size = huge_page_size()
+    with open('/proc/%d/smaps' % move.destination.process.pid, encoding='ascii') as f:
+        check('KernelPageSize: %8d kB' % (size >> 10) in f.read(), 'no huge pages were used')
+
+
+def huge_pages_userfaultfd(bench):
+    """The other engine places no less than a page of the host: said before the switch."""
+    need(may_use_userfaultfd(), 'this process may not use userfaultfd')
+    move = huge(bench, dst_extra=ENGINE)
+    wait_migration(move.source, ('failed',))
+    check(move.destination.wait_exit() != 0, 'the destination ended as if nothing had happened')
+    check('userfaultfd cannot place 4 KiB in RAM block' in move.destination.stderr(),
+          'destination: %s', move.destination.stderr())
+    check('userfaultfd cannot place 4 KiB' in move.source.migration()['error-desc'], 'source: %s',
+          move.source.migration())
+    wait_until(lambda: move.source.status() == 'running', 20, 'the guest to go on')
 
 
 def no_userfaultfd(bench):
@@ -309,6 +353,8 @@ main([
     Case('stopped, unix', plain(1, 'unix', paused=True, compare=True)),
     Case('userfaultfd', userfaultfd),
     Case('userfaultfd is forbidden', no_userfaultfd),
+    Case('huge pages', huge_pages),
+    Case('huge pages, userfaultfd', huge_pages_userfaultfd),
     Case('stalled', stalled),
     Case('quits', quits),
     Case('cuts', cuts(4)),

@@ -20,5 +20,47 @@ def may_use_userfaultfd(prefix=()):
     return fd >= 0
 
 
+class HugePages:
+    """A folder whose files are of huge pages, with so many bytes of them reserved; `reason` if there can
+    be none."""
+
+    def __init__(self, bench, size):
+        self.reason, self.path = None, bench.path('hugetlbfs')
+        os.mkdir(self.path)
+        if not self._reserve(bench, size):
+            self.reason = 'no %d MiB of huge pages can be reserved' % (size >> 20)
+        elif subprocess.run(['mount', '-t', 'hugetlbfs', 'none', self.path], check=False,
+                            stderr=subprocess.DEVNULL).returncode:
+            self.reason = 'hugetlbfs cannot be mounted'
+        else:
+            bench.at_end(lambda: subprocess.run(['umount', '-l', self.path], check=False))
+
+    def _reserve(self, bench, size):
+        """As many more as it takes, given back at the end."""
+        number = '/proc/sys/vm/nr_hugepages'
+        try:
+            before, more = _read(number), -(-size // huge_page_size())
+            _write(number, before + more)
+        except (OSError, ValueError, ZeroDivisionError):
+            return False
+        bench.at_end(lambda: _write(number, max(0, _read(number) - more)))
+        return _read(number) >= before + more
+
+
+def huge_page_size():
+    with open('/proc/meminfo', encoding='ascii') as f:
+        return next((int(line.split()[1]) << 10 for line in f if line.startswith('Hugepagesize:')), 0)
+
+
+def _read(path):
+    with open(path, encoding='ascii') as f:
+        return int(f.read())
+
+
+def _write(path, number):
+    with open(path, 'w', encoding='ascii') as f:
+        f.write(str(number))
+
+
 if __name__ == '__main__':
     sys.exit(0 if may_use_userfaultfd() else 1)
