@@ -189,13 +189,25 @@ static void print_registers(HMPMonitor *mon, unsigned i)
     monitor_printf(mon, "\nCPU#%u\n%s", i, text);
 }
 
+/* The registers of one moment: the harts from first on stand still for it. */
+static void print_paused(HMPMonitor *mon, unsigned first, unsigned n)
+{
+    CPUList *cpus = hmp_machine(mon)->cpus;
+
+    cpus_pause_begin(cpus);
+    for (unsigned i = first; i < first + n; i++) {
+        print_registers(mon, i);
+    }
+    cpus_pause_end(cpus);
+}
+
 void hmp_info_registers(HMPMonitor *mon, const HMPArgs *args)
 {
     CPUList *cpus = hmp_machine(mon)->cpus;
     unsigned n = cpus ? cpus_count(cpus) : 0;
     if (hmp_arg_flag(args, "cpustate_all")) {
-        for (unsigned i = 0; i < n; i++) {
-            print_registers(mon, i);
+        if (n > 0) {
+            print_paused(mon, 0, n);
         }
         return;
     }
@@ -207,7 +219,7 @@ void hmp_info_registers(HMPMonitor *mon, const HMPArgs *args)
         }
         return;
     }
-    print_registers(mon, (unsigned)vcpu);
+    print_paused(mon, (unsigned)vcpu, 1);
 }
 
 void hmp_info_memory_size_summary(HMPMonitor *mon, const HMPArgs *args)
