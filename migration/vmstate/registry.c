@@ -33,7 +33,7 @@ struct VMStateRegistry {
     GPtrArray *sections;        /* RegisteredSection, registration order */
     GPtrArray *ferry_keys;      /* FerryKey */
     StreamDialect dialect;
-    int received_dialect;       /* -1: not known */
+    int received_dialect;       /* -1: not known; atomic: a postcopy's other readers ask, for messages */
     unsigned next_sequence;
 };
 
@@ -57,7 +57,7 @@ VMStateRegistry *vmstate_registry_new(void)
     reg->sections = g_ptr_array_new_with_free_func(section_free);
     reg->ferry_keys = g_ptr_array_new_with_free_func(ferry_key_free);
     reg->dialect = DIALECT_QEMU_10_0;
-    reg->received_dialect = -1;
+    g_atomic_int_set(&reg->received_dialect, -1);
     return reg;
 }
 
@@ -82,17 +82,17 @@ void vmstate_set_dialect(VMStateRegistry *reg, StreamDialect dialect)
 
 int vmstate_received_dialect(const VMStateRegistry *reg)
 {
-    return reg->received_dialect;
+    return g_atomic_int_get(&reg->received_dialect);
 }
 
 void vmstate_set_received_dialect(VMStateRegistry *reg, StreamDialect dialect)
 {
-    reg->received_dialect = dialect;
+    g_atomic_int_set(&reg->received_dialect, (int)dialect);
 }
 
 void vmstate_load_begin(VMStateRegistry *reg)
 {
-    reg->received_dialect = -1;
+    g_atomic_int_set(&reg->received_dialect, -1);
     for (guint i = 0; i < reg->sections->len; i++) {
         ((RegisteredSection *)g_ptr_array_index(reg->sections, i))->received = false;
     }
@@ -290,12 +290,13 @@ static const VMStateDescription *section_choose(VMStateRegistry *reg, const Regi
     bool in_a = vmsd_holds(a, version_id), in_b = vmsd_holds(b, version_id);
 
     if (in_a && in_b) {
-        int d = reg->received_dialect >= 0 ? reg->received_dialect : (int)reg->dialect;
+        int received = g_atomic_int_get(&reg->received_dialect);
+        int d = received >= 0 ? received : (int)reg->dialect;
         return d == DIALECT_QEMU_10_0 ? b : a;
     }
     if (in_a || in_b) {
         if (a && b && s->vmsds[0]->version_id != s->vmsds[1]->version_id) {
-            reg->received_dialect = in_a ? DIALECT_QEMU_7_2 : DIALECT_QEMU_10_0;
+            g_atomic_int_set(&reg->received_dialect, in_a ? DIALECT_QEMU_7_2 : DIALECT_QEMU_10_0);
         }
         return in_a ? a : b;
     }
