@@ -221,19 +221,21 @@ static bool write_all(int fd, const uint8_t *buf, size_t len, const char *filena
     return ok;
 }
 
+#define SAVE_PIECE_BYTES (256 << 10)        /* written at a time */
+
 /* Saves size bytes from addr; cpu < 0: physical addresses. Page by page, as translation may change there. */
 static bool save_range(struct Machine *machine, uint64_t addr, uint64_t size, int cpu,
                        const char *filename, GError **errp)
 {
-    uint8_t buf[TARGET_PAGE_SIZE];
-    uint64_t start = addr, total = size;
+    g_autofree uint8_t *buf = g_malloc(SAVE_PIECE_BYTES);
+    uint64_t start = addr, total = size, held = 0;
     int fd = open_output(filename, errp);
     bool ok = fd >= 0;
     while (ok && size) {
         uint64_t n = MIN(size, TARGET_PAGE_SIZE - addr % TARGET_PAGE_SIZE);
         MemMissing missing;
-        memset(buf, 0, n);  /* holes read as zeros */
-        switch (monitor_read_guest(machine, cpu, addr, buf, n, &missing)) {
+        memset(buf + held, 0, n);   /* holes read as zeros */
+        switch (monitor_read_guest(machine, cpu, addr, buf + held, n, &missing)) {
         case GUEST_READ_UNMAPPED:
             error_setg(errp, "Invalid addr 0x%016" PRIx64 "/size %" PRIu64 " specified", start,
                        total);
@@ -244,11 +246,15 @@ static bool save_range(struct Machine *machine, uint64_t addr, uint64_t size, in
             ok = false;
             break;
         default:
-            ok = write_all(fd, buf, n, filename, errp);
+            held += n;
             break;
         }
         addr += n;
         size -= n;
+        if (ok && (size == 0 || held > SAVE_PIECE_BYTES - TARGET_PAGE_SIZE)) {
+            ok = write_all(fd, buf, held, filename, errp);
+            held = 0;
+        }
     }
     if (fd >= 0 && close(fd) < 0 && ok) {
         error_setg_errno(errp, errno, "Could not write '%s'", filename);
