@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What each command that touches the guest or the migration answers in each state of a postcopy, on both
 sides; and two commands that reach the wrong process."""
+import os
+import re
+import socket
 import time
 
 from ferrytest import emulators
+from ferrytest.channels import free_port
 from ferrytest.guest import Bare
 from ferrytest.move import Journey, wait_alive, wait_migration
 from ferrytest.process import VM
@@ -236,9 +240,50 @@ def wrong_door(kind):
     return run
 
 
+def guide():
+    """The commands of the user guide's page on postcopy: (command, who)."""
+    with open(os.path.join(emulators.TOP, 'docs', 'system', 'user-guide.md'), encoding='utf-8') as f:
+        section = f.read().split('\n## Postcopy')[1].split('\n## ')[0]
+    for line in re.findall(r'^ *\(qemu\) (.*)$', section, re.M):
+        command, _, who = line.partition('#')
+        yield command.strip(), who.strip() or 'here'
+
+
+def as_the_guide_says(bench):
+    """Typed as they stand there, with a cut before the recovery."""
+    guest = Bare('checker', 64, 2, size='4M')
+    port = free_port(socket.AF_INET, '127.0.0.1')
+    here = VM(bench, 'here', emulators.ferry(), guest)
+    there = VM(bench, 'there', emulators.ferry(), guest, incoming='tcp:127.0.0.1:%d' % port)
+    journey = Journey()
+    journey.vms.append(here)
+    wait_alive(here)
+    here.set_capabilities(events=True)
+    here.set_parameters(max_bandwidth=1 << 20, max_postcopy_bandwidth=256 << 10)
+    commands = list(guide())
+    check(len(commands) >= 5, 'commands: %s', commands)
+    for command, who in commands:
+        command = command.replace('there:4444', '127.0.0.1:%d' % port).replace('4444', str(port))
+        if command.startswith('migrate_recover'):
+            here.command('migrate-pause')
+            for vm in (here, there):
+                wait_migration(vm, ('postcopy-paused',))
+        for vm in {'both sides': (here, there), 'here': (here,), 'there': (there,)}[who]:
+            check_equal(vm.hmp(command), '', '%s: %s' % (vm.name, command))
+        if command.startswith('migrate -d tcp'):
+            wait_migration(here, ('active',))
+        if command == 'migrate_start_postcopy':
+            wait_migration(there, ('postcopy-active',))
+    here.set_parameters(max_postcopy_bandwidth=0)
+    wait_migration(here)
+    wait_migration(there)
+    journey.prove(there)
+
+
 main([
     Case('every command in every state', table, timeout=300),
     Case('where it listens', told_where),
+    Case('as the user guide says', as_the_guide_says),
     Case('reset at the destination', reset_there),
     Case('resumed at a fresh process, tcp', wrong_door('tcp')),
     Case('resumed at a fresh process, unix', wrong_door('unix')),
