@@ -293,6 +293,19 @@ static void overwrite_ram(AddressSpace *as, const MemoryRegion *region, uint64_t
     }
 }
 
+void address_space_give_page_up(AddressSpace *as, uint64_t addr)
+{
+    static const uint8_t zeros[TARGET_PAGE_SIZE];
+    uint64_t offset;
+    size_t n;
+    const MemoryRegion *region = present_map_active(as->present)
+                                     ? find_part(as, addr, sizeof(zeros), &offset, &n) : NULL;
+
+    if (region && region->block && n == sizeof(zeros)) {
+        present_map_overwrite(as->present, region->block, offset, zeros, sizeof(zeros));
+    }
+}
+
 static MemTxResult write_common(AddressSpace *as, uint64_t addr, const uint8_t *from, size_t len,
                                 bool rom_too)
 {

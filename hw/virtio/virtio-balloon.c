@@ -236,6 +236,7 @@ static void balloon_discard(VirtIODevice *dev, uint64_t addr)
         return;
     }
     offset = addr - region->base;
+    address_space_give_page_up(dev->machine->as, addr);
     address_space_before_write(dev->machine->as, addr, TARGET_PAGE_SIZE);
     if (fallocate(region->block->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
                   TARGET_PAGE_SIZE) == 0) {

@@ -96,6 +96,11 @@ bool address_space_is_ram(const AddressSpace *as, uint64_t addr, uint64_t len, b
  * next, then address_space_mark_dirty.
  */
 void address_space_before_write(AddressSpace *as, uint64_t addr, uint64_t len);
+/**
+ * Nobody wants the content of the page at addr any more: if it has not come yet (present-map.h) it need
+ * not, it is all zero.
+ */
+void address_space_give_page_up(AddressSpace *as, uint64_t addr);
 void address_space_mark_dirty(AddressSpace *as, uint64_t addr, uint64_t len);
 /** Little-endian helpers of 2, 4, 8 bytes for rings. */
 MemTxResult address_space_ldx(AddressSpace *as, uint64_t addr, unsigned size, uint64_t *value);

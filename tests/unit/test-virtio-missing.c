@@ -373,6 +373,42 @@ static void test_rng(void)
     board_fixture_free(f);
 }
 
+/* What the guest gives back need not come; what it has kept comes as it was. */
+static void test_balloon(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    uint32_t pfns[] = { 0x80300, 0x80302, 0x2000, 0xffffffff };
+    uint64_t value;
+    Late late;
+
+    g_assert_null(board_fixture_device(f, "virtio-balloon-device"));
+    Driver d = driver_new(f, "virtio-balloon", 0);
+    board_fixture_run(f, true);
+    driver_init(&d);
+    for (uint64_t page = 0x80300000; page < 0x80303000; page += 4096) {
+        address_space_stx(d.as, page + 8, 8, 0x1234);
+    }
+    address_space_write(d.as, DATA_BASE, pfns, sizeof(pfns));
+    put_desc(&d, 0, DATA_BASE, sizeof(pfns), 0, 0);
+    offer(&d, 0);
+    late_begin(&late, f);
+    uint64_t missing = present_map_missing(f->machine.present);
+    kick(&d);
+    unsigned came = give_all(&late);
+    g_assert_cmpuint(present_map_missing(f->machine.present), ==, missing - came - 2);
+    g_assert_cmpint(address_space_ldx(d.as, 0x80300008, 8, &value), ==, MEMTX_OK);
+    g_assert_cmphex(value, ==, 0);
+    for (uint64_t page = 0; page < 3; page++) {     /* also when the source sends them all the same */
+        place(&late, (0x80300000 - 0x80000000) / 4096 + page);
+    }
+    for (uint64_t page = 0; page < 3; page++) {
+        address_space_ldx(d.as, 0x80300008 + page * 4096, 8, &value);
+        g_assert_cmphex(value, ==, page == 1 ? 0x1234 : 0);
+    }
+    late_end(&late);
+    board_fixture_free(f);
+}
+
 static bool catch_can_receive(void *opaque)
 {
     return true;
@@ -554,6 +590,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-missing/stop-keeps", test_stop_keeps);
     g_test_add_func("/virtio-missing/kept-requests", test_kept_requests);
     g_test_add_func("/virtio-missing/rng", test_rng);
+    g_test_add_func("/virtio-missing/balloon", test_balloon);
     g_test_add_func("/virtio-missing/net-send", test_net_send);
     g_test_add_func("/virtio-missing/net-receive", test_net_receive);
     g_test_add_func("/virtio-missing/half-written-console", test_half_written_console);
