@@ -93,6 +93,7 @@ static bool settle_guest(Incoming *in, bool go_on, GError **errp)
     RunState received = migration_sections_received(in->m);
 
     machine_type_adopt(in->machine);
+    migration_options_adopt(in->m->options, migration_dialect(in->m));
     if (in->machine->cpus) {
         cpus_flush_tlb_all(in->machine->cpus);
     }

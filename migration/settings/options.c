@@ -20,6 +20,7 @@ struct MigrationOptions {
     /* set while the machine is built */
     StreamDialect dialect;
     MigrationProps props;
+    uint32_t props_given;       /* bit i: prop_table[i] was set */
     GMutex lock;
     /* protected by lock */
     MigrationCaps caps;
@@ -368,6 +369,25 @@ static const struct {
     { "suppress-vmdesc", offsetof(MigrationProps, suppress_vmdesc) },
 };
 
+G_STATIC_ASSERT(G_N_ELEMENTS(prop_table) <= 32);
+
+/* Unless it was set. */
+static void default_prop(MigrationOptions *o, const char *name, bool value)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(prop_table); i++) {
+        if (!strcmp(prop_table[i].name, name) && !(o->props_given >> i & 1)) {
+            *(bool *)((char *)&o->props + prop_table[i].offset) = value;
+        }
+    }
+}
+
+void migration_options_adopt(MigrationOptions *o, StreamDialect dialect)
+{
+    o->dialect = dialect;
+    default_prop(o, "send-switchover-start", dialect == DIALECT_QEMU_10_0);
+    default_prop(o, "multifd-flush-after-each-section", dialect == DIALECT_QEMU_7_2);
+}
+
 static bool set_prop(MigrationOptions *o, const char *name, const char *value, bool *found,
                      GError **errp)
 {
@@ -379,6 +399,7 @@ static bool set_prop(MigrationOptions *o, const char *name, const char *value, b
                 error_setg(errp, "Parameter '%s' expects 'on' or 'off'", name);
                 return false;
             }
+            o->props_given |= UINT32_C(1) << i;
             return true;
         }
     }
@@ -541,13 +562,12 @@ MigrationOptions *migration_options_new(StreamDialect dialect)
     MigrationOptions *o = g_atomic_rc_box_new0(MigrationOptions);
 
     g_mutex_init(&o->lock);
-    o->dialect = dialect;
     o->props = (MigrationProps){
         .store_global_state = true, .send_configuration = true, .send_section_footer = true,
-        .send_switchover_start = dialect == DIALECT_QEMU_10_0, .decompress_error_check = true,
-        .xbzrle_bulk_rule = true, .multifd_flush_each_section = dialect == DIALECT_QEMU_7_2,
+        .decompress_error_check = true, .xbzrle_bulk_rule = true,
         .clear_bitmap_shift = 18,
     };
+    migration_options_adopt(o, dialect);
     for (size_t i = 0; i < migration_parameter_count; i++) {
         const MigrationParameterInfo *info = &migration_parameter_table[i];
         if (info->type == PARAM_STR) {

@@ -25,7 +25,7 @@ typedef uint64_t MigrationCaps;
 /** The layout of the ram section that a set of capabilities asks for. */
 RamLayout migration_caps_layout(MigrationCaps caps);
 
-/** Properties (migration-stream 1.4). Set while the machine is built, then constant. */
+/** Properties (migration-stream 1.4). Set while the machine is built, then constant but for an adopted dialect. */
 typedef struct MigrationProps {
     bool store_global_state;
     bool only_migratable;
@@ -41,6 +41,11 @@ typedef struct MigrationProps {
 
 /** Everything at its default; the dialect decides the default of send-switchover-start. */
 MigrationOptions *migration_options_new(StreamDialect dialect);
+/**
+ * A guest of another dialect has come, which is the machine's from now on: what was not set follows it.
+ * BQL, as whoever takes settings.
+ */
+void migration_options_adopt(MigrationOptions *o, StreamDialect dialect);
 /** Any thread. Counted, as a migration's settings (settings.h) may outlive the machine's. */
 MigrationOptions *migration_options_ref(MigrationOptions *o);
 void migration_options_unref(MigrationOptions *o);

@@ -23,12 +23,6 @@ bool outgoing_channels_detect_zero(const Outgoing *o)
            migration_settings_params(o->settings).zero_page_detection == ZERO_PAGE_DETECTION_MULTIFD;
 }
 
-static bool flushes_each_section(const Outgoing *o)
-{
-    return o->dialect == DIALECT_QEMU_7_2 ||
-           migration_settings_props(o->settings)->multifd_flush_each_section;
-}
-
 static MultifdSend *make_send(Outgoing *o)
 {
     MigrationParameters p = migration_settings_params(o->settings);
@@ -68,6 +62,7 @@ static bool connect_channel(Outgoing *o, unsigned i, GError **errp)
 
 bool outgoing_setup_multifd(Outgoing *o, GError **errp)
 {
+    const MigrationProps *props = migration_settings_props(o->settings);
     unsigned n = migration_settings_params(o->settings).multifd_channels;
 
     if (!wants_multifd(o)) {
@@ -83,7 +78,7 @@ bool outgoing_setup_multifd(Outgoing *o, GError **errp)
         }
     }
     ram_saver_set_out(o->saver, multifd_out_new(o->machine->ram, o->multifd,
-                                                flushes_each_section(o)));
+                                                props->multifd_flush_each_section));
     return outgoing_check_cancelled(o, errp);
 }
 

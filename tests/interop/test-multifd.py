@@ -12,8 +12,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
-from ferrytest import channels  # noqa: E402
-from ferrytest.crossing import PAIRS, need  # noqa: E402
+from ferrytest import channels, emulators  # noqa: E402
+from ferrytest.crossing import PAIRS, Q72, need  # noqa: E402
 from ferrytest.guest import Bare  # noqa: E402
 from ferrytest.move import Move, force_passes, wait_migration  # noqa: E402
 from ferrytest.tap import Case, check, main, wait_until  # noqa: E402
@@ -99,11 +99,26 @@ def saved(pair, channel, theirs, ours=None):
     return run
 
 
+def there_and_back(multifd):
+    """A guest of 7.2 in a machine that was asked for as just "virt" goes back as what it came."""
+    def run(bench):
+        ferry = emulators.ferry('virt', emulators.CPU_T7)
+        need(Q72, ferry)
+        guest = Bare('idle', harts=1, size='1M')
+        caps = {'multifd': True} if multifd else {}
+        there = Move(bench, Q72, guest, channels.Unix(bench), destination_emulator=ferry, caps=caps).run()
+        Move(bench, ferry, guest, channels.Unix(bench), destination_emulator=Q72, caps=caps,
+             source=there.destination, journey=there.journey, names=('there', 'back')).run()
+    return run
+
+
 def source_sent(vm):
     return vm.migration().get('ram', {}).get('multifd-bytes', 0)
 
 
 def matrix():
+    yield Case('7.2, there and back', there_and_back(False))
+    yield Case('7.2, there and back, 2 channels', there_and_back(True))
     for pair in PAIRS:
         paused = pair == '7.2 to Ferry'
         zeros = ('none', 'legacy', 'multifd') if '10.0' in pair else (None,)

@@ -279,6 +279,24 @@ static void test_globals(void)
     migration_options_unref(o);
 }
 
+/* What follows from the dialect follows another one, but for what was set. */
+static void test_adopt(void)
+{
+    MigrationOptions *o = migration_options_new(DIALECT_QEMU_10_0);
+    const MigrationProps *p = migration_options_props(o);
+
+    g_assert_true(p->send_switchover_start && !p->multifd_flush_each_section);
+    migration_options_adopt(o, DIALECT_QEMU_7_2);
+    g_assert_true(!p->send_switchover_start && p->multifd_flush_each_section);
+    g_assert_true(migration_options_set_global(o, "send-switchover-start", "off", NULL));
+    g_assert_true(migration_options_set_global(o, "multifd-flush-after-each-section", "off", NULL));
+    migration_options_adopt(o, DIALECT_QEMU_10_0);
+    g_assert_true(!p->send_switchover_start && !p->multifd_flush_each_section);
+    migration_options_adopt(o, DIALECT_QEMU_7_2);
+    g_assert_false(p->multifd_flush_each_section);
+    migration_options_unref(o);
+}
+
 static void test_hmp_text(void)
 {
     MigrationOptions *o = migration_options_new(DIALECT_QEMU_7_2);
@@ -366,6 +384,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-options/table-matches-schema", test_table_matches_schema);
     g_test_add_func("/migration-options/query", test_query_lists_what_can_be_set);
     g_test_add_func("/migration-options/globals", test_globals);
+    g_test_add_func("/migration-options/adopt", test_adopt);
     g_test_add_func("/migration-options/hmp-text", test_hmp_text);
     g_test_add_func("/migration-options/capability-rows", test_every_capability_has_a_row);
     g_test_add_func("/migration-options/documentation", test_documentation);
