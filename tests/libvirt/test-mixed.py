@@ -44,16 +44,17 @@ def prepare(b, version):
 
 
 @matrix("qemu", [(f"{version}-{how}", version, how) for version in VERSIONS
-                 for how in ("to-ferry", "to-qemu", "there-and-back")],
+                 for how in ("to-ferry", "to-qemu", "there-and-back", "parallel")],
         long=[f"{version}-{how}" for version in VERSIONS for how in ("to-ferry", "to-qemu")])
 def mixed(b, v):
     _, version, how = v
     prepare(b, version)
     src, dst = (b.hosts[1], b.hosts[0]) if how == "to-qemu" else b.hosts
     d = b.running(src, emulator=PATH, cpu=VERSIONS[version][1])
-    hops = [(src, dst), (dst, src)][:2 if how == "there-and-back" else 1]
+    flags = ["--parallel", "--parallel-connections", "3"] if how == "parallel" else []
+    hops = [(src, dst), (dst, src)][:2 if how in ("there-and-back", "parallel") else 1]
     for x, y in hops:
-        r = x.virsh("migrate", "--live", d.name, f"qemu+tcp://{y.name}/system", check=False)
+        r = x.virsh("migrate", "--live", *flags, d.name, f"qemu+tcp://{y.name}/system", check=False)
         check(r.returncode == 0, f"{x.name} -> {y.name}: {r.stderr}; {d.log(y)[-600:]}")
         d.wait_reports(y)
     check_eq(d.state(hops[-1][1]), "running", "after the move")
