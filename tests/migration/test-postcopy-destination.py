@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The destination of a postcopy: a guest that runs before its memory is there, with the network cut
 at any moment, monitors that answer whatever the guest waits for, and strangers at the door."""
+import os
 import random
 import shutil
 import socket
+import subprocess
 import time
 
 from ferrytest import channels, emulators
@@ -73,7 +75,7 @@ def userfaultfd(bench):
 HUGE_RAM = 32       # MiB
 
 
-def huge(bench, **options):
+def huge(bench, channel=Proxied, **options):
     """A move between two machines whose memory is of huge pages."""
     pages = HugePages(bench, 3 * HUGE_RAM << 20)        # one more than two guests are sure to find room
     need(not pages.reason, '%s', pages.reason)
@@ -81,7 +83,7 @@ def huge(bench, **options):
               % (HUGE_RAM, pages.path), '-M', 'virt,memory-backend=mem')
     options['dst_extra'] = memory + options.get('dst_extra', ())
     move = Postcopy(bench, emulators.ferry(), Bare('checker', HUGE_RAM, 2, size='8M'),
-                    Proxied(bench), compare=False, extra=memory, slow=1 << 20, rest=4 << 20, **options)
+                    channel(bench), compare=False, extra=memory, slow=1 << 20, rest=4 << 20, **options)
     move.start_source()
     move.start_destination()
     move.start_migration()
@@ -99,6 +101,24 @@ def huge_pages(bench):
     size = huge_page_size()
     with open('/proc/%d/smaps' % move.destination.process.pid, encoding='ascii') as f:
         check('KernelPageSize: %8d kB' % (size >> 10) in f.read(), 'no huge pages were used')
+
+
+class Recorded(channels.Unix):
+    """Keeps what the source sends."""
+
+    def before_migrate(self, _source):
+        self.stream = self.bench.path('stream')
+        self.outgoing = Proxy(self.bench, self.incoming[5:], capture=self.stream).uri
+
+
+def huge_pages_inspected(bench):
+    """ferry-inspect reads the stream of such a move."""
+    move = huge(bench, channel=Recorded)
+    move.switch()
+    end(move)
+    done = subprocess.run([os.path.join(emulators.BUILD, 'ferry-inspect'), 'verify', move.channel.stream],
+                          capture_output=True, text=True, check=False)
+    check_equal(done.returncode, 0, 'ferry-inspect: ' + done.stdout + done.stderr)
 
 
 def huge_pages_userfaultfd(bench):
@@ -354,6 +374,7 @@ main([
     Case('userfaultfd', userfaultfd),
     Case('userfaultfd is forbidden', no_userfaultfd),
     Case('huge pages', huge_pages),
+    Case('huge pages, inspected', huge_pages_inspected),
     Case('huge pages, userfaultfd', huge_pages_userfaultfd),
     Case('stalled', stalled),
     Case('quits', quits),

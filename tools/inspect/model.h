@@ -96,6 +96,7 @@ typedef struct Model {
     bool part;                  /* its writer did not come to its end: only the beginning was read */
     uint64_t stored_bytes;      /* then: what the file holds; 0: not known */
     uint64_t ram_bytes;         /* of all blocks, by the list's first word */
+    uint64_t page_sizes;        /* of all blocks, ORed, with postcopy; else 0 */
     bool channel;               /* no stream, but a multifd channel; what it carried: */
     uint64_t channel_normal, channel_zero, channel_syncs;
     unsigned flushes;           /* MULTIFD_FLUSH records: pages travel in other channels */

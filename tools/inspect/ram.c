@@ -534,6 +534,20 @@ static bool read_placed_block(RamReader *r, RamBlock *b)
 
 /* ---- the block list ---- */
 
+/*
+ * With postcopy a block whose pages are unusual says how large they are; which do is not said. It is one
+ * of the sizes of ADVISE, which neither a name (its length is not 0) nor a record (it has flags) can be.
+ */
+static void take_page_size(RamReader *r)
+{
+    const uint8_t *p = r->model->page_sizes & ~(uint64_t)PAGE ? source_peek(r->source, 8) : NULL;
+    uint64_t size = p ? be64(p) : 0;
+
+    if (size > PAGE && !(size & (size - 1)) && (size & r->model->page_sizes)) {
+        source_take(r->source, 8);
+    }
+}
+
 static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
 {
     uint64_t at = source_offset(r->source);
@@ -562,6 +576,7 @@ static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
     }
     uint64_t guest_addr = r->model->ignore_shared ? be64(p + 1 + p[0] + 8) : UINT64_MAX;
     source_take(r->source, need);
+    take_page_size(r);
     RamBlock *b = block_add(r, name, *length, at);
     if (!b) {
         return false;

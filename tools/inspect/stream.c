@@ -290,6 +290,9 @@ static bool read_command(Walker *w)
     if (cmd == 6 && !apply_discard(w, p + 5, len, at)) {
         return false;
     }
+    if (cmd == 3 && len == 16) {
+        w->m->page_sizes = (uint64_t)walker_be32(p + 5) << 32 | walker_be32(p + 9);
+    }
     Section *sec = walker_add_section(w, SEC_COMMAND, at);
     sec->id = cmd;
     sec->text = command_text(cmd, p + 5, len);
