@@ -7,7 +7,7 @@ import time
 from .guest import Bare, Status
 from .process import VM
 from .qmp import QMPClosed, QMPError, statuses
-from .tap import Failed, check, check_equal, wait_until
+from .tap import Failed, check, check_equal, need, wait_until
 
 FINAL = ('completed', 'failed', 'cancelled')
 
@@ -198,6 +198,13 @@ class Move:
             self.destination.command('migrate-incoming', uri=self.channel.incoming)
 
     def configure(self, vm, caps, params):
+        try:
+            self._configure(vm, caps, params)
+        except QMPError as error:
+            need('Ferry was built without' not in error.desc, '%s', error.desc)
+            raise
+
+    def _configure(self, vm, caps, params):
         if self.hmp:
             for name, state in caps.items():
                 answer = vm.hmp('migrate_set_capability %s %s' %
