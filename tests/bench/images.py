@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Images (mapped-ram), timed: what checksums cost, and what a lazy restore is worth.
+
+    save       a stopped guest with so many MiB of random bytes to a new file, with and without
+               x-ram-checksum, taking turns: milliseconds that query-migrate says, CPU milliseconds
+    restore    such an image, eagerly and lazily, with checksums and without: milliseconds from
+               migrate-incoming until the guest is there, and until all of its memory is
+    sparse     the same with 16 GiB of memory, 100 MiB of it used
+
+The files are in the page cache: it is the program that is measured, not the disk. Printed are the median
+and in brackets the least and the most; ratios are of the medians and, in brackets, of the least.
+
+    images.py [--memory MIB] [--fill MIB] [--runs N]
+"""
+import argparse
+import os
+import statistics
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'migration'))
+from ferrytest import emulators  # noqa: E402
+from ferrytest.guest import Bare  # noqa: E402
+from ferrytest.move import wait_migration  # noqa: E402
+from ferrytest.process import VM  # noqa: E402
+from ferrytest.tap import Bench  # noqa: E402
+
+MIB = 1 << 20
+
+
+class Filled(Bare):
+    """A guest that never runs, with random bytes in its memory."""
+
+    def __init__(self, memory, file=None):
+        super().__init__('idle', memory=memory)
+        self.file = file
+
+    def args(self, emulator):
+        loader = ['-device', 'loader,addr=0x81000000,file=' + self.file] if self.file else []
+        return super().args(emulator) + loader
+
+
+def cpu_ms(vm):
+    with open('/proc/%d/stat' % vm.process.pid, encoding='ascii') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf('SC_CLK_TCK')
+
+
+def show(values):
+    return '%7.0f (%.0f to %.0f)' % (statistics.median(values), min(values), max(values))
+
+
+def ratio(a, b):
+    return '%.2f (%.2f)' % (statistics.median(a) / max(statistics.median(b), 1e-9),
+                            min(a) / max(min(b), 1e-9))
+
+
+def save(vm, path, checksum):
+    """(ms, CPU ms)"""
+    vm.set_capabilities(mapped_ram=True, x_ram_checksum=checksum)
+    cpu = cpu_ms(vm)
+    vm.command('migrate', uri='file:' + path)
+    info = wait_migration(vm)
+    vm.command('cont')
+    vm.command('stop')
+    return info['total-time'], cpu_ms(vm) - cpu
+
+
+def restore(bench, name, path, memory, lazy):
+    """ms until the guest is there, and its memory."""
+    vm = VM(bench, name, emulators.ferry(), Filled(memory), incoming='defer', paused=True)
+    vm.set_capabilities(mapped_ram=True, x_mapped_ram_lazy=lazy)
+    start = time.monotonic()
+    vm.command('migrate-incoming', uri='file:' + path)
+    while vm.status() == 'inmigrate':
+        time.sleep(0.0005)
+    there = time.monotonic()
+    wait_migration(vm)
+    end = time.monotonic()
+    vm.quit()
+    return (there - start) * 1e3, (end - start) * 1e3
+
+
+def run(bench, name, memory, fill, runs):
+    random = bench.path('random')
+    with open(random, 'wb') as f:
+        for _ in range(fill):
+            f.write(os.urandom(MIB))
+    vm = VM(bench, name, emulators.ferry(), Filled(memory, random), paused=True)
+    vm.set_parameters(max_bandwidth=0)
+    images = {sums: bench.path('%s-%d' % (name, sums)) for sums in (False, True)}
+    saves = {False: [], True: []}
+    for turn in range(runs * 2):
+        for sums in (False, True) if turn % 2 else (True, False):
+            if os.path.exists(images[sums]):
+                os.unlink(images[sums])
+            os.sync()
+            saves[sums].append(save(vm, images[sums], sums))
+    vm.quit()
+    print('%s: %d MiB, %d of them used' % (name, memory, fill))
+    columns = {sums: list(zip(*saves[sums])) for sums in saves}
+    for i, what in enumerate(('ms', 'CPU ms')):
+        print('  save, %-6s  plain %s, checksums %s: %s' %
+              (what, show(columns[False][i]), show(columns[True][i]),
+               ratio(columns[True][i], columns[False][i])))
+    restores = {(lazy, sums): [] for lazy in (False, True) for sums in (False, True)}
+    for turn in range(runs):
+        for lazy, sums in sorted(restores, reverse=turn % 2):
+            restores[lazy, sums].append(restore(bench, '%s-%d%d%d' % (name, turn, lazy, sums),
+                                                images[sums], memory, lazy))
+    for (lazy, sums), found in sorted(restores.items()):
+        there, whole = zip(*found)
+        print('  restore, %s, %-9s  guest %s ms, memory %s ms' %
+              ('lazy ' if lazy else 'eager', 'checksums' if sums else 'plain', show(there), show(whole)))
+    whole = {key: [r[1] for r in found] for key, found in restores.items()}
+    print('  memory: lazy to eager %s; checksums to plain %s' %
+          (ratio(whole[True, False], whole[False, False]), ratio(whole[False, True], whole[False, False])))
+    for path in list(images.values()) + [random]:
+        os.unlink(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--memory', type=int, default=1024, help='MiB of the guest')
+    parser.add_argument('--fill', type=int, default=400, help='MiB of them that hold random bytes')
+    parser.add_argument('--runs', type=int, default=5)
+    options = parser.parse_args()
+    print('load before: %.1f %.1f %.1f' % os.getloadavg())
+    bench = Bench('images')
+    try:
+        run(bench, 'full', options.memory, options.fill, options.runs)
+        run(bench, 'sparse', 16384, 100, options.runs)
+    finally:
+        bench.close()
+    print('load after: %.1f %.1f %.1f' % os.getloadavg())
+
+
+if __name__ == '__main__':
+    main()
