@@ -107,6 +107,30 @@ static bool read_at(const MappedFile *f, void *buf, uint64_t len, uint64_t offse
     return true;
 }
 
+/*
+ * The same into memory that is zero, where much of it may be a hole: that is not touched. The
+ * descriptor shares its position with the stream's, which stays where it is.
+ */
+static bool read_sparse(const MappedFile *f, void *buf, uint64_t len, uint64_t offset, GError **errp)
+{
+    off_t was = lseek(f->fd, 0, SEEK_CUR), end = (off_t)(offset + len), at = (off_t)offset;
+    bool ok = true;
+
+    while (ok && at < end) {
+        off_t data = lseek(f->fd, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO) {
+            break;
+        }
+        data = data < 0 ? at : MIN(data, end);  /* not every file system tells */
+        off_t hole = lseek(f->fd, data, SEEK_HOLE);
+        at = hole <= data || hole > end ? end : hole;
+        ok = read_at(f, (uint8_t *)buf + (data - (off_t)offset), (uint64_t)(at - data), (uint64_t)data,
+                     errp);
+    }
+    lseek(f->fd, was, SEEK_SET);
+    return ok;
+}
+
 /* The table of checksums, if the writer has left one in the room before the pages. bitmap: as in the file. */
 static bool read_sums(const MappedFile *f, const RAMBlock *block, OpenBlock *b, const void *bitmap,
                       GError **errp)
@@ -126,7 +150,7 @@ static bool read_sums(const MappedFile *f, const RAMBlock *block, OpenBlock *b, 
         return true;
     }
     b->sums = mapped_sums_new(block, errp);
-    return b->sums && read_at(f, mapped_sums_room(b->sums), bytes, at, errp) &&
+    return b->sums && read_sparse(f, mapped_sums_room(b->sums), bytes, at, errp) &&
            mapped_sums_check(b->sums, bitmap, region->bitmap_bytes, errp);
 }
 

@@ -34,7 +34,7 @@ const void *mapped_sums_data(const MappedSums *s);
 
 /* ---- reading ---- */
 
-/** mapped_sums_bytes, to be read into. */
+/** mapped_sums_bytes, to be read into; all zero. */
 void *mapped_sums_room(MappedSums *s);
 /** What is there is a table at all: anything else is what a writer without checksums has left. */
 bool mapped_sums_is_there(const void *header);
