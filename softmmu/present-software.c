@@ -29,12 +29,28 @@ static bool is_hole(const RAMBlock *block, uint64_t page)
     return data < 0 ? errno == ENXIO : data >= at + (off_t)TARGET_PAGE_SIZE;
 }
 
+/*
+ * Through the descriptor behind the shared mapping: the host need neither clear a page that was never
+ * touched nor take a fault for it. Where memory cannot be written so (hugetlbfs) it is copied.
+ */
+static bool write_page(const RAMBlock *block, uint64_t page, const void *content)
+{
+    ssize_t n = -1;
+
+    if (block->fd >= 0) {
+        n = pwrite(block->fd, content, TARGET_PAGE_SIZE, (off_t)(page << TARGET_PAGE_BITS));
+    }
+    return n == (ssize_t)TARGET_PAGE_SIZE;
+}
+
 static void software_place(PresentEngine *engine, RAMBlock *block, uint64_t page, const void *content)
 {
     uint8_t *host = block->host + (page << TARGET_PAGE_BITS);
 
     if (content) {
-        guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+        if (!write_page(block, page, content)) {
+            guest_ram_copy_to(host, content, TARGET_PAGE_SIZE);
+        }
         return;
     }
     if (is_hole(block, page)) {
