@@ -43,6 +43,10 @@ def matrix():
         yield Case('%s, %d channels, %s, zero pages %s%s' %
                    (channel, count, compression, zero, ', flush after each section' * legacy),
                    moved(channel, count, compression, zero, legacy=legacy), rotate=12)
+    for caps in ({'x_ignore_shared': True}, {'auto_converge': True}, {'validate_uuid': True},
+                 {'return_path': True, 'switchover_ack': True}):
+        yield Case('tcp, 3 channels, with ' + ' and '.join(caps).replace('_', '-'),
+                   moved('tcp', 3, caps=caps))
     yield Case('tcp, 4 channels, paused', moved('tcp', 4, paused=True))
     yield Case('tcp, 255 channels', moved('tcp', 255))
 
