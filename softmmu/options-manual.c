@@ -133,6 +133,47 @@ static void put_migration(void)
                   "every version reads both. QEMU 10.0 is started with -M virt,acpi=off.");
 }
 
+static void put_images(void)
+{
+    put_section_heading("SAVED GUESTS");
+    put_paragraph("For file:PATH with the capability mapped-ram on, or fixed-ram for its founding layout:");
+    put_term("migrate_set_capability x-ram-checksum on", "Each page is saved with a checksum. Whoever "
+             "loads such a file checks it, and so does ferry-inspect verify.");
+    put_term("migrate_set_capability x-mapped-ram-lazy on", "On the destination: the guest starts when its "
+             "devices are loaded; its memory is read when it is needed, and meanwhile.");
+}
+
+static void put_postcopy(void)
+{
+    put_section_heading("POSTCOPY");
+    put_paragraph("For a guest that writes faster than the link carries: it runs at the destination "
+                  "before its memory is there, and what it needs is sent first. From the switch on "
+                  "there is no way back: what the guest does is only there, the memory that has not "
+                  "followed only here, and migrate_cancel and cont are refused.");
+    put_term("migrate_set_capability postcopy-ram on", "On both sides, before the start.");
+    put_term("migrate_start_postcopy", "On the source, at any time of a migration: switch now. "
+             "migrate -p URI does it at once, migrate -p URI N after N passes.");
+    put_term("migrate_set_capability postcopy-preempt on", "On both sides: what the guest waits for has "
+             "a connection of its own.");
+    put_term("migrate_set_parameter max-postcopy-bandwidth 100M", "For what nobody waits for.");
+    put_paragraph("When the network fails, or nothing is heard for x-postcopy-silence-limit, both sides "
+                  "are postcopy-paused. Once it is back, and as often as it takes, first on the "
+                  "destination, then on the source:");
+    put_term("migrate_recover tcp:0:4444", "");
+    put_term("migrate -d -r tcp:THERE:4444", "Only what has not come is sent again.");
+}
+
+static void put_channels(void)
+{
+    put_section_heading("PARALLEL CHANNELS");
+    put_paragraph("Memory over several connections, compressed if that is wanted; the URI is the same. "
+                  "tcp and unix.");
+    put_term("migrate_set_capability multifd on", "On both sides.");
+    put_term("migrate_set_parameter multifd-channels 4", "On both sides, 1 to 255.");
+    put_term("migrate_set_parameter multifd-compression zstd", "On both sides: none, zlib or zstd. "
+             "multifd-zlib-level and multifd-zstd-level are the source's alone.");
+}
+
 static void put_examples(void)
 {
     put_section_heading("EXAMPLES");
@@ -175,6 +216,9 @@ int main(void)
 #include "softmmu/options.def"
     flush_help(&help);
     put_migration();
+    put_postcopy();
+    put_channels();
+    put_images();
     printf(".SH KEYS\nWith \\fB\\-nographic\\fR or \\fB\\-serial mon:...\\fR: Ctrl\\-a h lists the "
            "keys, Ctrl\\-a c switches between console and monitor, Ctrl\\-a x ends the process.\n");
     printf(".SH ENVIRONMENT\n.TP\n\\fBFERRY_CONFIG\\fR\nPath of the configuration file.\n");
