@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* QMP commands about the monitor itself: version, lists, schema, quit, human-monitor-command. */
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <string.h>
 
@@ -7,9 +8,11 @@
 #include "qapi/introspect.h"
 #include "qapi/qapi-commands.h"
 #include "qapi/qapi-events.h"
+#include "qapi/qapi-visit.h"
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 #include "util/error.h"
+#include "util/opts.h"
 
 bool qmp_qmp_capabilities(struct Machine *machine, QMPCapabilityList *enable, GError **errp)
 {
@@ -68,6 +71,32 @@ anyList *qmp_query_qmp_schema(struct Machine *machine, GError **errp)
         tail = &(*tail)->next;
     }
     return list;
+}
+
+/* Bytes here, MiB in -numa. */
+static void mem_in_bytes(Opts *opts, const NumaOptions *arg)
+{
+    if (arg->type == NUMA_OPTIONS_TYPE_NODE && arg->u.node.has_mem) {
+        g_autofree char *text = g_strdup_printf("%" PRIu64 "B", arg->u.node.mem);
+        opts_set(opts, "mem", text);
+    }
+}
+
+bool qmp_set_numa_node(struct Machine *machine, NumaOptions *arg, GError **errp)
+{
+    if (machine_is_built(machine)) {
+        error_setg(errp, "The command is permitted only before the machine has been created");
+        return false;
+    }
+    struct json_object *json = qapi_output(&qapi_type_NumaOptions, arg);
+    Opts *opts = opts_parse(json_object_to_json_string(json), NULL, errp);
+    if (opts) {
+        mem_in_bytes(opts, arg);
+    }
+    bool ok = opts && machine->set_numa_node(machine, opts, errp);
+    opts_free(opts);
+    json_object_put(json);
+    return ok;
 }
 
 bool qmp_x_exit_preconfig(struct Machine *machine, GError **errp)

@@ -135,6 +135,12 @@ static Opts *find_backend(CommandLine *cl, const char *id)
     return NULL;
 }
 
+/* "cpus", or "cpus.N" of a list in JSON. */
+static bool is_cpus(const char *key)
+{
+    return strcmp(key, "cpus") == 0 || g_str_has_prefix(key, "cpus.");
+}
+
 /* cpus=N or N-M, any number of times: there have to be that many. */
 static bool check_numa_cpus(CommandLine *cl, Opts *opts, GError **errp)
 {
@@ -142,7 +148,7 @@ static bool check_numa_cpus(CommandLine *cl, Opts *opts, GError **errp)
     uint64_t from, to;
 
     for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
-        if (strcmp(key, "cpus") != 0) {
+        if (!is_cpus(key)) {
             continue;
         }
         g_auto(GStrv) ends = g_strsplit(value, "-", 2);
@@ -159,20 +165,45 @@ static bool check_numa_cpus(CommandLine *cl, Opts *opts, GError **errp)
     return true;
 }
 
-/* The one node; *bytes: what it has of the RAM. */
-static bool numa_node(CommandLine *cl, CmdItem *item, uint64_t *bytes, GError **errp)
+static bool check_node_keys(const Opts *opts, GError **errp)
 {
-    static const char *const keys[] = { "type", "nodeid", "cpus", "mem", "memdev", "initiator", NULL };
-    Opts *opts = item->opts, *backend;
+    static const char *const keys[] = { "type", "nodeid", "mem", "memdev", "initiator", NULL };
+    const char *key, *value;
+
+    for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
+        if (!is_cpus(key) && !g_strv_contains(keys, key)) {
+            error_setg(errp, "Invalid parameter '%s'", key);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void warn_mem(CommandLine *cl, const CmdItem *item)
+{
+    if (opts_get(item->opts, "mem")) {
+        g_string_append_printf(cl->warnings, "%s: warning: Parameter -numa node,mem is deprecated, "
+                               "use -numa node,memdev instead\n", item->origin);
+    }
+}
+
+/* The one node. */
+static bool numa_node(CommandLine *cl, Opts *opts, GError **errp)
+{
     const char *memdev = opts_get(opts, "memdev");
+    Opts *backend = NULL;
     uint64_t id = 0, mem = 0;
 
-    if (!opts_only_keys(opts, keys, errp) || !opts_get_u64(opts, "nodeid", &id, errp) ||
+    if (!check_node_keys(opts, errp) || !opts_get_u64(opts, "nodeid", &id, errp) ||
         !check_numa_cpus(cl, opts, errp)) {
         return false;
     }
     if (opts_get(opts, "mem") && !parse_size(opts_get(opts, "mem"), 1 << 20, &mem)) {
         error_setg(errp, "Parameter 'mem' expects a size");
+        return false;
+    }
+    if (cl->config.numa && id == 0 && opts_get(opts, "nodeid")) {
+        error_setg(errp, "Duplicate NUMA nodeid: 0");
         return false;
     }
     if (cl->config.numa || id != 0) {
@@ -183,32 +214,27 @@ static bool numa_node(CommandLine *cl, CmdItem *item, uint64_t *bytes, GError **
         error_setg(errp, "memdev=%s is ambiguous", memdev);
         return false;
     }
-    if (opts_get(opts, "mem")) {
-        g_string_append_printf(cl->warnings, "%s: warning: Parameter -numa node,mem is deprecated, "
-                               "use -numa node,memdev instead\n", item->origin);
-    }
     if (memdev) {
         opts_get_size(backend, "size", &mem, NULL); /* checked when it was read */
         g_free(cl->config.ram_id);
         cl->config.ram_id = g_strdup(memdev);
     }
     cl->config.numa = true;
-    *bytes = mem;
+    cl->numa_bytes = mem;
     return true;
 }
 
-static bool numa_other(CmdItem *item, GError **errp)
+static bool numa_other(Opts *opts, GError **errp)
 {
     static const char *const keys[] = { "type", "node-id", "socket-id", "die-id", "cluster-id",
                                         "core-id", "thread-id", NULL };
     uint64_t node = 0;
 
-    if (strcmp(opts_get(item->opts, "type"), "cpu") != 0) {
+    if (strcmp(opts_get(opts, "type"), "cpu") != 0) {
         error_setg(errp, "not supported: there is one node");
         return false;
     }
-    if (!opts_only_keys(item->opts, keys, errp) ||
-        !opts_get_u64(item->opts, "node-id", &node, errp)) {
+    if (!opts_only_keys(opts, keys, errp) || !opts_get_u64(opts, "node-id", &node, errp)) {
         return false;
     }
     if (node != 0) {
@@ -218,32 +244,43 @@ static bool numa_other(CmdItem *item, GError **errp)
     return true;
 }
 
-static bool complete_numa(CommandLine *cl, GError **errp)
+bool cmdline_add_numa(CommandLine *cl, Opts *opts, GError **errp)
 {
-    uint64_t bytes = 0;
-
-    for (guint i = 0; i < cl->numa->len; i++) {
-        CmdItem *item = cl->numa->pdata[i];
-        bool ok = true;
-        if (strcmp(cl->config.machine_name, "none") == 0) {
-            error_setg(errp, "NUMA is not supported by this machine-type");
-            ok = false;
-        } else if (strcmp(opts_get(item->opts, "type"), "node") == 0) {
-            ok = numa_node(cl, item, &bytes, errp);
-        } else {
-            ok = numa_other(item, errp);
-        }
-        if (!ok) {
-            error_prepend(errp, "%s: ", item->origin);
-            return false;
-        }
+    if (strcmp(cl->config.machine_name, "none") == 0) {
+        error_setg(errp, "NUMA is not supported by this machine-type");
+        return false;
     }
-    if (cl->config.numa && bytes != cl->config.ram_bytes) {
+    if (opts_get(opts, "memdev") && opts_get(cl->machine, "memory-backend")) {
+        error_setg(errp, "'-machine memory-backend' and '-numa memdev' properties are mutually "
+                   "exclusive");
+        return false;
+    }
+    return strcmp(opts_get(opts, "type"), "node") == 0 ? numa_node(cl, opts, errp)
+                                                       : numa_other(opts, errp);
+}
+
+bool cmdline_check_numa(const CommandLine *cl, GError **errp)
+{
+    if (cl->config.numa && cl->numa_bytes != cl->config.ram_bytes) {
         error_setg(errp, "total memory for NUMA nodes (0x%" PRIx64 ") should equal RAM size (0x%"
-                   PRIx64 ")", bytes, cl->config.ram_bytes);
+                   PRIx64 ")", cl->numa_bytes, cl->config.ram_bytes);
         return false;
     }
     return true;
+}
+
+static bool complete_numa(CommandLine *cl, GError **errp)
+{
+    for (guint i = 0; i < cl->numa->len; i++) {
+        CmdItem *item = cl->numa->pdata[i];
+
+        if (!cmdline_add_numa(cl, item->opts, errp)) {
+            error_prepend(errp, "%s: ", item->origin);
+            return false;
+        }
+        warn_mem(cl, item);
+    }
+    return cl->preconfig || cmdline_check_numa(cl, errp);   /* there the nodes may come later */
 }
 
 /* ---- when all is read ---- */
@@ -265,14 +302,6 @@ bool cmdline_complete_memory(CommandLine *cl, uint64_t default_bytes, GError **e
     if (id && c->mem_path) {
         error_setg(errp, "'-mem-path' can't be used together with '-machine memory-backend'");
         return false;
-    }
-    for (guint i = 0; id && i < cl->numa->len; i++) {
-        CmdItem *item = cl->numa->pdata[i];
-        if (opts_get(item->opts, "memdev")) {
-            error_setg(errp, "'-machine memory-backend' and '-numa memdev' properties are mutually "
-                       "exclusive");
-            return false;
-        }
     }
     return complete_numa(cl, errp);
 }

@@ -21,6 +21,7 @@ typedef struct CommandLine {
     uint64_t mem_bytes;         /* 0: not given */
     uint64_t smp_cpus, smp_maxcpus, smp_sockets, smp_cores, smp_threads; /* 0: not given */
     GPtrArray *numa;            /* CmdItem: opts of -numa */
+    uint64_t numa_bytes;        /* what the one node has of the RAM */
     GPtrArray *chardevs;        /* CmdItem: opts */
     GPtrArray *monitors;        /* CmdItem: opts of -mon, or text of -monitor, -qmp */
     GPtrArray *add_fds;         /* CmdItem: opts */
@@ -54,6 +55,11 @@ bool cmdline_choose_accel(CommandLine *cl, GError **errp);
 
 /** Part of cmdline_complete: config.ram_bytes, ram_id, numa. config.smp is known. */
 bool cmdline_complete_memory(CommandLine *cl, uint64_t default_bytes, GError **errp);
+
+/** One more -numa, whose type is one of the known; after cmdline_complete, before the board is made. */
+bool cmdline_add_numa(CommandLine *cl, Opts *opts, GError **errp);
+/** The node, if there is one, has all of the RAM; with -preconfig cmdline_complete leaves that to the caller. */
+bool cmdline_check_numa(const CommandLine *cl, GError **errp);
 
 /* ---- for the files of option handlers ---- */
 

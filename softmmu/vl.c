@@ -298,12 +298,23 @@ static bool fence(Vl *vl, GError **errp)
     return !vl->cl->sandbox || sandbox_enter(vl->cl->sandbox, errp);
 }
 
+static Vl *vl_of(Machine *machine)
+{
+    return (Vl *)((char *)machine - offsetof(Vl, machine));
+}
+
+/* The command set-numa-node. */
+static bool set_numa_node(Machine *machine, Opts *opts, GError **errp)
+{
+    return cmdline_add_numa(vl_of(machine)->cl, opts, errp);
+}
+
 /* The command x-exit-preconfig, from the main loop. There is no way back to before a failure. */
 static bool exit_preconfig(Machine *machine, GError **errp)
 {
-    Vl *vl = (Vl *)((char *)machine - offsetof(Vl, machine));
+    Vl *vl = vl_of(machine);
     g_autoptr(GError) err = NULL;
-    bool ok = build_machine(vl, &err);
+    bool ok = cmdline_check_numa(vl->cl, &err) && build_machine(vl, &err);
 
     if (ok) {
         __atomic_store_n(&machine->exit_preconfig, NULL, __ATOMIC_RELEASE);
@@ -321,6 +332,7 @@ static bool exit_preconfig(Machine *machine, GError **errp)
 static bool finish(Vl *vl, GError **errp)
 {
     if (vl->cl->preconfig) {
+        vl->machine.set_numa_node = set_numa_node;
         __atomic_store_n(&vl->machine.exit_preconfig, exit_preconfig, __ATOMIC_RELEASE);
         return settle(vl, errp);
     }

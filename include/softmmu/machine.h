@@ -26,6 +26,7 @@ struct Chardevs;        /* chardev/char.h */
 struct Monitors;        /* monitor/monitor.h */
 struct Migration;       /* migration/migration.h */
 struct Board;           /* hw/boards.h */
+struct Opts;            /* util/opts.h */
 struct FdSets;          /* monitor/monitor.h: add-fd, getfd */
 
 typedef struct Machine {
@@ -53,6 +54,8 @@ typedef struct Machine {
      * machine. NULL: that is done. Written on the main thread, read on any.
      */
     bool (*exit_preconfig)(struct Machine *machine, GError **errp);
+    /* What set-numa-node does until then; opts as of -numa. NULL without -preconfig. Main thread. */
+    bool (*set_numa_node)(struct Machine *machine, struct Opts *opts, GError **errp);
 } Machine;
 
 /**

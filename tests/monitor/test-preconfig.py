@@ -18,7 +18,7 @@ PERMITTED = set('''block_resize netdev_add netdev_del object-add object-del qmp_
     qom-list qom-list-properties qom-list-types qom-set query-block query-block-jobs query-blockstats query-chardev
     query-command-line-options query-commands query-hotpluggable-cpus query-iothreads
     query-memdev query-name
-    query-named-block-nodes query-qmp-schema query-status query-uuid query-version quit set-action
+    query-named-block-nodes query-qmp-schema query-status query-uuid query-version quit set-action set-numa-node
     x-exit-preconfig x-query-machine-dialects'''.split())
 
 
@@ -66,6 +66,40 @@ def configured(bench):
     vm.command('x-exit-preconfig')
     check_equal(vm.status(), 'prelaunch', 'run state with -S')
     check_equal(vm.connect_qtest().command('readl 0x10001000')[-1], '0x0000000074726976', 'a device')
+
+
+def numa(bench):
+    """Its one node, by command: as -numa, with the sizes in bytes; QEMU's words where it is wrong."""
+    with_memory = ('-object', 'memory-backend-ram,id=m,size=16M')
+    vm = start(bench, *with_memory, '-smp', '2', paused=True)
+    for words, arguments in (
+            ("Parameter 'type' is missing", {}),
+            ("Parameter 'type' does not accept value 'bogus'", {'type': 'bogus'}),
+            ("Parameter 'bogus' is unexpected", {'type': 'node', 'bogus': 1}),
+            ('memdev=nope is ambiguous', {'type': 'node', 'memdev': 'nope'}),
+            ('CPU index (2) should be smaller than maxcpus (2)', {'type': 'node', 'cpus': [0, 2]}),
+            ('not supported: guest RAM is one block, so there is one node, 0',
+             {'type': 'node', 'nodeid': 1})):
+        check_equal(error_of(vm, 'set-numa-node', **arguments), words, 'set-numa-node')
+    vm.command('set-numa-node', type='node', nodeid=0, memdev='m', cpus=[0, 1])
+    check_equal(error_of(vm, 'set-numa-node', type='node', nodeid=0), 'Duplicate NUMA nodeid: 0',
+                'once more')
+    vm.command('set-numa-node', **{'type': 'cpu', 'node-id': 0, 'core-id': 1})
+    vm.command('x-exit-preconfig')
+    hmp = vm.command('human-monitor-command', **{'command-line': 'info numa'})
+    check('1 nodes' in hmp and 'node 0 cpus: 0 1' in hmp and 'node 0 size: 16 MB' in hmp, hmp)
+    check_equal([d['id'] for d in vm.command('query-memdev')], ['m'], 'query-memdev')
+    check_equal(error_of(vm, 'set-numa-node', type='node'),
+                'The command is permitted only before the machine has been created', 'afterwards')
+    small = start(bench, paused=True, name='small')
+    small.command('set-numa-node', type='node', mem=8 << 20)
+    try:
+        error_of(small, 'x-exit-preconfig')
+    except QMPClosed:
+        pass
+    check_equal(small.wait_exit(), 1, 'exit status')
+    with open(small.stderr_path) as f:
+        check('(0x800000) should equal RAM size (0x1000000)' in f.read(), 'no reason on stderr')
 
 
 def human(bench):
@@ -118,6 +152,7 @@ def destination(bench):
 
 CASES = [
     Case('what is permitted', permitted),
+    Case('NUMA', numa),
     Case('configured before it is built', configured),
     Case('human monitor', human),
     Case('a machine that cannot be built', failing),
