@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* QMP commands about disks: views of hw/block-backend.h. */
+#include <json-c/json.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -7,6 +8,7 @@
 #include "hw/boards.h"
 #include "migration/migration.h"
 #include "qapi/qapi-commands.h"
+#include "qapi/qapi-visit.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 
@@ -182,6 +184,22 @@ bool qmp_block_resize(struct Machine *machine, const char *device, const char *n
         return false;
     }
     return migration_guest_is_here(machine->migration, errp) && block_node_resize(node, size, errp);
+}
+
+bool qmp_blockdev_add(struct Machine *machine, BlockdevOptions *arg, GError **errp)
+{
+    struct json_object *json = qapi_output(&qapi_type_BlockdevOptions, arg);
+    Opts *opts = opts_parse(json_object_to_json_string(json), NULL, errp);
+    bool ok = opts && blockdev_add(board_blocks(machine->board), opts, errp);
+
+    opts_free(opts);
+    json_object_put(json);
+    return ok;
+}
+
+bool qmp_blockdev_del(struct Machine *machine, const char *node_name, GError **errp)
+{
+    return blockdev_del(board_blocks(machine->board), node_name, errp);
 }
 
 JobInfoList *qmp_query_jobs(struct Machine *machine, GError **errp)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Disk images (include/hw/block-backend.h): parses -drive and -blockdev,
- * opens files, keeps the chain. Reading and writing is in block-io.c.
+ * Disk images (include/hw/block-backend.h): makes nodes, parses -drive,
+ * keeps the chain. -blockdev is in blockdev.c, reading and writing in
+ * block-io.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,30 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <linux/fs.h>
-#include "hw/block/block-node.h"
+#include "hw/block/block-open.h"
 #include "monitor/monitor.h"
-#include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
 
 #define NULL_URL "null-co://"
 #define NULL_BYTES (1ULL << 30)
 
-struct BlockBackends {
-    Machine *machine;
-    GPtrArray *nodes;       /* BlockNode* */
-    unsigned auto_names;
-    unsigned none_count, virtio_count;  /* -drive without an id: none0, virtio0 */
-};
-
 /* ---- options ---- */
-
-typedef struct NodeOptions {
-    bool read_only, auto_read_only, direct, no_flush, writeback, discard;
-    uint64_t offset, size;
-    bool has_size;
-    BlockOnError rerror, werror;
-} NodeOptions;
 
 static bool parse_cache_mode(const char *mode, NodeOptions *o, GError **errp)
 {
@@ -67,8 +53,7 @@ static bool parse_discard(const char *text, NodeOptions *o, GError **errp)
     return true;
 }
 
-/* The options every node takes; unset ones keep what *o has. */
-static bool parse_node_options(Opts *opts, NodeOptions *o, GError **errp)
+bool node_options_parse(Opts *opts, NodeOptions *o, GError **errp)
 {
     const char *discard = opts_get(opts, "discard"), *aio = opts_get(opts, "aio");
     const char *detect = opts_get(opts, "detect-zeroes");
@@ -92,7 +77,7 @@ static bool parse_node_options(Opts *opts, NodeOptions *o, GError **errp)
            (!discard || parse_discard(discard, o, errp));
 }
 
-static bool check_unused(const Opts *opts, const char *driver, GError **errp)
+bool node_check_unused(const Opts *opts, const char *driver, GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
@@ -195,8 +180,8 @@ static BlockNode *node_new(BlockBackends *blocks, const char *driver, const char
     return node;
 }
 
-static BlockNode *node_new_file(BlockBackends *blocks, const char *filename, const char *name,
-                                const NodeOptions *o, GError **errp)
+BlockNode *node_new_file(BlockBackends *blocks, const char *filename, const char *name,
+                         const NodeOptions *o, GError **errp)
 {
     BlockNode *node;
 
@@ -209,9 +194,8 @@ static BlockNode *node_new_file(BlockBackends *blocks, const char *filename, con
     return node_open_file(blocks, node, filename, o, errp) ? node : NULL;
 }
 
-/* size=, latency-ns= and read-zeroes= are taken from opts. */
-static BlockNode *node_new_null(BlockBackends *blocks, Opts *opts, const char *name,
-                                const NodeOptions *o, GError **errp)
+BlockNode *node_new_null(BlockBackends *blocks, Opts *opts, const char *name,
+                         const NodeOptions *o, GError **errp)
 {
     uint64_t size = NULL_BYTES, latency_ns = 0;
     bool read_zeroes = false;
@@ -235,8 +219,8 @@ static BlockNode *node_new_null(BlockBackends *blocks, Opts *opts, const char *n
     return node;
 }
 
-static BlockNode *node_new_raw(BlockBackends *blocks, BlockNode *child, const char *name,
-                               const NodeOptions *o, GError **errp)
+BlockNode *node_new_raw(BlockBackends *blocks, BlockNode *child, const char *name,
+                        const NodeOptions *o, GError **errp)
 {
     BlockNode *node;
 
@@ -298,7 +282,7 @@ static bool parse_drive_options(Opts *opts, NodeOptions *o, GError **errp)
            (!cache || parse_cache_mode(cache, o, errp)) &&
            opts_get_bool(opts, "readonly", &o->read_only, errp) &&
            opts_get_bool(opts, "cache.writeback", &o->writeback, errp) &&
-           parse_node_options(opts, o, errp);
+           node_options_parse(opts, o, errp);
 }
 
 /* The node at the top: format=raw over a file or nothing, or null-co alone. */
@@ -315,7 +299,7 @@ static BlockNode *drive_nodes(BlockBackends *blocks, Opts *opts, const NodeOptio
     if (format && strcmp(format, "null-co") == 0 && !file) {
         BlockNode *node = node_new_null(blocks, opts, name, o, errp);
 
-        return node && check_unused(opts, format, errp) ? node : NULL;
+        return node && node_check_unused(opts, format, errp) ? node : NULL;
     }
     if (format && strcmp(format, "raw")) {
         error_setg(errp, "'%s' invalid format", format);
@@ -333,7 +317,7 @@ static BlockNode *drive_nodes(BlockBackends *blocks, Opts *opts, const NodeOptio
     if (null) {
         bottom = node_new_null(blocks, opts, NULL, o, errp);
     }
-    if (!check_unused(opts, "raw", errp)) {
+    if (!node_check_unused(opts, "raw", errp)) {
         return NULL;
     }
     if (!null) {
@@ -342,7 +326,7 @@ static BlockNode *drive_nodes(BlockBackends *blocks, Opts *opts, const NodeOptio
     return bottom ? node_new_raw(blocks, bottom, name, o, errp) : NULL;
 }
 
-static bool drive_add(BlockBackends *blocks, Opts *opts, GError **errp)
+bool drive_add(BlockBackends *blocks, Opts *opts, GError **errp)
 {
     NodeOptions o = { .writeback = true, .auto_read_only = true };
     const char *id = opts_get(opts, "id");
@@ -373,118 +357,14 @@ static bool drive_add(BlockBackends *blocks, Opts *opts, GError **errp)
     return true;
 }
 
-/* ---- -blockdev ---- */
-
-static bool blockdev_add_raw(BlockBackends *blocks, Opts *opts, const char *name, NodeOptions *o,
-                             GError **errp)
-{
-    const char *ref = opts_get(opts, "file"), *driver = opts_get(opts, "file.driver");
-    const char *filename = opts_get(opts, "file.filename"), *child_name;
-    BlockNode *child;
-
-    o->has_size = opts_get(opts, "size") != NULL;
-    child_name = opts_get(opts, "file.node-name");
-    if (!opts_get_size(opts, "offset", &o->offset, errp) ||
-        !opts_get_size(opts, "size", &o->size, errp) || !check_unused(opts, "raw", errp)) {
-        return false;
-    }
-    if (ref) {
-        child = block_backends_find(blocks, ref);
-        if (!child) {
-            error_setg(errp, "Cannot find device='%s' nor node-name='%s'", ref, ref);
-            return false;
-        }
-        if (child->parent) {
-            error_setg(errp, "Node '%s' is already in use", ref);
-            return false;
-        }
-    } else if (driver && strcmp(driver, "file") == 0) {
-        child = node_new_file(blocks, filename, child_name, o, errp);
-    } else {
-        error_setg(errp, "A block device must be specified for \"file\"");
-        return false;
-    }
-    return child && node_new_raw(blocks, child, name, o, errp);
-}
-
-static bool blockdev_add(BlockBackends *blocks, Opts *opts, GError **errp)
-{
-    NodeOptions o = { .writeback = true };
-    const char *driver = opts_get(opts, "driver"), *name = opts_get(opts, "node-name");
-
-    if (!driver) {
-        error_setg(errp, "Parameter 'driver' is missing");
-        return false;
-    }
-    if (strcmp(driver, "file") && strcmp(driver, "raw") && strcmp(driver, "host_device") &&
-        strcmp(driver, "null-co")) {
-        error_setg(errp, "Parameter 'driver' does not accept value '%s'", driver);
-        return false;
-    }
-    if (strcmp(driver, "raw") && strcmp(driver, "null-co") && !opts_get(opts, "filename")) {
-        error_setg(errp, "Parameter 'filename' is missing");
-        return false;
-    }
-    if (!name) {
-        error_setg(errp, "'node-name' must be specified for the root node");
-        return false;
-    }
-    if (block_backends_find(blocks, name)) {
-        error_setg(errp, "Duplicate nodes with node-name='%s'", name);
-        return false;
-    }
-    if (!parse_node_options(opts, &o, errp)) {
-        return false;
-    }
-    if (strcmp(driver, "raw") == 0) {
-        return blockdev_add_raw(blocks, opts, name, &o, errp);
-    }
-    if (strcmp(driver, "null-co") == 0) {
-        return node_new_null(blocks, opts, name, &o, errp) && check_unused(opts, driver, errp);
-    }
-    return check_unused(opts, "file", errp) &&
-           node_new_file(blocks, opts_get(opts, "filename"), name, &o, errp);
-}
-
 /* ---- the set ---- */
 
-static void prefix_option(const char *option, const Opts *opts, GError **errp)
-{
-    GString *text = g_string_new(option);
-    const char *key, *value;
-
-    for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
-        g_string_append_printf(text, "%s%s=%s", i ? "," : " ", key, value);
-    }
-    error_prepend(errp, "%s: ", text->str);
-    g_string_free(text, TRUE);
-}
-
-static bool add_all(BlockBackends *blocks, GPtrArray *list, const char *option,
-                    bool (*add)(BlockBackends *blocks, Opts *opts, GError **errp), GError **errp)
-{
-    for (guint i = 0; list && i < list->len; i++) {
-        Opts *opts = g_ptr_array_index(list, i);
-
-        if (!add(blocks, opts, errp)) {
-            prefix_option(option, opts, errp);
-            return false;
-        }
-    }
-    return true;
-}
-
-BlockBackends *block_backends_new(Machine *machine, GError **errp)
+BlockBackends *block_backends_alloc(Machine *machine)
 {
     BlockBackends *blocks = g_new0(BlockBackends, 1);
 
     blocks->machine = machine;
     blocks->nodes = g_ptr_array_new_with_free_func(block_node_free);
-    if (!add_all(blocks, machine->config->blockdevs, "-blockdev", blockdev_add, errp) ||
-        !add_all(blocks, machine->config->drives, "-drive", drive_add, errp)) {
-        block_backends_free(blocks);
-        return NULL;
-    }
     return blocks;
 }
 

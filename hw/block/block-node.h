@@ -29,6 +29,7 @@ struct BlockNode {
     bool ro, direct, no_flush, writeback, discard;
     bool fixed_size;            /* raw with size= */
     bool wants_device;
+    bool named_alone;           /* made by itself, with -blockdev or blockdev-add: it can be deleted */
     uint64_t offset;            /* raw: where it starts in the child */
     bool read_zeroes;           /* null-co */
     uint64_t latency_ns;        /* null-co */

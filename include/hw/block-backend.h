@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include "qapi/qapi-types.h"
+#include "util/opts.h"
 
 struct Machine;
 struct Board;
@@ -68,6 +69,14 @@ BlockBackends *board_blocks(const struct Board *board);
 const BlockNode *block_backends_node(const BlockBackends *blocks, size_t i);
 /** True for the node a device attaches to: -drive's raw node, or any node of -blockdev. */
 void block_node_info(const BlockNode *node, BlockNodeInfo *info);
+
+/**
+ * A node of options as of -blockdev, with the one below it if they describe that, too. False with errp,
+ * and nothing has changed. Main thread, BQL.
+ */
+bool blockdev_add(BlockBackends *blocks, Opts *opts, GError **errp);
+/** Takes a node away that was added by itself and that nothing uses. False with errp. As above. */
+bool blockdev_del(BlockBackends *blocks, const char *name, GError **errp);
 
 /** Node by drive id or node-name, NULL if none. */
 BlockNode *block_backends_find(BlockBackends *blocks, const char *name);

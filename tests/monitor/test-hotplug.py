@@ -85,6 +85,45 @@ def names_without_ids(bench):
     check_equal(driven.events(vm, 'NIC_RX_FILTER_CHANGED'), [{'path': anon % 2}], 'the event')
 
 
+# ---- block nodes ----
+
+def nodes(vm):
+    return [n['node-name'] for n in vm.command('query-named-block-nodes')]
+
+
+def block_nodes(bench):
+    """Nodes come and go; those in use stay, and nothing is left of one that could not be made."""
+    image = bench.path('image')
+    with open(image, 'wb') as f:
+        f.truncate(1 << 20)
+    vm = start(bench, '-blockdev', 'null-co,node-name=used,size=1M',
+               '-device', 'virtio-blk-device,drive=used', '-drive', 'if=none,id=d,driver=null-co')
+    first, before = nodes(vm), open_fds(vm)
+    for round_ in range(20):
+        vm.command('blockdev-add', **{'driver': 'raw', 'node-name': 'r', 'read-only': True,
+                                      'file': {'driver': 'file', 'filename': image}})
+        check_equal(len(nodes(vm)), len(first) + 2, 'nodes')
+        check_equal(open_fds(vm), before + 1, 'descriptors')
+        refused(vm, 'Duplicate nodes with node-name=\'r\'', 'blockdev-add', driver='null-co',
+                **{'node-name': 'r'})
+        refused(vm, 'The sum of offset (1048576) and size (1) has to be smaller or equal to the  actual '
+                'size of the containing file (1048576)', 'blockdev-add',
+                **{'driver': 'raw', 'node-name': 'q', 'offset': 1 << 20, 'size': 1,
+                   'file': {'driver': 'file', 'filename': image, 'node-name': 'under'}})
+        check_equal(len(nodes(vm)), len(first) + 2, 'nodes after a refusal')
+        vm.command('blockdev-del', **{'node-name': 'r'})
+        check_equal((nodes(vm), open_fds(vm)), (first, before), 'nodes and descriptors')
+    refused(vm, 'Node used is in use', 'blockdev-del', **{'node-name': 'used'})
+    refused(vm, 'node-name=d is conflicting with a device id', 'blockdev-add', driver='null-co',
+            **{'node-name': 'd'})
+    refused(vm, "Node 'used' is already in use", 'blockdev-add', driver='raw', file='used',
+            **{'node-name': 'over'})
+    refused(vm, "Failed to find node with node-name='d'", 'blockdev-del', **{'node-name': 'd'})
+    vm.command('blockdev-add', driver='file', filename=image, **{'node-name': 'f'})
+    vm.command('block_resize', **{'node-name': 'f', 'size': 2 << 20})
+    check_equal(os.path.getsize(image), 2 << 20, 'size of the image')
+
+
 # ---- the clock ----
 
 RTC_LOW, RTC_HIGH = 0x101000, 0x101004
@@ -427,6 +466,7 @@ def moved_with_a_new_port(bench):
 
 
 CASES = [
+    Case('block nodes come and go', block_nodes),
     Case('the guest sets its clock', clock_is_set),
     Case('port comes and goes', port_comes_and_goes),
     Case('ports that are refused', ports_are_refused),

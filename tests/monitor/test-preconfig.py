@@ -14,7 +14,7 @@ EMULATOR = emulators.ferry()
 TOO_EARLY = "The command '%s' is permitted only after machine initialization has completed"
 
 # What QEMU 7.2 and 10.0 permit, of the commands that there are here.
-PERMITTED = set('''block_resize netdev_add netdev_del object-add object-del qmp_capabilities qom-get
+PERMITTED = set('''block_resize blockdev-add blockdev-del netdev_add netdev_del object-add object-del qmp_capabilities qom-get
     qom-list qom-list-properties qom-list-types qom-set query-block query-block-jobs query-blockstats query-chardev
     query-command-line-options query-commands query-hotpluggable-cpus query-iothreads
     query-memdev query-name
@@ -58,13 +58,15 @@ def permitted(bench):
 def configured(bench):
     """What is made before is there, and used: a source of bytes, a network of hubs, a serial port."""
     vm = start(bench, '-device', 'virtio-net-device,netdev=h', '-netdev', 'hubport,id=h,hubid=1',
-               paused=True, qtest=True)
+               '-device', 'virtio-blk-device,drive=late', paused=True, qtest=True)
     vm.command('object-add', **{'qom-type': 'rng-random', 'id': 'r', 'filename': '/dev/zero'})
+    vm.command('blockdev-add', driver='null-co', size=1 << 20, **{'node-name': 'late'})
     vm.command('netdev_add', id='x', type='hubport', hubid=1)
     vm.command('netdev_del', id='x')
     check_equal([o['name'] for o in vm.command('qom-list', path='/objects')][-1], 'r', 'objects')
     vm.command('x-exit-preconfig')
     check_equal(vm.status(), 'prelaunch', 'run state with -S')
+    check_equal([b['inserted']['node-name'] for b in vm.command('query-block')], ['late'], 'disks')
     check_equal(vm.connect_qtest().command('readl 0x10001000')[-1], '0x0000000074726976', 'a device')
 
 
