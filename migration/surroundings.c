@@ -88,7 +88,7 @@ static int open_set(void *opaque, const char *path, int access, GError **errp)
         return -1;
     }
     fd = fdset_open(machine->fds, path, access, 0, NULL);
-    return fd >= 0 ? fd : fdset_open(machine->fds, path, O_RDWR, 0, errp);
+    return fd >= 0 ? fd : fdset_open(machine->fds, path, O_RDWR | (access & O_DIRECT), 0, errp);
 }
 
 FdResolver migration_fd_resolver(Migration *m)

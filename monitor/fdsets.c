@@ -202,17 +202,33 @@ bool fdset_remove(FdSets *fds, int64_t id, bool has_fd, int64_t fd, GError **err
     return found;
 }
 
-/* The member whose access mode is the one asked for, as a new fd. */
-static int set_dup(FdSetEntry *set, int flags)
+/* The first member with this access mode; O_DIRECT as asked for, or whatever it is. -1: none. */
+static int set_find_member(const FdSetEntry *set, int flags, bool direct_matters)
 {
+    int mask = O_ACCMODE | (direct_matters ? O_DIRECT : 0);
+
     for (GList *l = set->members; l; l = l->next) {
         int fd = ((FdSetMember *)l->data)->fd, mode = fcntl(fd, F_GETFL);
-        if (mode >= 0 && (mode & O_ACCMODE) == (flags & O_ACCMODE)) {
-            return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (mode >= 0 && (mode & mask) == (flags & mask)) {
+            return fd;
         }
     }
-    errno = EACCES;
     return -1;
+}
+
+/* The member that is asked for, as a new fd. Who can do with any writes to one without O_DIRECT if there is one. */
+static int set_dup(FdSetEntry *set, int flags)
+{
+    int fd = set_find_member(set, flags, true);
+
+    if (fd < 0 && !(flags & O_DIRECT)) {
+        fd = set_find_member(set, flags, false);
+    }
+    if (fd < 0) {
+        errno = EACCES;
+        return -1;
+    }
+    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 int fdset_open(FdSets *fds, const char *path, int flags, mode_t mode, GError **errp)

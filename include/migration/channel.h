@@ -72,6 +72,8 @@ bool channel_peer_ended(const Channel *c);
  */
 bool channel_peer_listens(const Channel *c);
 int channel_fd(const Channel *c);           /* for pread/lseek of seekable channels; -1 otherwise */
+/** The same file, opened with O_DIRECT, if that was asked for and it is incoming; -1 otherwise. */
+int channel_direct_fd(const Channel *c);
 /** Human name for messages: "tcp:host:port", "fd:migrate", ... */
 const char *channel_name(const Channel *c);
 /** The kind: "tcp", "unix", "fd", "exec", "file". */
@@ -178,6 +180,7 @@ typedef struct ChannelFileOptions {
     uint8_t mark[CHANNEL_FILE_MARK_BYTES];
     bool marked;
     bool beside;            /* a path's file is a new one, which gets its name in channel_complete */
+    bool direct;            /* what is written or read by position goes around the page cache */
     bool sync;              /* channel_complete waits for the disk before it does either */
 } ChannelFileOptions;
 
@@ -188,11 +191,12 @@ typedef struct ChannelAddress {
     char *path;             /* unix, file, fd name or number, exec command */
     uint64_t offset;        /* file */
     int fd;                 /* fd, file: taken already (channel_address_take_fd), owned; -1: no */
+    int direct_fd;          /* file: the same file, O_DIRECT; as fd */
     uint16_t to;            /* tcp: listening, the last port to be tried; 0: only the one */
     ChannelSwitch ipv4, ipv6, keep_alive, mptcp;    /* tcp */
     bool numeric;           /* tcp: host and port are numbers, names are not looked up */
     unsigned connect_ms;    /* tcp: so long each address may take to answer; 0: as the kernel has it */
-    ChannelFileOptions file;    /* fd, file: outgoing */
+    ChannelFileOptions file;    /* fd, file: outgoing; incoming: direct only */
 } ChannelAddress;
 
 /** An empty one (fd -1, all else 0). */
@@ -210,7 +214,10 @@ void channel_address_free(ChannelAddress *a);
 typedef struct FdResolver {
     /** The one that getfd called so: owned by the caller now; -1 with errp. */
     int (*take_fd)(void *opaque, const char *name, GError **errp);
-    /** One of "/dev/fdset/N" for access O_RDONLY or O_WRONLY: owned by the caller; -1 with errp. */
+    /**
+     * One of "/dev/fdset/N" for access O_RDONLY or O_WRONLY, with O_DIRECT only one that has it:
+     * owned by the caller; -1 with errp.
+     */
     int (*open_set)(void *opaque, const char *path, int access, GError **errp);
     void *opaque;
 } FdResolver;

@@ -15,7 +15,7 @@ ChannelAddress *channel_address_new(void)
 {
     ChannelAddress *a = g_new0(ChannelAddress, 1);
 
-    a->fd = -1;
+    a->fd = a->direct_fd = -1;
     return a;
 }
 
@@ -24,7 +24,7 @@ ChannelAddress *channel_address_copy(const ChannelAddress *a)
     ChannelAddress *copy = channel_address_new();
 
     *copy = *a;
-    copy->fd = -1;
+    copy->fd = copy->direct_fd = -1;
     copy->host = g_strdup(a->host);
     copy->port = g_strdup(a->port);
     copy->path = g_strdup(a->path);
@@ -36,6 +36,9 @@ void channel_address_free(ChannelAddress *a)
     if (a) {
         if (a->fd >= 0) {
             close(a->fd);
+        }
+        if (a->direct_fd >= 0) {
+            close(a->direct_fd);
         }
         g_free(a->host);
         g_free(a->port);

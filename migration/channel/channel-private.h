@@ -21,6 +21,7 @@ struct Channel {
     bool seekable;
     bool return_path;
     /* file.c's */
+    int direct_fd;          /* incoming, direct: the file again; 0: none */
     FileTarget *target;     /* what is written, until its writer is made and has it; else NULL */
     struct FileWriter *writer;  /* the writing thread makes it, others may shut it down; atomic */
     /* any thread, atomic */

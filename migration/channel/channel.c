@@ -85,6 +85,9 @@ void channel_finish(Channel *c)
     if (c->wake_fd >= 0) {
         close(c->wake_fd);
     }
+    if (c->direct_fd > 0) {
+        close(c->direct_fd);
+    }
     g_free(c->name);
 }
 
@@ -455,6 +458,11 @@ bool channel_peer_listens(const Channel *c)
 int channel_fd(const Channel *c)
 {
     return !c->seekable ? -1 : c->wfd >= 0 ? c->wfd : c->rfd;
+}
+
+int channel_direct_fd(const Channel *c)
+{
+    return c->direct_fd > 0 ? c->direct_fd : -1;
 }
 
 const char *channel_name(const Channel *c)

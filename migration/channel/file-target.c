@@ -25,14 +25,18 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include "util/file-ring.h"
 
 #define WRITEBACK_BYTES (16u << 20)     /* so often the kernel is told to begin with the disk */
 #define NAME_TRIES 3
+#define DIRECT_ALIGN 4096u
 #define SELF_FD "/proc/self/fd/%d"
 
 struct FileTarget {
     /* set once */
     int fd;
+    int direct_fd;          /* the same, O_DIRECT; -1: not wanted */
+    FileRing *ring;         /* direct */
     ChannelFileOptions options;
     int folder;             /* beside: its descriptor; -1: in place */
     char *name, *temporary; /* beside: in that folder */
@@ -55,6 +59,7 @@ FileTarget *file_target_new(int fd, const ChannelFileOptions *options)
     struct stat st;
 
     t->fd = fd;
+    t->direct_fd = -1;
     t->folder = -1;
     t->options = *options;
     /* What is appended to cannot be mended at its beginning. */
@@ -160,7 +165,7 @@ FileTarget *file_target_new_beside(const char *path, const ChannelFileOptions *o
     FileTarget *t = g_new0(FileTarget, 1);
     g_autofree char *folder = real ? g_path_get_dirname(real) : g_strdup("");
     t->options = *options;
-    t->fd = -1;
+    t->fd = t->direct_fd = -1;
     t->name = real ? g_path_get_basename(real) : g_strdup("");
     t->temporary = g_strdup_printf(".%s.part", t->name);
     t->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -224,6 +229,83 @@ int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint
         *failed_at = (uint64_t)t->start;
     }
     begin_writeback(t, len);
+    return err;
+}
+
+int file_open_direct(int fd, int access)
+{
+    char self[sizeof(SELF_FD) + 3 * sizeof(int)];
+
+    g_snprintf(self, sizeof(self), SELF_FD, fd);
+    return open(self, access | O_DIRECT | O_CLOEXEC);
+}
+
+int file_target_go_direct(FileTarget *t, int direct_fd)
+{
+    t->direct_fd = direct_fd >= 0 ? direct_fd : file_open_direct(t->fd, O_WRONLY);
+    if (t->direct_fd < 0) {
+        return errno;
+    }
+    t->ring = file_ring_new();
+    return 0;
+}
+
+bool file_target_is_direct(const FileTarget *t)
+{
+    return t->direct_fd >= 0;
+}
+
+/* Whole blocks of the file go around the page cache, what is before and behind them does not. */
+static FileRingOp direct_part(const FileTarget *t, const FilePiece *p)
+{
+    uint64_t first = (p->offset + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
+    uint64_t end = (p->offset + p->len) / DIRECT_ALIGN * DIRECT_ALIGN;
+    /* Memory is as aligned as the file's offset only where nothing is cut off in front. */
+    bool fits = first == p->offset && end > first;
+
+    return (FileRingOp){ .fd = t->direct_fd, .write = true, .buf = p->data,
+                         .len = fits ? end - first : 0, .offset = p->offset };
+}
+
+/* What of the piece is behind the first `done` bytes. */
+static int write_rest(FileTarget *t, const FilePiece *p, size_t done, uint64_t *failed_at)
+{
+    return write_all(t->fd, p->data + done, p->len - done, (int64_t)(p->offset + done), failed_at);
+}
+
+/* Some devices want more than 4096: then it goes through the cache after all. */
+static int write_direct(FileTarget *t, const FilePiece *pieces, unsigned n, uint64_t *failed_at)
+{
+    FileRingOp ops[FILE_RING_DEPTH];
+    int err = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        ops[i] = direct_part(t, &pieces[i]);
+    }
+    file_ring_run(t->ring, ops, n);
+    for (unsigned i = 0; i < n && !err; i++) {
+        if (ops[i].err == 0 || ops[i].err == EINVAL) {
+            err = write_rest(t, &pieces[i], ops[i].err ? 0 : ops[i].len, failed_at);
+        } else {
+            err = ops[i].err;
+            *failed_at = pieces[i].offset;
+        }
+    }
+    return err;
+}
+
+int file_target_write_pieces(FileTarget *t, const FilePiece *pieces, unsigned n,
+                             uint64_t *failed_at)
+{
+    int err = 0;
+
+    if (t->direct_fd >= 0) {
+        return write_direct(t, pieces, n, failed_at);
+    }
+    for (unsigned i = 0; i < n && !err; i++) {
+        err = write_rest(t, &pieces[i], 0, failed_at);
+        begin_writeback(t, pieces[i].len);
+    }
     return err;
 }
 
@@ -318,6 +400,10 @@ int file_target_free(FileTarget *t)
         unlinkat(t->folder, t->temporary, 0);
     }
     int err = t->fd >= 0 && close(t->fd) < 0 ? errno : 0;
+    if (t->direct_fd >= 0 && close(t->direct_fd) < 0 && !err) {
+        err = errno;
+    }
+    file_ring_free(t->ring);
     if (t->folder >= 0) {
         close(t->folder);
     }

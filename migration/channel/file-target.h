@@ -31,6 +31,29 @@ FileTarget *file_target_new_beside(const char *path, const ChannelFileOptions *o
 /** The descriptor; the target's. */
 int file_target_fd(const FileTarget *t);
 
+/** A new descriptor with O_DIRECT for what fd is of; -1 with errno. access: O_RDONLY or O_WRONLY. */
+int file_open_direct(int fd, int access);
+
+/** One piece of what is written by position. */
+typedef struct FilePiece {
+    uint8_t *data;          /* 4096-aligned memory */
+    size_t len;
+    uint64_t offset;
+} FilePiece;
+
+/**
+ * From now on pieces go around the page cache, through direct_fd, the same file opened with
+ * O_DIRECT, which is taken; -1: it is opened here. 0 or an errno.
+ */
+int file_target_go_direct(FileTarget *t, int direct_fd);
+/**
+ * Writes n pieces, FILE_RING_DEPTH at most, which do not overlap; with direct I/O at the same time.
+ * 0 or an errno, then *failed_at says where.
+ */
+int file_target_write_pieces(FileTarget *t, const FilePiece *pieces, unsigned n,
+                             uint64_t *failed_at);
+/** Is it worth having several? */
+bool file_target_is_direct(const FileTarget *t);
 /**
  * Writes all of buf at offset or (-1) where the file stands; may change buf. 0 or an errno, then
  * *failed_at says where.

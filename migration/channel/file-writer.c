@@ -7,12 +7,15 @@
  * for. Used by file.c only. An error is told by the next call.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include "migration/channel/channel-private.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 
 #define BLOCK_BYTES (1u << 20)
-#define BLOCKS 4
+#define BLOCKS 8
+#define BLOCK_ALIGN 4096            /* for direct I/O */
+#define DIRECT_BLOCKS 4u            /* at the same time: the others are filled meanwhile */
 #define FREE_WAIT_US (300 * 1000)   /* for a thread that is about to come back */
 
 typedef struct FileBlock {
@@ -29,9 +32,9 @@ struct FileWriter {
     GMutex lock;
     GCond changed;
     /* protected by lock */
-    FileBlock blocks[BLOCKS];   /* a ring; the thread reads the first one's data without the lock */
+    FileBlock blocks[BLOCKS];   /* a ring; the thread reads those being written without the lock */
     unsigned first, count;
-    bool writing;           /* the first block */
+    unsigned writing;       /* so many of them, from the first on */
     bool closing;           /* nothing more comes, */
     bool complete;          /* and it was all */
     bool cancelled;         /* nothing more is wanted */
@@ -52,7 +55,7 @@ static void writer_unref(FileWriter *w)
         return;
     }
     for (unsigned i = 0; i < BLOCKS; i++) {
-        g_free(w->blocks[i].data);
+        free(w->blocks[i].data);
     }
     g_mutex_clear(&w->lock);
     g_cond_clear(&w->changed);
@@ -72,21 +75,52 @@ static void note_error(FileWriter *w, int err, FileStep step, uint64_t at)
     }
 }
 
+static bool overlaps(const FilePiece *pieces, unsigned n, const FileBlock *b)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if ((uint64_t)b->offset < pieces[i].offset + pieces[i].len &&
+            pieces[i].offset < (uint64_t)b->offset + b->len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Locked. As many of the first blocks as may be written in any order; 0: the first has no position. */
+static unsigned gather(FileWriter *w, FilePiece *pieces)
+{
+    unsigned most = file_target_is_direct(w->target) ? MIN(w->count, DIRECT_BLOCKS) : 1, n = 0;
+
+    while (n < most) {
+        const FileBlock *b = &w->blocks[(w->first + n) % BLOCKS];
+        if (b->offset < 0 || overlaps(pieces, n, b)) {
+            break;
+        }
+        pieces[n++] = (FilePiece){ b->data, b->len, (uint64_t)b->offset };
+    }
+    return n;
+}
+
 /* Locked; let go meanwhile. */
 static void write_first(FileWriter *w)
 {
     FileBlock *b = &w->blocks[w->first];
+    FilePiece pieces[DIRECT_BLOCKS];
+    unsigned n = gather(w, pieces);
     uint64_t at = 0;
 
-    w->writing = true;
+    w->writing = MAX(n, 1);
     g_mutex_unlock(&w->lock);
-    int err = file_target_write(w->target, b->data, b->len, b->offset, &at);
+    int err = n ? file_target_write_pieces(w->target, pieces, n, &at)
+                : file_target_write(w->target, b->data, b->len, -1, &at);
     g_mutex_lock(&w->lock);
     note_error(w, err, FILE_STEP_WRITE, at);
-    w->writing = false;
-    b->len = 0;
-    w->first = (w->first + 1) % BLOCKS;
-    w->count--;
+    for (unsigned i = 0; i < w->writing; i++) {
+        w->blocks[(w->first + i) % BLOCKS].len = 0;
+    }
+    w->first = (w->first + w->writing) % BLOCKS;
+    w->count -= w->writing;
+    w->writing = 0;
     g_cond_broadcast(&w->changed);
 }
 
@@ -216,9 +250,8 @@ static bool check_writer(const FileWriter *w, GError **errp)
 static FileBlock *last_block(FileWriter *w, int64_t offset)
 {
     FileBlock *b = &w->blocks[(w->first + w->count + BLOCKS - 1) % BLOCKS];
-    bool free = w->count > 1 || (w->count == 1 && !w->writing);
 
-    if (!free || b->len == BLOCK_BYTES || (b->offset < 0) != (offset < 0)) {
+    if (w->count == w->writing || b->len == BLOCK_BYTES || (b->offset < 0) != (offset < 0)) {
         return NULL;
     }
     return offset < 0 || b->offset + (int64_t)b->len == offset ? b : NULL;
@@ -236,8 +269,8 @@ static FileBlock *block_for(FileWriter *w, int64_t offset, GError **errp)
         }
         if (w->count < BLOCKS) {
             b = &w->blocks[(w->first + w->count) % BLOCKS];
-            b->data = b->data ? b->data : g_try_malloc(BLOCK_BYTES);
-            if (!b->data) {
+            if (!b->data && posix_memalign((void **)&b->data, BLOCK_ALIGN, BLOCK_BYTES) != 0) {
+                b->data = NULL;
                 error_setg(errp, "Unable to write to file: not enough memory for a block of 1 MiB");
                 return NULL;
             }

@@ -111,6 +111,29 @@ static const ChannelOps fd_ops = {
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 
+/* ---- direct I/O ---- */
+
+/* Takes direct_fd; -1: the file is opened again. */
+static bool go_direct(Channel *c, int direct_fd, GError **errp)
+{
+    int err;
+
+    if (!c->seekable) {
+        return true;    /* what wants positions will say so */
+    }
+    if (c->target) {
+        err = file_target_go_direct(c->target, direct_fd);
+    } else {
+        c->direct_fd = direct_fd >= 0 ? direct_fd : file_open_direct(c->rfd, O_RDONLY);
+        err = c->direct_fd < 0 ? errno : 0;
+        posix_fadvise(c->rfd, 0, 0, POSIX_FADV_RANDOM); /* nothing is read ahead into the cache */
+    }
+    if (err) {
+        error_setg_errno(errp, err, "'%s' cannot be opened for direct I/O (direct-io)", c->name);
+    }
+    return !err;
+}
+
 /* ---- opening one ---- */
 
 typedef struct OpenJob {
@@ -119,6 +142,7 @@ typedef struct OpenJob {
     bool outgoing;
     ChannelFileOptions options;
     int fd;             /* may be given; -1: to be opened, or failed; the target's if there is one */
+    int direct_fd;      /* may be given; -1 */
     FileTarget *target; /* outgoing, a file that stands beside its place */
     bool truncating;    /* what failed was not the open but the truncation */
     bool no_reader;     /* what failed was a FIFO's open for want of one */
@@ -133,6 +157,9 @@ static void open_job_free(void *opaque)
         file_target_free(job->target);
     } else if (job->fd >= 0) {
         close(job->fd);
+    }
+    if (job->direct_fd >= 0) {
+        close(job->direct_fd);
     }
     g_free(job->path);
     g_free(job);
@@ -187,7 +214,8 @@ static BoundedCall *file_start(ChannelAddress *a, bool outgoing, GError **errp)
     job->outgoing = outgoing;
     job->options = a->file;
     job->fd = a->fd;
-    a->fd = -1;
+    job->direct_fd = a->direct_fd;
+    a->fd = a->direct_fd = -1;
     return bounded_call_start(open_job_run, job, open_job_free, errp);
 }
 
@@ -282,6 +310,14 @@ static Channel *channel_of_file(const ChannelAddress *a, OpenJob *job, GError **
         c->target = file_target_new(job->fd, &a->file);
     }
     job->fd = -1;
+    if (a->file.direct) {
+        int direct_fd = job->direct_fd;
+        job->direct_fd = -1;
+        if (!go_direct(c, direct_fd, errp)) {
+            channel_close(c, NULL);
+            return NULL;
+        }
+    }
     return c;
 }
 
@@ -336,6 +372,10 @@ Channel *channel_new_fd_file(int fd, const char *name, const ChannelFileOptions 
     }
     if (c->seekable && c->wfd >= 0) {
         c->target = file_target_new(c->wfd, options);
+    }
+    if (options->direct && !go_direct(c, -1, errp)) {
+        channel_close(c, NULL);
+        return NULL;
     }
     return c;
 }

@@ -79,6 +79,10 @@ bool channel_address_take_fd(ChannelAddress *a, const FdResolver *fds, bool outg
         return a->fd >= 0;
     }
     if (is_fd_set(a) && a->fd < 0 && fds && fds->open_set) {
+        if (a->file.direct && a->direct_fd < 0) {   /* if there is none, the other is opened again */
+            a->direct_fd = fds->open_set(fds->opaque, a->path,
+                                         (outgoing ? O_WRONLY : O_RDONLY) | O_DIRECT, NULL);
+        }
         a->fd = fds->open_set(fds->opaque, a->path, outgoing ? O_WRONLY : O_RDONLY, errp);
         return a->fd >= 0;
     }
@@ -226,7 +230,8 @@ ChannelListener *channel_listen(ChannelAddress *a, GError **errp)
     g_mutex_init(&l->lock);
     l->address = channel_address_copy(a);
     l->address->fd = a->fd;
-    a->fd = -1;
+    l->address->direct_fd = a->direct_fd;
+    a->fd = a->direct_fd = -1;
     l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->wake_fd < 0) {
         error_setg_errno(errp, errno, "Unable to create an event descriptor");

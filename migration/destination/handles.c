@@ -8,10 +8,21 @@
 #include "migration/destination/postcopy.h"
 #include "util/error.h"
 
+static void choose_file_options(Migration *m, ChannelAddress *addr)
+{
+    MigrationSettings *s = migration_settings_take(m->options);
+
+    addr->file.direct = migration_settings_params(s).direct_io &&
+                        migration_settings_layout(s) != RAM_LAYOUT_STREAM;
+    migration_settings_unref(s);
+}
+
 bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GError **errp)
 {
     bql_assert_main(m->machine->loop);
     FdResolver fds = migration_fd_resolver(m);
+
+    choose_file_options(m, addr);
     ChannelListener *listener = channel_address_take_fd(addr, &fds, false, errp)
                                     ? channel_listen(addr, errp) : NULL;
 

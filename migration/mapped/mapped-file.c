@@ -16,8 +16,10 @@
 #include "migration/stream/format.h"
 #include "util/checksum.h"
 #include "util/error.h"
+#include "util/file-ring.h"
 
 #define CHECKED_PAGES 32    /* at once */
+#define DIRECT_PAGES (FILE_RING_DEPTH * (MAPPED_RAM_READ_CHUNK / TARGET_PAGE_SIZE))
 
 typedef struct OpenBlock {
     MappedRegion region;
@@ -30,7 +32,10 @@ struct MappedFile {
     RAMList *ram;
     RamLayout layout;
     int fd;                 /* our own */
+    int direct_fd;          /* so is this; -1: not direct */
     char *name;
+    GMutex ring_lock;
+    FileRing *ring;         /* direct; whoever has the lock uses it, others do without */
     uint64_t bytes;
     struct timespec written;    /* when it was, at the latest, as it was opened or accepted */
     size_t count;
@@ -198,6 +203,21 @@ static uint64_t run_end(const uint64_t *bitmap, uint64_t from, uint64_t pages, b
     return pages;
 }
 
+/* The same file without the page cache. */
+static bool go_direct(MappedFile *f, int direct_fd, GError **errp)
+{
+    if (direct_fd < 0) {
+        return true;
+    }
+    f->direct_fd = fcntl(direct_fd, F_DUPFD_CLOEXEC, 0);
+    if (f->direct_fd < 0) {
+        error_setg_errno(errp, errno, "cannot keep '%s' open", f->name);
+        return false;
+    }
+    f->ring = file_ring_new();
+    return true;
+}
+
 MappedFile *mapped_file_open(RAMList *ram, Channel *channel, RamLayout layout, GError **errp)
 {
     MappedFile *f;
@@ -216,10 +236,12 @@ MappedFile *mapped_file_open(RAMList *ram, Channel *channel, RamLayout layout, G
     f->ram = ram;
     f->layout = layout;
     f->fd = fd;
+    f->direct_fd = -1;
+    g_mutex_init(&f->ring_lock);
     f->name = g_strdup(channel_name(channel));
     f->count = ram_list_count(ram);
     f->blocks = g_new0(OpenBlock, f->count + 1);
-    if (!file_size(f, errp)) {
+    if (!file_size(f, errp) || !go_direct(f, channel_direct_fd(channel), errp)) {
         mapped_file_close(f);
         return NULL;
     }
@@ -238,6 +260,11 @@ void mapped_file_close(MappedFile *f)
     g_free(f->blocks);
     g_free(f->name);
     close(f->fd);
+    if (f->direct_fd >= 0) {
+        close(f->direct_fd);
+    }
+    file_ring_free(f->ring);
+    g_mutex_clear(&f->ring_lock);
     g_free(f);
 }
 
@@ -274,15 +301,59 @@ bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun
     return true;
 }
 
-/* What fits a cache is checked right after it was read. */
+/* At most FILE_RING_DEPTH chunks, by whoever comes first in parallel. */
+static bool read_chunks(MappedFile *f, FileRingOp *ops, unsigned n)
+{
+    bool ok = true;
+
+    if (g_mutex_trylock(&f->ring_lock)) {
+        ok = file_ring_run(f->ring, ops, n);
+        g_mutex_unlock(&f->ring_lock);
+        return ok;
+    }
+    for (unsigned i = 0; ok && i < n; i++) {
+        ok = pread(ops[i].fd, ops[i].buf, ops[i].len, (off_t)ops[i].offset) == (ssize_t)ops[i].len;
+    }
+    return ok;
+}
+
+/* False if that does not go, for whatever reason: the plain way says which, or does without. */
+static bool read_direct(MappedFile *f, uint8_t *buf, uint64_t len, uint64_t offset)
+{
+    while (len > 0) {
+        FileRingOp ops[FILE_RING_DEPTH];
+        unsigned n = 0;
+
+        for (; n < FILE_RING_DEPTH && len > 0; n++) {
+            size_t chunk = MIN(len, MAPPED_RAM_READ_CHUNK);
+            ops[n] = (FileRingOp){ .fd = f->direct_fd, .buf = buf, .len = chunk, .offset = offset };
+            buf += chunk;
+            offset += chunk;
+            len -= chunk;
+        }
+        if (!read_chunks(f, ops, n)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_around_cache(const MappedFile *f, uint8_t *buf, uint64_t len, uint64_t offset)
+{
+    return f->direct_fd >= 0 && read_direct((MappedFile *)f, buf, len, offset);
+}
+
+/* What fits a cache is checked right after it was read; direct reads want to be long. */
 static bool read_pages(const MappedFile *f, const OpenBlock *b, uint64_t first, uint64_t count,
                        uint8_t *buf, GError **errp)
 {
-    while (count > 0) {
-        uint64_t n = MIN(count, b->sums ? CHECKED_PAGES : count);
+    uint64_t at_once = !b->sums ? count : f->direct_fd >= 0 ? DIRECT_PAGES : CHECKED_PAGES;
 
-        if (!read_at(f, buf, n << TARGET_PAGE_BITS,
-                     b->region.pages_offset + (first << TARGET_PAGE_BITS), errp) ||
+    while (count > 0) {
+        uint64_t n = MIN(count, at_once), at = b->region.pages_offset + (first << TARGET_PAGE_BITS);
+
+        if ((!read_around_cache(f, buf, n << TARGET_PAGE_BITS, at) &&
+             !read_at(f, buf, n << TARGET_PAGE_BITS, at, errp)) ||
             (b->sums && !mapped_sums_check_pages(b->sums, first, n, buf, errp))) {
             return false;
         }

@@ -23,6 +23,7 @@ static void choose_file_options(Outgoing *o)
     o->addr->file.marked = true;
     o->addr->file.beside = !p.x_file_in_place;
     o->addr->file.sync = p.x_file_sync;
+    o->addr->file.direct = p.direct_io && migration_settings_layout(o->settings) != RAM_LAYOUT_STREAM;
 }
 
 /* The descriptors that were handed in are the monitor's: taken here, where it is safe. */

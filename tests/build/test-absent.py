@@ -29,6 +29,7 @@ ABSENT = {
     'seccomp': {'pc': ['libseccomp']},
     'zstd': {'pc': ['libzstd']},
     'xxhash': {'pc': ['libxxhash']},
+    'liburing': {'pc': ['liburing']},
     'riscv64 compiler': {'programs': ['riscv64-linux-gnu-.*']},
     'riscv64 C library': {'paths': [CROSS_HEADERS]},
     'cpio': {'programs': ['cpio']},

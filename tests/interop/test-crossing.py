@@ -210,6 +210,18 @@ def checked_file(paused):
     return run
 
 
+def by_direct_file(source_emulator, destination_emulator, guest):
+    """The same around the page cache, on both sides: QEMU does that for parallel channels only."""
+    def options(emulator):
+        return {'mapped_ram': True, 'multifd': not emulator.is_ferry}
+
+    def run(bench):
+        cross(bench, source_emulator, destination_emulator, guest, 'file',
+              caps=options(source_emulator), dst_caps=options(destination_emulator),
+              params={'direct_io': True}, dst_params={'direct_io': True})
+    return run
+
+
 def rebooted(*path, jump=False):
     """A guest that has been rebooted a while after its start takes no jump in time. Where the source
     is 7.2 its clock goes ahead by that while: 7.2 counts time from the reboot on and does not send
@@ -313,6 +325,9 @@ def cases():
             yield Case('none, %s to %s, delta %s' % (source.name, destination.name,
                                                     'on' if xbzrle else 'off'),
                        none_board(source, destination, xbzrle))
+    for source, destination in ((F10, Q10), (Q10, F10)):
+        yield Case('by file, around the page cache, %s to %s' % (source.name, destination.name),
+                   by_direct_file(source, destination, Bare('checker', harts=2, size='1M', sstc=1)))
     for paused in (False, True):
         for source, destination in ((F10, Q10), (Q10, F10)):
             yield Case('by file, %s to %s, %s' %

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * migration/channel/file-target: in which order a file becomes whole, and what is left when it
- * does not. openat, pwrite, fdatasync, fsync, linkat and renameat are this file's: they keep a
+ * does not. open, openat, pwrite, fdatasync, fsync, linkat and renameat are this file's: they keep a
  * list of what was done, can fail, and a file system can be one without nameless files.
  */
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 static char *dir;
 static GString *calls;
-static bool no_nameless;
+static bool no_nameless, no_direct;
 static const char *fails;       /* the call that fails */
 static int fails_with;
 
@@ -27,6 +27,15 @@ static bool note(const char *what)
         return false;
     }
     return true;
+}
+
+int open(const char *path, int flags, ...)
+{
+    if ((flags & O_DIRECT) && no_direct) {
+        errno = EINVAL;
+        return -1;
+    }
+    return syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
 }
 
 int openat(int at, const char *path, int flags, ...)
@@ -297,6 +306,62 @@ static void test_looks(void)
     g_unlink(alias);
 }
 
+/* What is aligned goes around the page cache, the rest does not, and all of it arrives. */
+static void test_direct(void)
+{
+    static const struct { uint64_t offset; size_t len; } rows[] = {
+        { 1 << 20, 1 << 20 }, { 2 << 20, 4096 }, { (2 << 20) + 4096, 100 }, { 65, 4000 },
+        { 8192 + 8, 12288 }, { 3 << 20, 4096 * 3 + 1 }, { (3 << 20) + 8192 * 2, 65536 },
+    };
+    g_autofree char *path = path_of("image"), *back = g_malloc(1 << 20);
+    uint8_t *data[G_N_ELEMENTS(rows)];
+    FilePiece pieces[G_N_ELEMENTS(rows)];
+    uint64_t at;
+
+    begin(true, NULL, 0);
+    int fd = open(path, O_RDWR | O_CREAT);
+    FileTarget *t = file_target_new(fd, &all);
+    no_direct = true;
+    g_assert_cmpint(file_target_go_direct(t, -1), ==, EINVAL);
+    no_direct = false;
+    if (file_target_go_direct(t, -1) != 0) {
+        g_test_skip("this file system has no O_DIRECT");
+        file_target_free(t);
+        g_unlink(path);
+        return;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpint(posix_memalign((void **)&data[i], 4096, 1 << 20), ==, 0);
+        memset(data[i], 'a' + (int)i, 1 << 20);
+        pieces[i] = (FilePiece){ data[i], rows[i].len, rows[i].offset };
+    }
+    g_assert_cmpint(file_target_write_pieces(t, pieces, G_N_ELEMENTS(rows), &at), ==, 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpint(pread(fd, back, rows[i].len, rows[i].offset), ==, rows[i].len);
+        g_assert_cmpmem(back, rows[i].len, data[i], rows[i].len);
+        free(data[i]);
+    }
+    g_assert_cmpint(file_target_free(t), ==, 0);
+    g_unlink(path);
+}
+
+/* Asked for and not to be had: said in words, with the name. */
+static void test_no_direct(void)
+{
+    g_autofree char *path = path_of("image"), *uri = g_strdup_printf("file:%s", path);
+    g_autoptr(GError) err = NULL;
+    ChannelAddress *a = channel_address_parse(uri, NULL);
+
+    begin(true, NULL, 0);
+    a->file = all;
+    a->file.direct = no_direct = true;
+    g_assert_null(channel_connect(a, -1, &err));
+    g_assert_nonnull(strstr(err->message, "image' cannot be opened for direct I/O (direct-io): Invalid"));
+    no_direct = false;
+    channel_address_free(a);
+    assert_names(0);
+}
+
 /* The channel: complete makes it whole, close alone does not; errors say where. */
 static void test_channel(void)
 {
@@ -355,6 +420,8 @@ int main(int argc, char **argv)
     g_test_add_func("/file-target/stays-in-place", test_stays_in_place);
     g_test_add_func("/file-target/looks", test_looks);
     g_test_add_func("/file-target/channel", test_channel);
+    g_test_add_func("/file-target/direct", test_direct);
+    g_test_add_func("/file-target/no-direct", test_no_direct);
     int rc = run_in_folder(&dir);
     if (calls) {
         g_string_free(calls, TRUE);

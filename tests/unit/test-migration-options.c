@@ -321,7 +321,7 @@ static void test_hmp_text(void)
                     "x-postcopy-engine: software\n"
                     "x-postcopy-silence-limit: 10000 ms\n"
                     "x-simd: auto\n"
-                    "mode: normal\nx-verdict-timeout: 30000 ms\n"
+                    "mode: normal\ndirect-io: off\nx-verdict-timeout: 30000 ms\n"
                     "x-file-sync: on\nx-file-in-place: off\n");
     g_assert_cmpstr(globals, ==,
                     "globals:\nstore-global-state: on\nonly-migratable: off\n"
