@@ -146,6 +146,20 @@ def balloon_is_accepted(b):
 
 
 @case
+def disk_statistics(b):
+    """libvirt looks for a virtio disk under a name of its own (qdev in the schema of QMP)."""
+    path = make_disk(b)
+    d, sh = shell_guest(b, DISK.format(cache="none", path=path, ro=""))
+    h = b.hosts[0]
+    sh.run("dd if=/dev/vda of=/dev/null bs=4k count=64 2>/dev/null")
+    figures = dict(line.split()[1:] for line in h.out("domblkstat", d.name, "vda").split("\n") if line)
+    check(int(figures["rd_bytes"]) >= 64 * 4096, f"domblkstat: {figures}")
+    check("Capacity:       8388608" in h.out("domblkinfo", d.name, "vda"), "domblkinfo")
+    check("block.0.rd.bytes=" in h.out("domstats", d.name, "--block"), "domstats --block")
+    sh.close()
+
+
+@case
 def all_at_once_move(b):
     src, dst = b.hosts
     path = make_disk(b)
