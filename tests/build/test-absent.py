@@ -38,6 +38,7 @@ ABSENT = {
     'clang': {'programs': ['clang.*']},
     'libvirt': {'programs': ['virsh', 'libvirtd', 'virtqemud', 'virt-.*']},
     'gdb': {'programs': ['gdb.*']},
+    'groff': {'programs': ['groff']},
     'iproute2, netcat, compressors': {'programs': ['ip', 'nc', r'nc\..*', 'lzop', 'bzip2', 'xz']},
     'unshare': {'programs': ['unshare', 'nsenter']},
     'localhost': {'paths': ['/etc/hosts']},
@@ -51,6 +52,12 @@ class Failed(Exception):
 
 class Skip(Exception):
     """Cannot be tried here."""
+
+
+def need(condition, what):
+    """A user's machine may lack it; where everything has to be there (CI is set), its absence is a failure."""
+    if not condition:
+        raise Failed(what) if os.environ.get('CI') else Skip(what)
 
 
 def everything():
@@ -94,14 +101,13 @@ def mounted_over(what, tmp):
     if not paths:
         return []
     unshare = shutil.which('unshare')
-    if not unshare:
-        raise Skip('unshare is missing (package util-linux)')
+    need(unshare, 'unshare is missing (package util-linux)')
     os.mkdir(tmp + '/empty')
     with open(tmp + '/nothing', 'w', encoding='ascii'):
         pass
     command = [unshare, '--mount'] + ([] if os.geteuid() == 0 else ['--map-root-user'])
-    if subprocess.run(command + ['true'], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise Skip('no right to make a mount namespace')
+    need(subprocess.run(command + ['true'], stderr=subprocess.DEVNULL, check=False).returncode == 0,
+         'no right to make a mount namespace')
     script = ' && '.join(f'mount --bind {tmp}/{"empty" if os.path.isdir(p) else "nothing"} {p}'
                          for p in paths)
     return command + ['sh', '-c', f'{script} && exec "$@"', 'sh']

@@ -24,6 +24,12 @@ class Skip(Exception):
     pass
 
 
+def need(condition, what):
+    """A user's machine may lack it; where everything has to be there (CI is set), its absence is a failure."""
+    if not condition:
+        raise AssertionError(what) if os.environ.get('CI') else Skip(what)
+
+
 def expect(condition, what):
     if not condition:
         raise AssertionError(what)
@@ -98,8 +104,7 @@ class Process:
 
 
 def set_in_type(_folder):
-    if not shutil.which('groff'):
-        raise Skip('groff is not installed')
+    need(shutil.which('groff'), 'groff is missing (package groff-base)')
     done = subprocess.run(['groff', '-man', '-Tascii', '-P-cbou', '-ww', PAGE], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=TIMEOUT)
     words = done.stderr.decode()
