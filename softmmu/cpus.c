@@ -59,8 +59,11 @@ static void vcpu_page_came(void *opaque)
 
     g_mutex_lock(&cpu->lock);
     cpu->page_wait = false;
-    g_cond_broadcast(&cpu->wake);
+    bool waiting = cpu->waiting;
     g_mutex_unlock(&cpu->lock);
+    if (waiting) {
+        g_cond_broadcast(&cpu->wake);   /* not before: it would wait for the lock at once */
+    }
 }
 
 /* The instruction at pc needs a page that is not here: vcpu_wait will wait for it. */

@@ -43,6 +43,7 @@ struct PresentMap {
 
     GMutex lock;            /* protects what follows; taken after a place lock, before none */
     GCond quiet;            /* a call has ended */
+    unsigned awaiting_quiet;    /* who waits for it: nearly always nobody, and a signal is a system call */
     bool begun, ending;
     /* from begin to end; set by them */
     const PresentEngineOps *engine_ops;
@@ -80,6 +81,22 @@ void present_map_free(PresentMap *map)
     g_cond_clear(&map->quiet);
     g_mutex_clear(&map->lock);
     g_free(map);
+}
+
+/* lock held. */
+static void await_quiet(PresentMap *map)
+{
+    map->awaiting_quiet++;
+    g_cond_wait(&map->quiet, &map->lock);
+    map->awaiting_quiet--;
+}
+
+/* lock held. */
+static void tell_quiet(PresentMap *map)
+{
+    if (map->awaiting_quiet) {
+        g_cond_broadcast(&map->quiet);
+    }
 }
 
 /* ---- bits ---- */
@@ -310,7 +327,7 @@ void present_map_end(PresentMap *map)
 {
     g_mutex_lock(&map->lock);
     while (map->ending) {   /* somebody else does it */
-        g_cond_wait(&map->quiet, &map->lock);
+        await_quiet(map);
     }
     if (!map->begun) {
         g_mutex_unlock(&map->lock);
@@ -320,7 +337,7 @@ void present_map_end(PresentMap *map)
     __atomic_store_n(&map->on.active, false, __ATOMIC_SEQ_CST);
     wake_all(map);
     while (map->op_calls) {
-        g_cond_wait(&map->quiet, &map->lock);
+        await_quiet(map);
     }
     map->ops = NULL;
     g_mutex_unlock(&map->lock);
@@ -331,7 +348,7 @@ void present_map_end(PresentMap *map)
     }
     g_mutex_lock(&map->lock);
     map->begun = map->ending = false;
-    g_cond_broadcast(&map->quiet);
+    tell_quiet(map);
     g_mutex_unlock(&map->lock);
 }
 
@@ -362,7 +379,7 @@ static const PresentOps *op_begin(PresentMap *map)
 static void op_end(PresentMap *map)
 {
     map->op_calls--;
-    g_cond_broadcast(&map->quiet);
+    tell_quiet(map);
 }
 
 /* As an op from the first bit on: after the end nothing is left of who asked before it. */
@@ -491,7 +508,7 @@ void present_map_forget(PresentMap *map, PresentWaiter *w)
         }
     }
     while (is_called(map, w)) {
-        g_cond_wait(&map->quiet, &map->lock);
+        await_quiet(map);
     }
     g_mutex_unlock(&map->lock);
 }
@@ -510,7 +527,7 @@ static void call_end(PresentMap *map, Call *call)
         link = &(*link)->next;
     }
     *link = call->next;
-    g_cond_broadcast(&map->quiet);
+    tell_quiet(map);
 }
 
 /* One waiter that is out of its bucket. lock held; let go meanwhile. After woken() *w is not ours. */

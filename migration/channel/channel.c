@@ -212,7 +212,7 @@ static bool wait_alive(Channel *c, int fd, short events, GError **errp)
     if (!channel_wait_for(fd, events, c->wake_fd, ms_to_next_look(c), &ready, errp)) {
         return false;
     }
-    if (silence && c->is_silent(fd, silence)) {
+    if (!ready && silence && c->is_silent(fd, silence)) {
         error_setg(errp, "nothing was heard from '%s' for %.0f s: the link or the host there is down",
                    c->name, silence / 1000.0);
         return false;

@@ -25,6 +25,7 @@ struct PageRequests {
     /* protected by lock */
     GArray *queue;          /* of Request; no longer than there are missing pages */
     bool open, quit;
+    bool waiting;           /* its thread, for wake */
     unsigned era;           /* how often it was closed: what was taken out before is not sent */
 };
 
@@ -72,7 +73,9 @@ static gpointer request_thread(gpointer opaque)
     g_mutex_lock(&q->lock);
     while (!q->quit) {
         if (q->queue->len == 0) {
+            q->waiting = true;
             g_cond_wait(&q->wake, &q->lock);
+            q->waiting = false;
             continue;
         }
         GArray *taken = q->queue;
@@ -94,9 +97,12 @@ void page_requests_add(PageRequests *q, size_t block, uint64_t page)
     g_mutex_lock(&q->lock);
     if (q->open) {
         g_array_append_val(q->queue, req);
-        g_cond_signal(&q->wake);
     }
+    bool waiting = q->waiting && q->open;
     g_mutex_unlock(&q->lock);
+    if (waiting) {
+        g_cond_signal(&q->wake);    /* not before: it would wait for the lock at once */
+    }
 }
 
 void page_requests_open(PageRequests *q)

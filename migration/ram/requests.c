@@ -63,7 +63,9 @@ bool ram_requests_take(RamRequests *q, RamRequest *r)
         *r = q->ring[q->first];
         q->first = (q->first + 1) % QUEUE_LEN;
         set_len(q, q->len - 1);
-        g_cond_signal(&q->room);
+        if (q->len + 1 == QUEUE_LEN) {
+            g_cond_broadcast(&q->room);
+        }
     }
     g_mutex_unlock(&q->lock);
     return found;

@@ -138,14 +138,19 @@ void outgoing_put_section(Outgoing *o, uint8_t type)
     }
 }
 
-bool outgoing_put_footer(Outgoing *o, GError **errp)
+void outgoing_end_section(Outgoing *o)
 {
     if (migration_settings_props(o->settings)->send_section_footer) {
         stream_put_u8(o->w, SECTION_FOOTER);
         stream_put_be32(o->w, o->ram_id);
     }
-    bool ok = stream_flush(o->w, errp);
     trace_savevm_section_end(RAM_SECTION_IDSTR, o->ram_id,
-                             stream_writer_bytes(o->w) - o->section_at, ok ? 0 : -1);
-    return ok;
+                             stream_writer_bytes(o->w) - o->section_at,
+                             stream_writer_ok(o->w, NULL) ? 0 : -1);
+}
+
+bool outgoing_put_footer(Outgoing *o, GError **errp)
+{
+    outgoing_end_section(o);
+    return stream_flush(o->w, errp);
 }

@@ -147,7 +147,9 @@ void outgoing_announce_passes(Outgoing *o);
 void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len);
 /** Begins a section of RAM: SECTION_START, PART or END. */
 void outgoing_put_section(Outgoing *o, uint8_t type);
-/** Ends it and sends what is queued. */
+/** Ends it; the bytes may stay queued. */
+void outgoing_end_section(Outgoing *o);
+/** The same, and sends what is queued. */
 bool outgoing_put_footer(Outgoing *o, GError **errp);
 
 /** A fault point (softmmu/faults.h) of this migration. */

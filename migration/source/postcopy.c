@@ -41,8 +41,8 @@ static void wake(Outgoing *o)
 {
     g_mutex_lock(&o->lock);
     o->kicked = true;
-    g_cond_broadcast(&o->wake);
     g_mutex_unlock(&o->lock);
+    g_cond_broadcast(&o->wake);     /* not before: it would wait for the lock at once */
 }
 
 /* The saver lives longer than this thread. */
@@ -303,7 +303,12 @@ static bool send_part(Outgoing *o, GError **errp)
     trace_savevm_state_iterate(o->pass);
     outgoing_put_section(o, SECTION_PART);
     if (!outgoing_point(o, FAULT_SRC_POSTCOPY_PART, errp) ||
-        !ram_save_iterate(o->saver, o->w, part_is_over, o, errp) || !outgoing_put_footer(o, errp)) {
+        !ram_save_iterate(o->saver, o->w, part_is_over, o, errp)) {
+        return false;
+    }
+    outgoing_end_section(o);
+    /* Pages of zeros may wait for company till here; what was asked for has gone, and nobody waits for an end. */
+    if (o->postcopy.background && !stream_flush(o->w, errp)) {
         return false;
     }
     release_sent(o);
