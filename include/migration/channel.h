@@ -159,6 +159,12 @@ void channel_sharpen_liveness(Channel *c, unsigned ms);
  * count. Sockets; any thread.
  */
 void channel_set_patience(Channel *c, unsigned ms);
+/**
+ * What is written next, on either side, is not to stand behind much that waits in the kernel: of what has
+ * not been sent yet it holds some 32 KiB, which keeps any link busy; of what has come, on a link that is
+ * short, what 10 Gbit/s bring in one round trip. For good. TCP; nothing elsewhere. Any thread.
+ */
+void channel_keep_queue_short(Channel *c);
 /** When something last came from the peer (monotonic, microseconds); 0: nothing yet. Any thread. */
 int64_t channel_heard_us(const Channel *c);
 void channel_shutdown(Channel *c);

@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -25,6 +27,11 @@
 #include "util/trace-migration.h"
 
 #define PEER_RESET_MS 200
+#define QUEUE_BYTES (32 << 10)              /* not sent yet, where more would be waited for */
+/* How much may have come and not been read; a longer way has a window of the kernel's own choice. */
+#define WINDOW_BYTES_PER_US 1250            /* 10 Gbit/s */
+#define WINDOW_MIN_BYTES (128 << 10)
+#define WINDOW_MAX_RTT_US 200
 #define PEEK_REST_US (2 * G_USEC_PER_SEC)   /* for the rest of a few bytes that come together */
 
 #ifndef IOV_MAX
@@ -174,6 +181,22 @@ void channel_set_patience(Channel *c, unsigned ms)
         atomic_set(&c->sign_us, now);
         atomic_set(&c->looked_us, now);
         g_atomic_int_set(&c->patience_ms, (int)MIN(ms, (unsigned)G_MAXINT));
+    }
+}
+
+void channel_keep_queue_short(Channel *c)
+{
+    struct tcp_info info = { 0 };
+    socklen_t len = sizeof(info);
+    int bytes = QUEUE_BYTES;
+
+    if (!c->is_socket || getsockopt(c->rfd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0) {
+        return;
+    }
+    setsockopt(c->rfd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+    if (info.tcpi_min_rtt > 0 && info.tcpi_min_rtt <= WINDOW_MAX_RTT_US) {
+        bytes = MAX((int)info.tcpi_min_rtt * WINDOW_BYTES_PER_US, WINDOW_MIN_BYTES);
+        setsockopt(c->rfd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes, sizeof(bytes));
     }
 }
 

@@ -145,6 +145,7 @@ static bool listen_to_source(void *opaque, GError **errp)
         !incoming_point(in, FAULT_DST_POSTCOPY_ARMED, errp)) {
         return false;
     }
+    channel_keep_queue_short(in->channel);
     pc->readers = page_readers_new(in);
     bool ok = page_readers_start(pc->readers, in->reader, errp) &&
               migration_state_move(&in->m->in_state, MIGRATION_EVENT_POSTCOPY, errp);

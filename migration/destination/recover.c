@@ -263,6 +263,7 @@ bool postcopy_await(Postcopy *pc, GError **errp)
             return false;
         }
         watch_link(in);
+        channel_keep_queue_short(in->channel);
         reading = incoming_point(in, FAULT_DST_POSTCOPY_READS, &cause) &&
                   page_readers_start(pc->readers, in->reader, &cause);
     }

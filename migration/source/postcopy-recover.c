@@ -213,6 +213,7 @@ static bool ask_what_has_come(Outgoing *o, GError **errp)
 static bool agree_to_go_on(Outgoing *o, GError **errp)
 {
     ram_save_postcopy_resume(o->saver);
+    channel_keep_queue_short(o->channel);
     outgoing_put_command(o, MIG_CMD_POSTCOPY_RESUME, NULL, 0);
     return stream_flush(o->w, errp) && wait_until(o, have_ack, errp);
 }

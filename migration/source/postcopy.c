@@ -245,6 +245,7 @@ static bool switch_to_postcopy(Outgoing *o, GError **errp)
     if (!ram_save_postcopy_begin(o->saver, o->w, errp)) {
         return false;
     }
+    channel_keep_queue_short(o->channel);
     put_discards(o);
     put_ping(o, DISCARDED_PING);
     put_package(o);

@@ -583,6 +583,53 @@ static void test_slow_reader(void)
     close(sv[1]);
 }
 
+typedef struct Filling {
+    Channel *c;
+    uint64_t taken;     /* atomic */
+} Filling;
+
+static gpointer fill_by_pages(gpointer opaque)
+{
+    Filling *f = opaque;
+    char page[4096] = "";
+
+    while (channel_write_all(f->c, page, sizeof(page), NULL)) {
+        __atomic_fetch_add(&f->taken, sizeof(page), __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* How much goes into a channel at whose other end nobody reads. */
+static uint64_t bytes_taken(bool keep_short)
+{
+    int peer;
+    Filling f = { .c = connect_to_bare(&peer) };
+    uint64_t before = 1;
+
+    if (keep_short) {
+        channel_keep_queue_short(f.c);
+    }
+    GThread *t = g_thread_new("fill", fill_by_pages, &f);
+    for (uint64_t now = 0; now != before; now = __atomic_load_n(&f.taken, __ATOMIC_RELAXED)) {
+        before = now;
+        g_usleep(300 * 1000);
+    }
+    channel_shutdown(f.c);
+    g_thread_join(t);
+    channel_close(f.c, NULL);
+    close(peer);
+    return f.taken;
+}
+
+static void test_short_queue(void)
+{
+    uint64_t is_short = bytes_taken(true), is_not = bytes_taken(false);
+
+    g_test_message("%" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT " bytes", is_short, is_not);
+    g_assert_cmpuint(is_short, >, 0);
+    g_assert_cmpuint(is_short, <, is_not / 2);
+}
+
 static gpointer shut_channel(gpointer c)
 {
     g_usleep(30 * 1000);
@@ -671,6 +718,7 @@ int main(int argc, char **argv)
     g_test_add_func("/channel/silent-answer", test_silent_answer);
     g_test_add_func("/channel/accepted-alive", test_accepted_alive);
     g_test_add_func("/channel/slow-reader", test_slow_reader);
+    g_test_add_func("/channel/short-queue", test_short_queue);
     g_test_add_func("/channel/shutdown", test_shutdown);
     return run_in_folder(&dir);
 }
