@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bare-metal guests: idle, loadgen and checker in M mode, up to 8 harts. They start in milliseconds
+ * Bare-metal guests: idle, loadgen, checker and touch in M mode, up to 8 harts. They start in milliseconds
  * and write nothing but what they are asked to, so that RAM can be compared bit for bit.
  *
  * Run as  -M virt -bios none -kernel bare.elf -append "mode=checker size=4M ..."  or, built with
@@ -51,10 +51,19 @@ struct options {
     uint64_t tick, print; /* ms: timer period, and one line per so many ms */
     uint64_t regs, sstc;
     uint64_t reset, off; /* by itself, after so many lines of a life; 0: never */
+    uint64_t random;
+};
+
+/* How long touches took, by their ticks' four leading bits: four buckets for each power of two. */
+#define TOUCH_BUCKETS 128
+struct touches {
+    uint64_t took[TOUCH_BUCKETS];
 };
 
 struct hart_tick hart_ticks[MAX_HARTS];
 static struct options options;
+static struct touches touches[MAX_HARTS];
+static volatile uint32_t touch_begun;
 static volatile uint32_t options_ready;
 
 void *memset(void *to, int byte, size_t n);
@@ -192,6 +201,7 @@ static void parse_options(const char *args)
         {"print", offsetof(struct options, print)},   {"regs", offsetof(struct options, regs)},
         {"sstc", offsetof(struct options, sstc)},     {"harts", offsetof(struct options, harts)},
         {"reset", offsetof(struct options, reset)},   {"off", offsetof(struct options, off)},
+        {"random", offsetof(struct options, random)},
     };
 
     options = (struct options){.mode = MODE, .size = HAVE_BOARD ? 4 << 20 : 1 << 20, .stride = 1 << 10, .step = 32,
@@ -290,7 +300,26 @@ static void print_status(void)
     put_char('\n');
 }
 
-/* Input is echoed as "input: C"; q powers off, r resets, x fails with code 3. */
+/* "touches: T:COUNT ...": COUNT took at least T ticks and less than the next T there could be. */
+static void print_touches(void)
+{
+    put_text("touches:");
+    for (unsigned i = 0; i < TOUCH_BUCKETS; i++) {
+        uint64_t count = 0;
+
+        for (uint64_t hart = 0; hart < MAX_HARTS; hart++) {
+            count += touches[hart].took[i];
+        }
+        if (count) {
+            put_char(' ');
+            put_number(i < 4 ? i : (4 + i % 4) << (i / 4 - 1), 10);
+            put_field(":", count);
+        }
+    }
+    put_char('\n');
+}
+
+/* Input is echoed as "input: C"; g begins to touch, t tells of it, q powers off, r resets, x fails with code 3. */
 static void read_input(void)
 {
     while (UART[5] & 1) {
@@ -299,7 +328,11 @@ static void read_input(void)
         put_text("input: ");
         put_char(c);
         put_char('\n');
-        if (c == 'q') {
+        if (c == 'g') {
+            touch_begun = 1;
+        } else if (c == 't') {
+            print_touches();
+        } else if (c == 'q') {
             *POWER = 0x5555;
         } else if (c == 'r') {
             *POWER = 0x7777;
@@ -362,7 +395,7 @@ static void pace(uint64_t hart, uint64_t start, uint64_t done)
     }
 }
 
-/* ---- the three jobs ---- */
+/* ---- the jobs ---- */
 
 static void run_loadgen(uint64_t hart, volatile uint8_t *buffer)
 {
@@ -417,6 +450,62 @@ static void run_checker(uint64_t hart, volatile uint64_t *buffer)
     }
 }
 
+/* The highest bit that is set; of 0 and 1: 0. */
+static unsigned log2_of(uint64_t n)
+{
+    unsigned bits = 0;
+
+    while (n >>= 1) {
+        bits++;
+    }
+    return bits;
+}
+
+static unsigned touch_bucket(uint64_t ticks)
+{
+    unsigned e = log2_of(ticks);
+    unsigned i = ticks < 4 ? (unsigned)ticks : (e - 1) * 4 + (unsigned)(ticks >> (e - 2) & 3);
+
+    return i < TOUCH_BUCKETS ? i : TOUCH_BUCKETS - 1;
+}
+
+/* The i-th page of 2^bits: each comes once. */
+static uint64_t shuffled(uint64_t i, unsigned bits)
+{
+    uint64_t mask = (1ull << bits) - 1, half = (bits + 1) / 2;
+
+    for (int turn = 0; options.random && turn < 2; turn++) {
+        i = (i * 0x9e3779b1 + 0x7f4a7c15) & mask;
+        i ^= i >> half;
+    }
+    return i;
+}
+
+/* When told, reads one word of each page once and notes how long it took to be there. */
+static void run_touch(uint64_t hart, volatile uint64_t *buffer)
+{
+    volatile struct check_report *r = report_of(hart);
+    unsigned bits = log2_of(options.size / PAGE_BYTES);
+
+    for (uint64_t p = 0; p < 1ull << bits; p++) {
+        buffer[p * PAGE_WORDS] = p + 1;
+    }
+    while (!touch_begun) {
+        rest(hart);
+    }
+    for (uint64_t i = 0; i < 1ull << bits; i++) {
+        uint64_t p = shuffled(i, bits), start = read_time();
+        uint64_t got = buffer[p * PAGE_WORDS];
+
+        touches[hart].took[touch_bucket(read_time() - start)]++;
+        r->bad += got != p + 1;
+        if (i % 64 == 0) {
+            poll(hart);
+        }
+    }
+    r->generation = 1;
+}
+
 void bare_main(uint64_t hart, const uint8_t *fdt)
 {
     if (hart == 0) {
@@ -449,6 +538,8 @@ void bare_main(uint64_t hart, const uint8_t *fdt)
         run_loadgen(hart, buffer);
     } else if (options.mode[0] == 'c') {
         run_checker(hart, (volatile uint64_t *)buffer);
+    } else if (options.mode[0] == 't') {
+        run_touch(hart, (volatile uint64_t *)buffer);
     }
     while (HAVE_BOARD) {
         rest(hart);

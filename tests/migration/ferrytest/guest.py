@@ -7,7 +7,7 @@ import time
 from . import emulators
 from .tap import Failed, check
 
-STATUS = re.compile(r'^(loadgen|checker|idle): (gen=.*)$')
+STATUS = re.compile(r'^(loadgen|checker|idle|touch): (gen=.*)$')
 BEAT = re.compile(r'^beat (\d+) up=([0-9.]+)$')
 
 # What a shell sends to a terminal besides text.
