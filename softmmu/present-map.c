@@ -38,6 +38,7 @@ struct PresentMap {
     PresentSwitch on;       /* first: present_map_active looks there */
     RAMList *ram;
     uint64_t missing;       /* atomic: pages */
+    uint64_t unasked, useful;   /* atomic: pages that came unasked, those of them that were used */
     GMutex place_locks[PLACE_LOCKS];    /* each: content, missing bits and patches of its pages */
     GQueue patches[PLACE_LOCKS];        /* Patch*, oldest first */
 
@@ -142,6 +143,36 @@ uint64_t present_map_missing(const PresentMap *map)
     return __atomic_load_n(&map->missing, __ATOMIC_ACQUIRE);
 }
 
+/* Its first use, if it came unasked. The map is active: the page is here. */
+static void note_used(PresentMap *map, const RAMBlock *block, uint64_t page)
+{
+    uint64_t bit = 1ULL << (page % 64);
+
+    /* mostly clear, and then not written: vCPUs share the line */
+    if (bit_of(&block->unasked, page, __ATOMIC_RELAXED) &&
+        __atomic_fetch_and(words_of(&block->unasked) + page / 64, ~bit, __ATOMIC_ACQUIRE) & bit) {
+        __atomic_fetch_add(&map->useful, 1, __ATOMIC_RELEASE);
+    }
+}
+
+bool present_map_use(PresentMap *map, const RAMBlock *block, uint64_t page)
+{
+    if (!present_map_active(map)) {
+        return true;
+    }
+    if (!present_map_here(map, block, page)) {
+        return false;
+    }
+    note_used(map, block, page);
+    return true;
+}
+
+void present_map_unasked(const PresentMap *map, uint64_t *came, uint64_t *useful)
+{
+    *useful = __atomic_load_n(&map->useful, __ATOMIC_ACQUIRE);     /* first: never more than came */
+    *came = __atomic_load_n(&map->unasked, __ATOMIC_RELAXED);
+}
+
 /* ---- life ---- */
 
 bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError **errp)
@@ -154,6 +185,8 @@ bool present_map_begin(PresentMap *map, const PresentEngineOps *engine, GError *
         error_setg(errp, "guest memory is still coming in from an earlier migration");
         return false;
     }
+    __atomic_store_n(&map->unasked, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&map->useful, 0, __ATOMIC_RELAXED);
     for (size_t i = 0; i < ram_list_count(map->ram); i++) {
         if (!ram_block_add_present_bits(ram_list_get(map->ram, i), errp)) {
             present_map_end(map);
@@ -424,6 +457,9 @@ bool present_map_need(PresentMap *map, const RAMBlock *block, uint64_t offset, u
     for (uint64_t page = offset >> TARGET_PAGE_BITS; page <= last; page++) {
         if (present_map_here(map, block, page)) {
             note_needed(block, page);
+            if (user >= PRESENT_USER_DEVICE) {
+                note_used(map, block, page);
+            }
             continue;
         }
         if (all && missing) {
@@ -601,6 +637,15 @@ static void set_here(PresentMap *map, RAMBlock *block, uint64_t page)
     __atomic_fetch_sub(&map->missing, 1, __ATOMIC_ACQ_REL);
 }
 
+/* Before the page is here: who uses it finds the bit. Its place lock is held. */
+static void note_unasked(PresentMap *map, RAMBlock *block, uint64_t page)
+{
+    if (!bit_of(&block->asked, page, __ATOMIC_SEQ_CST)) {
+        __atomic_fetch_add(&map->unasked, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_or(&block->unasked[page / 64], 1ULL << (page % 64), __ATOMIC_RELEASE);
+    }
+}
+
 bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void *content)
 {
     RAMBlock *block = ram_list_get(map->ram, index);
@@ -611,6 +656,7 @@ bool present_map_place(PresentMap *map, size_t index, uint64_t page, const void 
     bool placed = is_missing(block, page);
     if (placed) {
         fill(map, block, page, content, false);
+        note_unasked(map, block, page);
         set_here(map, block, page);
     }
     g_mutex_unlock(&map->place_locks[stripe]);

@@ -56,6 +56,7 @@ static void ram_block_free(RAMBlock *block)
     bits_free(block, block->dirty);
     bits_free(block, block->missing);
     bits_free(block, block->asked);
+    bits_free(block, block->unasked);
     bits_free(block, block->guarded);
     if (block->fd >= 0) {
         close(block->fd);
@@ -191,7 +192,8 @@ bool ram_block_add_present_bits(RAMBlock *block, GError **errp)
     static const char what[] = "allocate the present map of";
 
     if (!add_bits(block, &block->missing, what, errp) ||
-        !add_bits(block, &block->asked, what, errp)) {
+        !add_bits(block, &block->asked, what, errp) ||
+        !add_bits(block, &block->unasked, what, errp)) {
         return false;
     }
     touch_bits(block, block->missing);
@@ -214,6 +216,7 @@ void ram_block_clear_present_bits(RAMBlock *block)
 {
     clear_bits(block, block->missing);
     clear_bits(block, block->asked);
+    clear_bits(block, block->unasked);
 }
 
 void ram_block_clear_guard_bits(RAMBlock *block)

@@ -80,6 +80,13 @@ static inline bool present_map_active(const PresentMap *map)
 
 /** True if it is here (always when off). Never asks. Any thread. */
 bool present_map_here(const PresentMap *map, const RAMBlock *block, uint64_t page);
+/** As present_map_here, by the guest: the first use of a page that came unasked is counted. */
+bool present_map_use(PresentMap *map, const RAMBlock *block, uint64_t page);
+/**
+ * Pages placed before anybody had asked for them, since the map was begun, and how many of those the
+ * guest (vCPUs, devices) used before the map ended; both stay until it is begun anew. Any thread.
+ */
+void present_map_unasked(const PresentMap *map, uint64_t *came, uint64_t *useful);
 /**
  * True if all of [offset, offset + len) is here; if not, all missing pages of it are asked for.
  * *missing (may be NULL) is then the first of them. Any thread.

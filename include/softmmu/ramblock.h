@@ -32,6 +32,7 @@ typedef struct RAMBlock {
     uint64_t *dirty;
     /* the present map's (softmmu/present-map.h): as dirty; NULL until it is first begun, then for good */
     uint64_t *missing, *asked;
+    uint64_t *unasked;      /* likewise: came before anybody asked, and nobody has used it yet */
     uint64_t *guarded;      /* the write guard's (softmmu/write-guard.h), likewise */
 } RAMBlock;
 
@@ -51,9 +52,12 @@ RAMBlock *ram_list_add(RAMList *list, const char *idstr, uint64_t length, const 
 /** Takes all of the block's memory from the host now; what is in it stays. Main thread, before anybody runs. */
 bool ram_block_populate(RAMBlock *block, GError **errp);
 
-/** Makes missing and asked of an existing block, all clear; missing is in memory then. Any thread, one at a time. */
+/**
+ * Makes missing, asked and unasked of an existing block, all clear; missing is in memory then. Any
+ * thread, one at a time.
+ */
 bool ram_block_add_present_bits(RAMBlock *block, GError **errp);
-/** Clears both and gives their memory back to the host; they may be read meanwhile, not written. */
+/** Clears them and gives their memory back to the host; they may be read meanwhile, not written. */
 void ram_block_clear_present_bits(RAMBlock *block);
 /** The same for guarded. */
 bool ram_block_add_guard_bits(RAMBlock *block, GError **errp);

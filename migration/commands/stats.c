@@ -291,6 +291,8 @@ char *migration_waits_text(const XPostcopyWaits *w)
     g_string_append_printf(out, "late memory: %" PRIu64 " pages asked for, %" PRIu64 " came twice, %"
                            PRIu64 " kbytes missing\n", w->requests, w->duplicates,
                            w->missing >> 10);
+    g_string_append_printf(out, "unasked: %" PRIu64 " pages came, %" PRIu64 " of them were used\n",
+                           w->unasked, w->useful);
     for (const XPostcopyWaitList *l = w->waits; l; l = l->next) {
         const XPostcopyWait *v = l->value;
         g_string_append_printf(out, "waits of %s: %" PRIu64 ", mean %" PRIu64 " us, p50 %" PRIu64

@@ -84,6 +84,7 @@ XPostcopyWaits *incoming_waits_info(Incoming *in)
     XPostcopyWaits *info = g_new0(XPostcopyWaits, 1);
     info->requests = __atomic_load_n(&in->requests, __ATOMIC_RELAXED);
     info->duplicates = __atomic_load_n(&in->duplicates, __ATOMIC_RELAXED);
+    present_map_unasked(in->machine->present, &info->unasked, &info->useful);
     info->missing = present_map_missing(in->machine->present) << TARGET_PAGE_BITS;
     info->waits = waits(w, &all);
     info->histogram = buckets(&all);

@@ -172,7 +172,7 @@ static bool translate(RISCVCPU *cpu, uint64_t va, unsigned size, MemAccess acces
         memory_log_invalid(NULL, t->pa, size, access == ACCESS_STORE);
         return riscv_raise(cpu, access_fault(access), va);
     }
-    if (!page_here(cpu, t->region, t->pa)) {
+    if (!page_here(cpu, t->region, t->pa, true)) {
         return raise_missing(cpu, t->region, t->pa);
     }
     if (t->region->block) {

@@ -117,7 +117,7 @@ static bool target_missing(RISCVCPU *cpu, uint64_t pa, Walk *out)
     }
     const MemoryRegion *region = riscv_find_region(cpu, pa);
 
-    return !page_here(cpu, region, pa) && walk_missing(out, region, pa);
+    return !page_here(cpu, region, pa, true) && walk_missing(out, region, pa);
 }
 
 static uint32_t finish_leaf(RISCVCPU *cpu, uint64_t va, uint64_t pte, unsigned level,
@@ -157,7 +157,7 @@ restart:;
         if (!riscv_pmp_check(cpu, pte_pa, 8, PRV_S, PMP_R) || !region || !region->block) {
             return access_fault(access);
         }
-        if (!page_here(cpu, region, pte_pa)) {
+        if (!page_here(cpu, region, pte_pa, side_effects)) {
             return walk_missing(out, region, pte_pa);
         }
         uint64_t pte = __atomic_load_n(

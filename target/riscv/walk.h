@@ -34,13 +34,21 @@ static inline int mode_priv(unsigned mode)
 /** The region that holds pa, or NULL; the last one with RAM is remembered. */
 const MemoryRegion *riscv_find_region(RISCVCPU *cpu, uint64_t pa);
 
-/** False: the page of pa has not come. What is not RAM is here. */
-static inline bool page_here(const RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa)
+/**
+ * False: the page of pa has not come. What is not RAM is here. use: the guest does, it is not just a
+ * monitor's look.
+ */
+static inline bool page_here(const RISCVCPU *cpu, const MemoryRegion *region, uint64_t pa, bool use)
 {
-    const PresentMap *map = cpu->machine->present;
+    PresentMap *map = cpu->machine->present;
 
-    return G_LIKELY(!present_map_active(map)) || !region || !region->block ||
-           present_map_here(map, region->block, (pa - region->base) >> TARGET_PAGE_BITS);
+    if (G_LIKELY(!present_map_active(map)) || !region || !region->block) {
+        return true;
+    }
+    uint64_t page = (pa - region->base) >> TARGET_PAGE_BITS;
+
+    return use ? present_map_use(map, region->block, page)
+               : present_map_here(map, region->block, page);
 }
 
 /** 0, or the exception cause; EXC_MISSING says in out what has not come. side_effects: sets A and D. */

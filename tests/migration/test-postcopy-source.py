@@ -107,6 +107,29 @@ def alone(bench):
     pair.journey.check()
 
 
+def used(bench):
+    """With -n only neighbours come unasked; a guest that goes through its memory uses many of them, of about
+    a thousand. It may run faster than they come: those that it asks for meanwhile are not unasked."""
+    pair = Pair(bench)
+    pair.hmp('-p -n', '0 16 4')
+
+    def there():
+        return pair.destination.migration().get('x-postcopy-waits', {})
+    wait_until(lambda: there().get('useful', 0) > 50, 60, 'the guest to use neighbours')
+    waits = there()
+    wait_until(lambda: pair.pages()['prefault'] >= waits['unasked'], 60, 'as many to be sent')
+    pages = pair.pages()
+    check_equal(pages['background'], 0, 'pages in their turn')
+    check(waits['useful'] <= waits['unasked'], 'more was used than came: %s', waits)
+    pair.source.set_parameters(x_postcopy_background='linear')
+    info = pair.end()
+    waits, total = there(), info['ram']['total'] // 4096
+    check(waits['useful'] <= waits['unasked'] <= total <= waits['unasked'] + waits['requests'],
+          '%d pages came, asked for or not: %s', total, waits)
+    check('unasked: %(unasked)d pages came, %(useful)d of them were used' % waits
+          in pair.destination.hmp('info migrate'), 'info migrate does not tell')
+
+
 def both_go_on(bench):
     """What is asked for is not charged to the limit of what is not: the rest goes on beside it."""
     pair = Pair(bench, harts=2, memory=32)
@@ -439,6 +462,7 @@ main([
     Case('at once', at_once),
     Case('a pass before, neighbours', counted),
     Case('only what is asked for', alone),
+    Case('neighbours that are of use', used),
     Case('what is asked for beside a limit', both_go_on),
     Case('preempt over one connection', only_one_connection),
     Case('refused by the destination', refused),

@@ -582,6 +582,96 @@ static void test_touched(void)
     fixture_clear(&f);
 }
 
+static void check_unasked(Fixture *f, uint64_t came, uint64_t useful)
+{
+    uint64_t c, u;
+
+    present_map_unasked(f->map, &c, &u);
+    g_assert_cmpuint(c, ==, came);
+    g_assert_cmpuint(u, ==, useful);
+}
+
+/* Only what came unasked counts, once, and only when the guest uses it while pages are missing. */
+static void test_unasked(void)
+{
+    Fixture f;
+    g_autofree uint8_t *page = g_malloc0(TARGET_PAGE_SIZE);
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 0, 1, 10);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
+    g_assert_true(present_map_use(f.map, f.a, 0));      /* was never missing */
+    g_assert_false(present_map_use(f.map, f.a, 2));
+    g_assert_false(present_map_need(f.map, f.a, TARGET_PAGE_SIZE, 1, 0, NULL));
+    for (uint64_t i = 1; i <= 8; i++) {
+        g_assert_true(present_map_place(f.map, 0, i, page));
+    }
+    g_assert_false(present_map_place(f.map, 0, 2, page));   /* twice: not again */
+    g_assert_true(present_map_overwrite(f.map, f.a, 9 * TARGET_PAGE_SIZE, page, TARGET_PAGE_SIZE));
+    check_unasked(&f, 7, 0);
+    g_assert_true(present_map_use(f.map, f.a, 1));      /* was asked for */
+    g_assert_true(present_map_use(f.map, f.a, 9));      /* did not come: written here */
+    g_assert_true(present_map_here(f.map, f.a, 2));     /* a look is no use */
+    g_assert_true(present_map_need(f.map, f.a, 2 * TARGET_PAGE_SIZE, 1, PRESENT_USER_MONITOR, NULL));
+    check_unasked(&f, 7, 0);
+    g_assert_true(present_map_use(f.map, f.a, 2));
+    g_assert_true(present_map_use(f.map, f.a, 2));
+    g_assert_true(present_map_need(f.map, f.a, 2 * TARGET_PAGE_SIZE, 2 * TARGET_PAGE_SIZE,
+                                   PRESENT_USER_DEVICE, NULL));     /* the second is new */
+    check_unasked(&f, 7, 2);
+    present_map_end(f.map);
+    g_assert_true(present_map_use(f.map, f.a, 4));      /* too late */
+    check_unasked(&f, 7, 2);
+    begin(&f);
+    check_unasked(&f, 0, 0);
+    fixture_clear(&f);
+}
+
+typedef struct User {
+    Fixture *f;
+    bool places;
+} User;
+
+static gpointer place_or_use(gpointer opaque)
+{
+    User *u = opaque;
+    static const uint8_t page[TARGET_PAGE_SIZE];
+
+    for (uint64_t i = 0; i < PAGES_A; i++) {
+        if (u->places) {
+            present_map_place(u->f->map, 0, i, page);
+        } else {
+            while (!present_map_use(u->f->map, u->f->a, i)) {
+                g_thread_yield();
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Two use each page as soon as it is here, two place it: each counts once. */
+static void test_unasked_threads(void)
+{
+    Fixture f;
+    User users[4];
+    GThread *threads[4];
+
+    fixture_init(&f);
+    begin(&f);
+    present_map_set_missing(f.map, 0, 0, PAGES_A);
+    g_assert_true(present_map_arm(f.map, &ops, &f, NULL));
+    for (unsigned i = 0; i < 4; i++) {
+        users[i] = (User){ &f, i % 2 };
+        threads[i] = g_thread_new("use", place_or_use, &users[i]);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        g_thread_join(threads[i]);
+    }
+    check_unasked(&f, PAGES_A, PAGES_A);
+    fixture_clear(&f);
+}
+
 /* Refused at the start, and the map is as if it had not been begun. */
 static void test_engine_refused(void)
 {
@@ -618,6 +708,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/present-map/end-meanwhile", &present_engine_software, test_end_meanwhile);
     g_test_add_data_func("/present-map/end-meanwhile/userfaultfd", &present_engine_userfaultfd, test_end_meanwhile);
     g_test_add_func("/present-map/touched", test_touched);
+    g_test_add_func("/present-map/unasked", test_unasked);
+    g_test_add_func("/present-map/unasked/threads", test_unasked_threads);
     g_test_add_func("/present-map/runs", test_runs);
     g_test_add_func("/present-map/engine-refused", test_engine_refused);
     return g_test_run();
