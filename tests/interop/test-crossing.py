@@ -13,7 +13,7 @@ import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'migration'))
-from ferrytest import emulators  # noqa: E402
+from ferrytest import channels, emulators  # noqa: E402
 from ferrytest.crossing import (BEAT, BOOT, BRIDGE, CPU_T10_SV57, F10, F72, PAIRS, Q10, Q72, READY,
                                 Cross, TappedUnix, beats, boot, check_events, cpu_fields, cross,
                                 need)  # noqa: E402
@@ -222,6 +222,15 @@ def by_direct_file(source_emulator, destination_emulator, guest):
     return run
 
 
+def converted_file(source_emulator, destination_emulator, layout, to, paused):
+    """A file that ferry-inspect made out of one of another layout."""
+    def run(bench):
+        named = {'stream': {}, 'mapped-ram': {'mapped_ram': True}}
+        cross(bench, source_emulator, destination_emulator, Bare('checker', harts=2, size='1M', sstc=1),
+              channels.Converted(bench, to), paused=paused, caps=named[layout], dst_caps=named[to])
+    return run
+
+
 def rebooted(*path, jump=False):
     """A guest that has been rebooted a while after its start takes no jump in time. Where the source
     is 7.2 its clock goes ahead by that while: 7.2 counts time from the reboot on and does not send
@@ -334,6 +343,10 @@ def cases():
                        (source.name, destination.name, 'stopped' if paused else 'running'),
                        by_file(source, destination, paused, Bare('checker', harts=2, size='1M',
                                                                  sstc=1)))
+            for layout, to in (('stream', 'mapped-ram'), ('mapped-ram', 'stream')):
+                yield Case('by file, converted to %s, %s to %s, %s' %
+                           (to, source.name, destination.name, 'stopped' if paused else 'running'),
+                           converted_file(source, destination, layout, to, paused))
             if source.is_ferry:
                 yield Case('by file, checksums, %s' % ('stopped' if paused else 'running'),
                            checked_file(paused))

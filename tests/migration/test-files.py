@@ -40,6 +40,21 @@ def saved(layout, paused, harts=2, mode='checker', offset=False, passes=False):
     return run
 
 
+def converted(layout, to, passes=False, **caps):
+    """Saved in one layout, made another by ferry-inspect, restored."""
+    def run(bench):
+        if not EMULATOR.is_ferry:
+            raise Skip('one of the files is for Ferry only')
+        named = {x: {x: True} if x != 'stream' else {} for x in ('stream', 'mapped_ram', 'fixed_ram')}
+        channel = channels.Converted(bench, to.replace('_', '-'))
+        move = Move(bench, EMULATOR, Bare('checker', harts=2, size='2M', memory=32), channel,
+                    caps={**named[layout], **caps}, dst_caps=named[to])
+        if passes:
+            force_passes(move, passes=5)
+        move.run()
+    return run
+
+
 def page_becomes_zero(layout):
     """A page that was saved and is zero at the end must be zero after the restore."""
     def run(bench):
@@ -192,6 +207,12 @@ def cases():
         yield Case('%s to a socket is refused' % layout,
                    refused('tcp:127.0.0.1:1', [], layout))
         yield Case('%s to a pipe is refused' % layout, refused('exec:cat >/dev/null', [], layout))
+    for layout in ('mapped_ram', 'fixed_ram'):
+        yield Case('a stream, converted to %s' % layout, converted('stream', layout))
+        yield Case('%s, converted to a stream' % layout, converted(layout, 'stream', passes=True))
+    yield Case('a stream with deltas, converted to mapped_ram',
+               converted('stream', 'mapped_ram', passes=True, xbzrle=True))
+    yield Case('fixed_ram, converted to mapped_ram', converted('fixed_ram', 'mapped_ram'))
     yield Case('saved three times', many_saves)
     yield Case('restored without the capability', plain_restore_of_mapped)
     yield Case('an image at a wrong offset', wrong_offset)

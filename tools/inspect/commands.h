@@ -4,6 +4,7 @@
 #define INSPECT_COMMANDS_H
 
 #include "model.h"
+#include "source.h"
 
 /** The whole stream as text. name: of the file, for the first line. */
 char *show_text(const Model *m, const char *name);
@@ -24,5 +25,18 @@ bool extract_ram(const Model *m, const char *block, const char *path, char **err
 bool extract_elf(const Model *m, const char *path, char **error);
 /** Hex dump of the page at ADDR ("0x80001000", "BLOCK+0x1000"). NULL with *error. */
 char *extract_page(const Model *m, const char *addr, char **error);
+
+typedef struct ConvertOptions {
+    const char *out;
+    FileLayout to;
+    bool checksum, quiet;
+} ConvertOptions;
+
+/**
+ * Reads s into m, a new model without RAM, and writes the same guest in another layout. False: with
+ * *error (what could not be done; the caller frees), or with a problem of the input in the model. What
+ * is at the place of the output is then what it was.
+ */
+bool convert_file(Model *m, Source *s, const ConvertOptions *o, char **error);
 
 #endif

@@ -16,9 +16,9 @@
 enum { EXIT_OK = 0, EXIT_FOUND = 1, EXIT_USAGE = 2 };
 
 typedef struct Options {
-    gboolean json, elf, version, quiet, help;
+    gboolean json, elf, version, quiet, help, checksum;
     gint64 offset;
-    char *ram, *page, *output;
+    char *ram, *page, *output, *to;
     char **args;
 } Options;
 
@@ -80,8 +80,8 @@ static int usage(const char *why)
     return EXIT_USAGE;
 }
 
-/* Reads one input; NULL after a message when it cannot be opened. */
-static Model *load(const Options *o, const char *path, bool keep_ram)
+/* NULL after a message when it cannot be opened. */
+static Source *open_input(const Options *o, const char *path)
 {
     char *error = NULL;
     Source *s = source_open(path, &error);
@@ -89,15 +89,28 @@ static Model *load(const Options *o, const char *path, bool keep_ram)
     if (!s) {
         fprintf(stderr, "ferry-inspect: %s\n", error);
         g_free(error);
-        return NULL;
-    }
-    if (!o->quiet) {
+    } else if (!o->quiet) {
         source_set_progress(s, path);
     }
+    return s;
+}
+
+static bool go_to_offset(const Options *o, Model *m, Source *s)
+{
+    return (o->offset >= 0 && source_skip(s, o->offset)) ||
+           model_problem(m, source_offset(s), "the file ends before offset %" PRId64, o->offset);
+}
+
+/* Reads one input; NULL after a message when it cannot be opened. */
+static Model *load(const Options *o, const char *path, bool keep_ram)
+{
+    Source *s = open_input(o, path);
+
+    if (!s) {
+        return NULL;
+    }
     Model *m = model_new(keep_ram);
-    if (o->offset < 0 || !source_skip(s, o->offset)) {
-        model_problem(m, source_offset(s), "the file ends before offset %" PRId64, o->offset);
-    } else {
+    if (go_to_offset(o, m, s)) {
         stream_read(m, s);
     }
     source_free(s);
@@ -245,6 +258,46 @@ static int run_extract(const Options *o, char **files)
     return rc;
 }
 
+static bool find_layout(const char *name, FileLayout *layout)
+{
+    static const char *const names[] = {
+        [LAYOUT_STREAM] = "stream", [LAYOUT_MAPPED_RAM] = "mapped-ram", [LAYOUT_FIXED_RAM] = "fixed-ram",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (name && g_str_equal(name, names[i])) {
+            *layout = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run_convert(const Options *o, char **files)
+{
+    ConvertOptions how = { .out = files[1], .checksum = o->checksum, .quiet = o->quiet };
+    g_autofree char *error = NULL;
+
+    if (!find_layout(o->to, &how.to)) {
+        return usage("convert needs --to stream, mapped-ram or fixed-ram");
+    }
+    Source *s = open_input(o, files[0]);
+    if (!s) {
+        return EXIT_USAGE;
+    }
+    Model *m = model_new(false);
+    bool ok = go_to_offset(o, m, s) && convert_file(m, s, &how, &error);
+    source_free(s);
+    int rc = ok ? EXIT_OK : EXIT_USAGE;
+    if (!ok && error) {
+        fprintf(stderr, "ferry-inspect: %s: %s\n", files[0], error);
+    } else if (!ok) {
+        rc = report_problem(m, files[0]);
+    }
+    model_free(m);
+    return rc;
+}
+
 /* ---- the commands ---- */
 
 static const Command commands[] = {
@@ -290,6 +343,17 @@ static const Command commands[] = {
         "example: ferry-inspect extract guest.mig --elf -o core && gdb-multiarch vmlinux core\n",
         run_extract,
     },
+    {
+        "convert", 2, false, false,
+        "ferry-inspect convert IN OUT --to stream|mapped-ram|fixed-ram [--checksum]",
+        "The same guest in a file of another layout. Devices and what is behind them stay as they are.\n"
+        "OUT gets its name when it is whole.\n"
+        "  --to LAYOUT: stream (records, as over a network), mapped-ram or fixed-ram (each page in its\n"
+        "               place)\n"
+        "  --checksum: with a checksum of each page; not for stream\n"
+        "example: ferry-inspect convert guest.mig guest.mapped --to mapped-ram\n",
+        run_convert,
+    },
 };
 static const size_t command_count = G_N_ELEMENTS(commands);
 
@@ -324,6 +388,9 @@ static int run(const Options *o)
     if (c->run != run_extract && (o->elf || o->page || o->output || (o->ram && !c->ram))) {
         return usage("--elf, --page and -o belong to extract, --ram to extract and diff");
     }
+    if (c->run != run_convert && (o->to || o->checksum)) {
+        return usage("--to and --checksum belong to convert");
+    }
     if (o->json && !c->json) {
         return usage("--json belongs to show, verify and diff");
     }
@@ -344,6 +411,8 @@ int main(int argc, char **argv)
         { "ram", 0, 0, G_OPTION_ARG_STRING, &o.ram, NULL, NULL },
         { "page", 0, 0, G_OPTION_ARG_STRING, &o.page, NULL, NULL },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o.output, NULL, NULL },
+        { "to", 0, 0, G_OPTION_ARG_STRING, &o.to, NULL, NULL },
+        { "checksum", 0, 0, G_OPTION_ARG_NONE, &o.checksum, NULL, NULL },
         { "offset", 0, 0, G_OPTION_ARG_INT64, &o.offset, NULL, NULL },
         { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o.quiet, NULL, NULL },
         { "help", 'h', 0, G_OPTION_ARG_NONE, &o.help, NULL, NULL },
@@ -364,5 +433,6 @@ int main(int argc, char **argv)
     g_free(o.ram);
     g_free(o.page);
     g_free(o.output);
+    g_free(o.to);
     return rc;
 }

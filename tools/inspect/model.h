@@ -31,6 +31,16 @@ typedef struct RamBlock {
     uint64_t sums_checked;      /* pages */
 } RamBlock;
 
+/*
+ * Takes the pages of a stream's records in their order, for who does not want them in memory. False:
+ * it has failed, and knows why; then the walk ends.
+ */
+typedef struct RamSink {
+    bool (*blocks)(void *opaque);       /* the list of blocks is complete */
+    bool (*read)(void *opaque, const RamBlock *b, uint64_t page, uint8_t *into);
+    bool (*write)(void *opaque, const RamBlock *b, uint64_t page, const uint8_t *from);
+} RamSink;
+
 /* ---- device fields ---- */
 
 typedef struct Node {
@@ -86,6 +96,8 @@ typedef struct Model {
     bool ignore_shared;
     FileLayout layout;
     bool keep_ram;
+    const RamSink *sink;        /* or NULL */
+    void *sink_opaque;
     GPtrArray *blocks;          /* RamBlock */
     GPtrArray *sections;        /* Section */
     char *description;          /* JSON text, or NULL */

@@ -186,8 +186,28 @@ static bool problem_page(RamReader *r, const PageRecord *p, const char *fmt, ...
                         p->block->name, p->page, p->page * PAGE, text);
 }
 
+static bool sink_failed(RamReader *r, uint64_t at)
+{
+    return problem_here(r, at, "what was read could not be put where it shall go");
+}
+
+/* The page's new content goes where the contents go, if anybody wants them. */
+static bool put_page(RamReader *r, const PageRecord *p, const uint8_t *content)
+{
+    const RamSink *sink = r->model->sink;
+
+    if (p->block->data) {
+        memcpy(p->block->data + p->page * PAGE, content, PAGE);
+    }
+    bit_set(p->block->written, p->page);
+    return !sink || sink->write(r->model->sink_opaque, p->block, p->page, content) ||
+           sink_failed(r, p->at);
+}
+
 static bool read_zero(RamReader *r, const PageRecord *p)
 {
+    static const uint8_t zero[PAGE];
+    const RamSink *sink = r->model->sink;
     const uint8_t *fill = source_peek(r->source, 1);
 
     if (!fill) {
@@ -200,22 +220,47 @@ static bool read_zero(RamReader *r, const PageRecord *p)
     if (p->block->data && bit_get(p->block->written, p->page)) {
         memset(p->block->data + p->page * PAGE, 0, PAGE);
     }
+    if (sink && bit_get(p->block->written, p->page) &&
+        !sink->write(r->model->sink_opaque, p->block, p->page, zero)) {
+        return sink_failed(r, p->at);
+    }
     count_page(r, p->block, p->page, PAGE_ZERO);
     return true;
 }
 
 static bool read_normal(RamReader *r, const PageRecord *p)
 {
-    RamBlock *b = p->block;
-    bool ok = b->data ? source_read(r->source, b->data + p->page * PAGE, PAGE)
-                      : source_skip(r->source, PAGE);
+    const uint8_t *content = source_peek(r->source, PAGE);
 
-    if (!ok) {
+    if (!content) {
         return ends_early(r, "a page");
     }
-    bit_set(b->written, p->page);
-    count_page(r, b, p->page, PAGE_NORMAL);
+    if (!put_page(r, p, content)) {
+        return false;
+    }
+    source_take(r->source, PAGE);
+    count_page(r, p->block, p->page, PAGE_NORMAL);
     return true;
+}
+
+/* It is right; to where the older page is. */
+static bool apply_delta(RamReader *r, const PageRecord *p, const uint8_t *delta, size_t len)
+{
+    const RamSink *sink = r->model->sink;
+    uint8_t page[PAGE];
+
+    bit_set(p->block->written, p->page);
+    if (p->block->data) {
+        delta_apply(p->block->data + p->page * PAGE, delta, len);
+    }
+    if (!sink) {
+        return true;
+    }
+    if (!sink->read(r->model->sink_opaque, p->block, p->page, page)) {
+        return sink_failed(r, p->at);
+    }
+    delta_apply(page, delta, len);
+    return sink->write(r->model->sink_opaque, p->block, p->page, page) || sink_failed(r, p->at);
 }
 
 static bool read_delta(RamReader *r, const PageRecord *p)
@@ -244,11 +289,10 @@ static bool read_delta(RamReader *r, const PageRecord *p)
     if (wrong) {
         return problem_page(r, p, "delta of %zu bytes %s", len, wrong);
     }
-    if (b->data) {
-        delta_apply(b->data + p->page * PAGE, body + 3, len);
+    if (!apply_delta(r, p, body + 3, len)) {
+        return false;
     }
     source_take(r->source, 3 + len);
-    bit_set(b->written, p->page);
     b->delta_bytes += len;
     count_page(r, b, p->page, PAGE_DELTA);
     return true;
@@ -273,11 +317,10 @@ static bool read_compressed(RamReader *r, const PageRecord *p)
         return problem_page(r, p, "compressed page of %u bytes cannot be unpacked to %u", len,
                             PAGE);
     }
-    source_take(r->source, 4 + len);
-    if (p->block->data) {
-        memcpy(p->block->data + p->page * PAGE, page, PAGE);
+    if (!put_page(r, p, page)) {
+        return false;
     }
-    bit_set(p->block->written, p->page);
+    source_take(r->source, 4 + len);
     count_page(r, p->block, p->page, PAGE_COMPRESSED);
     return true;
 }
@@ -548,7 +591,7 @@ static bool read_block_list(RamReader *r, uint64_t word, uint64_t at)
         }
         left -= length;
     }
-    return true;
+    return !r->model->sink || r->model->sink->blocks(r->model->sink_opaque) || sink_failed(r, at);
 }
 
 /* ---- payload ---- */

@@ -305,6 +305,26 @@ uint64_t source_stored_bytes(const Source *s)
                ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
+bool source_has_places(const Source *s)
+{
+    return s->fd >= 0 && s->seekable && !s->z;
+}
+
+bool source_at(const Source *s, void *buf, size_t n, uint64_t at, char **error)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(s->fd, (uint8_t *)buf + done, n - done, at + done);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            const char *why = got ? g_strerror(errno) : "the file has become shorter";
+            *error = g_strdup_printf("Could not read %zu bytes at offset 0x%" G_GINT64_MODIFIER
+                                     "x: %s", n, at, why);
+            return false;
+        }
+        done += MAX(got, 0);
+    }
+    return true;
+}
+
 bool source_is_gzip(const Source *s)
 {
     return s->z != NULL;

@@ -43,6 +43,10 @@ int source_errno(const Source *s);
 bool source_gunzip_from_here(Source *s);
 /** How much of the file is not holes, in bytes; 0: that cannot be known (a pipe, memory, gzip). */
 uint64_t source_stored_bytes(const Source *s);
+/** Can source_at be used: is it a file that is not packed? */
+bool source_has_places(const Source *s);
+/** Reads n bytes at an absolute position, which changes nothing else. False: *error says why. */
+bool source_at(const Source *s, void *buf, size_t n, uint64_t at, char **error);
 /** Unpacked data has no holes to jump over; for messages. */
 bool source_is_gzip(const Source *s);
 

@@ -18,5 +18,17 @@ const char *sums_check(const RamBlock *b, const uint8_t *table, const uint8_t *b
                        uint64_t bitmap_bytes);
 /** Is the content what the table says of the page? */
 bool sums_check_page(const uint8_t *table, uint64_t page, const uint8_t *content);
+/** What the table says of a page with this content, as it is in the file. 0 without libxxhash. */
+uint64_t sums_entry(const uint8_t *content);
+
+/**
+ * Making a table: begun with the block and its bitmap, then all entries in their order, a part at a
+ * time. The end frees it and gives the table's head.
+ */
+#define SUMS_HEAD 32u
+typedef struct SumsMaker SumsMaker;
+SumsMaker *sums_begin(const RamBlock *b, const uint8_t *bitmap, uint64_t bitmap_bytes);
+void sums_add(SumsMaker *s, const void *entries, size_t bytes);
+void sums_end(SumsMaker *s, uint8_t head[SUMS_HEAD]);
 
 #endif

@@ -2,6 +2,10 @@
 """How a source reaches a destination. A channel knows both URIs and what has to be set up."""
 import os
 import socket
+import subprocess
+
+from . import emulators
+from .tap import check_equal
 
 
 class Channel:
@@ -139,6 +143,23 @@ class File(Channel):
 class FileOffset(File):
     name = 'file-offset'
     offset = 1 << 20
+
+
+class Converted(File):
+    """A file that ferry-inspect makes another layout of before it is restored."""
+    name = 'converted'
+
+    def __init__(self, bench, layout, options=()):
+        super().__init__(bench)
+        self.layout, self.options = layout, options
+        self.converted = bench.path('converted-%d' % id(self))
+        self.incoming = 'file:' + self.converted
+
+    def destination_started(self):
+        done = subprocess.run([os.path.join(emulators.BUILD, 'ferry-inspect'), 'convert', self.path,
+                               self.converted, '--to', self.layout, *self.options], check=False,
+                              capture_output=True, text=True, timeout=120)
+        check_equal(done.returncode, 0, 'ferry-inspect convert: ' + done.stdout + done.stderr)
 
 
 ALL = {c.name: c for c in (TCP4, TCP6, Unix, FdName, FdNumber, Exec, ExecFile, File, FileOffset)}

@@ -134,7 +134,9 @@ def cross(bench, source_emulator, destination_emulator, guest, channel='unix', p
           source=None, journey=None, extra=(), names=('source', 'destination'), tap=False,
           throttle=False, **options):
     need(source_emulator, destination_emulator)
-    if source_emulator.version == '7.2' and channel in TAPPED or tap:
+    if isinstance(channel, channels.Channel):
+        wire = channel
+    elif source_emulator.version == '7.2' and channel in TAPPED or tap:
         wire = TAPPED[channel](bench)
     else:
         wire = channels.ALL[channel](bench)
