@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "migration/channel.h"
 #include "util/error.h"
+#include "util/near-name.h"
 #include "util/opts.h"
 
 ChannelAddress *channel_address_new(void)
@@ -45,6 +46,14 @@ void channel_address_free(ChannelAddress *a)
         g_free(a->path);
         g_free(a);
     }
+}
+
+/* QEMU's sentence, and what was expected. */
+static bool refuse_tcp(const char *text, GError **errp)
+{
+    error_setg(errp, "error parsing address '%s': HOST:PORT is expected, such as localhost:4444 or "
+               "[::1]:4444", text);
+    return false;
 }
 
 /* "name", "name=on" or "name=off". */
@@ -123,8 +132,7 @@ static bool parse_port(ChannelAddress *a, const char *text, GError **errp)
     unsigned long port = strtoul(a->port, &end, 10);
 
     if (!*a->port) {
-        error_setg(errp, "error parsing address '%s'", text);
-        return false;
+        return refuse_tcp(text, errp);
     }
     if (*end == '\0' && port > 65535) {
         error_setg(errp, "Port number %s in address '%s' is not in the range 0..65535", a->port,
@@ -144,7 +152,7 @@ static bool parse_tcp(ChannelAddress *a, const char *text, GError **errp)
     if (address[0] == '[') {
         char *close = strchr(address, ']');
         if (!close || close[1] != ':') {
-            error_setg(errp, "error parsing IPv6 address '%s'", text);
+            error_setg(errp, "error parsing IPv6 address '%s': [ADDRESS]:PORT is expected", text);
             return false;
         }
         a->host = g_strndup(address + 1, close - address - 1);
@@ -153,16 +161,15 @@ static bool parse_tcp(ChannelAddress *a, const char *text, GError **errp)
     }
     colon = strchr(address, ':');
     if (!colon) {
-        error_setg(errp, "error parsing address '%s'", text);
-        return false;
+        return refuse_tcp(text, errp);
     }
     if (address[0] == ':' && !address[1]) {
-        error_setg(errp, "error parsing port in address '%s'", text);
+        error_setg(errp, "error parsing port in address '%s': a number or a service's name is "
+                   "expected", text);
         return false;
     }
     if (strchr(colon + 1, ':')) {
-        error_setg(errp, "error parsing address '%s'", text);
-        return false;
+        return refuse_tcp(text, errp);
     }
     a->host = g_strndup(address, colon - address);
     a->port = g_strdup(colon + 1);
@@ -192,7 +199,8 @@ static bool parse_file(ChannelAddress *a, const char *text, GError **errp)
     if (option) {
         int err = parse_offset(option + strlen(key), &a->offset);
         if (err) {
-            error_setg_errno(errp, err, "file URI has bad offset %s", option + strlen(key));
+            error_setg(errp, "file URI has bad offset %s: %s: bytes are expected, such as 4096 or 1M",
+                       option + strlen(key), g_strerror(err));
             return false;
         }
     }
@@ -209,6 +217,36 @@ static bool parse_path(ChannelAddress *a, const char *text, const char *if_empty
     return true;
 }
 
+/* What was meant, if that is plain: a near miss of a scheme, one left out. Caller frees; or NULL. */
+static char *meant_uri(const char *uri)
+{
+    static const char *const schemes[] = { "tcp", "unix", "fd", "exec", "file", NULL };
+    const char *colon = strchr(uri, ':'), *last = strrchr(uri, ':');
+    g_autofree char *scheme = g_strndup(uri, colon ? (size_t)(colon - uri) : strlen(uri));
+    const char *near = colon ? near_name(schemes, scheme) : NULL;
+
+    if (near) {
+        return g_strdup_printf("'%s%s'", near, colon);
+    }
+    if (*uri == '/' || *uri == '.') {
+        return g_strdup_printf("'unix:%s' or 'file:%s'", uri, uri);
+    }
+    bool port = last && last[1] && !last[1 + strspn(last + 1, "0123456789")];
+    return port && (last == colon || *uri == '[') ? g_strdup_printf("'tcp:%s'", uri) : NULL;
+}
+
+static void refuse_protocol(const char *uri, GError **errp)
+{
+    g_autofree char *meant = meant_uri(uri);
+
+    if (meant) {
+        error_setg(errp, "unknown migration protocol: %s: did you mean %s?", uri, meant);
+    } else {
+        error_setg(errp, "unknown migration protocol: %s: use tcp:HOST:PORT, unix:PATH, fd:NAME, "
+                   "exec:COMMAND or file:PATH", uri);
+    }
+}
+
 static bool parse_uri(ChannelAddress *a, const char *uri, GError **errp)
 {
     if (g_str_has_prefix(uri, "tcp:")) {
@@ -217,11 +255,12 @@ static bool parse_uri(ChannelAddress *a, const char *uri, GError **errp)
     }
     if (g_str_has_prefix(uri, "unix:")) {
         a->kind = CHANNEL_UNIX;
-        return parse_path(a, uri + 5, "invalid Unix socket address", errp);
+        return parse_path(a, uri + 5, "invalid Unix socket address: unix:PATH is expected", errp);
     }
     if (g_str_has_prefix(uri, "fd:")) {
         a->kind = CHANNEL_FD;
-        return parse_path(a, uri + 3, "invalid file descriptor address", errp);
+        return parse_path(a, uri + 3, "invalid file descriptor address: fd:NAME or fd:NUMBER is "
+                          "expected", errp);
     }
     if (g_str_has_prefix(uri, "exec:")) {
         a->kind = CHANNEL_EXEC;
@@ -231,7 +270,7 @@ static bool parse_uri(ChannelAddress *a, const char *uri, GError **errp)
         a->kind = CHANNEL_FILE;
         return parse_file(a, uri + 5, errp);
     }
-    error_setg(errp, "unknown migration protocol: %s", uri);
+    refuse_protocol(uri, errp);
     return false;
 }
 

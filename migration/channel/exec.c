@@ -114,7 +114,7 @@ static ssize_t exec_writev(Channel *c, const struct iovec *iov, int iovcnt, GErr
 
     if (n < 0 && !g_atomic_int_get(&c->shut)) {
         g_autofree char *cause = exec_describe_end(c);
-        error_setg(errp, "%s: %s before it had read everything", err->message, cause);
+        error_setg(errp, "%s before it had read everything: %s", cause, err->message);
     } else if (n < 0) {
         g_propagate_error(errp, g_steal_pointer(&err));
     }

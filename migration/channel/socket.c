@@ -206,10 +206,11 @@ static int connect_one(const struct sockaddr *sa, socklen_t len, const ChannelAd
     if (err < 0) {
         error_setg(errp, "Failed to connect to '%s': %s", peer, cancelled->message);
     } else {
-        bool nobody = err == ECONNREFUSED && sa->sa_family != AF_UNIX;
-        error_setg(errp, "Failed to connect to '%s': %s%s", peer, g_strerror(err),
+        bool is_unix = sa->sa_family == AF_UNIX;
+        bool nobody = err == ECONNREFUSED || (is_unix && err == ENOENT);
+        error_setg(errp, "Failed to connect to '%s': %s%s%s", peer, g_strerror(err),
                    nobody ? ": nobody listens there; is the destination started, with -incoming and "
-                            "this port?" : "");
+                            "this " : "", !nobody ? "" : is_unix ? "path?" : "port?");
     }
     return -1;
 }

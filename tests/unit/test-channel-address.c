@@ -40,20 +40,30 @@ static void test_good(void)
     }
 }
 
+#define FORMS ": use tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH"
+#define HOST_PORT ": HOST:PORT is expected, such as localhost:4444 or [::1]:4444"
+#define BYTES ": bytes are expected, such as 4096 or 1M"
+
 static void test_bad(void)
 {
     static const struct { const char *uri, *message; } bad[] = {
-        { "", "unknown migration protocol: " },
-        { "foo", "unknown migration protocol: foo" },
-        { "foo:bar", "unknown migration protocol: foo:bar" },
-        { "tcp", "unknown migration protocol: tcp" },
-        { "tcp:", "error parsing address ''" },
-        { "tcp:foo", "error parsing address 'foo'" },
-        { "tcp::", "error parsing port in address ':'" },
-        { "tcp:h:", "error parsing address 'h:'" },
-        { "tcp:[::1:1", "error parsing IPv6 address '[::1:1'" },
-        { "tcp:[::1]", "error parsing IPv6 address '[::1]'" },
-        { "tcp:a:1:2", "error parsing address 'a:1:2'" },
+        { "", "unknown migration protocol: " FORMS },
+        { "foo", "unknown migration protocol: foo" FORMS },
+        { "foo:bar", "unknown migration protocol: foo:bar" FORMS },
+        { "tcp", "unknown migration protocol: tcp" FORMS },
+        { "tpc:a:1", "unknown migration protocol: tpc:a:1: did you mean 'tcp:a:1'?" },
+        { "uinx:/a", "unknown migration protocol: uinx:/a: did you mean 'unix:/a'?" },
+        { "a:4444", "unknown migration protocol: a:4444: did you mean 'tcp:a:4444'?" },
+        { "[::1]:44", "unknown migration protocol: [::1]:44: did you mean 'tcp:[::1]:44'?" },
+        { "/a", "unknown migration protocol: /a: did you mean 'unix:/a' or 'file:/a'?" },
+        { "rdma:a:1", "unknown migration protocol: rdma:a:1" FORMS },
+        { "tcp:", "error parsing address ''" HOST_PORT },
+        { "tcp:foo", "error parsing address 'foo'" HOST_PORT },
+        { "tcp::", "error parsing port in address ':': a number or a service's name is expected" },
+        { "tcp:h:", "error parsing address 'h:'" HOST_PORT },
+        { "tcp:[::1:1", "error parsing IPv6 address '[::1:1': [ADDRESS]:PORT is expected" },
+        { "tcp:[::1]", "error parsing IPv6 address '[::1]': [ADDRESS]:PORT is expected" },
+        { "tcp:a:1:2", "error parsing address 'a:1:2'" HOST_PORT },
         { "tcp:a:65536", "Port number 65536 in address 'a:65536' is not in the range 0..65535" },
         { "tcp:a:1,foo", "Invalid option 'foo' in address: expected to, ipv4, ipv6, keep-alive, mptcp "
                          "or numeric" },
@@ -67,19 +77,19 @@ static void test_bad(void)
                           "the port's number" },
         { "tcp:a:b,to=8", "The ports from b to 8 are none: 'to' is the last of a range that begins with "
                           "the port's number" },
-        { "unix:", "invalid Unix socket address" },
-        { "fd:", "invalid file descriptor address" },
-        { "file:/a,offset=", "file URI has bad offset : Invalid argument" },
-        { "file:/a,offset=zz", "file URI has bad offset zz: Invalid argument" },
-        { "file:/a,offset=0x20M", "file URI has bad offset 0x20M: Invalid argument" },
-        { "file:/a,offset=12x", "file URI has bad offset 12x: Invalid argument" },
-        { "file:/a,offset=1.5", "file URI has bad offset 1.5: Invalid argument" },
-        { "file:/a,offset= 1", "file URI has bad offset  1: Invalid argument" },
-        { "file:/a,offset=1kk", "file URI has bad offset 1kk: Invalid argument" },
-        { "file:/a,offset=-1", "file URI has bad offset -1: Numerical result out of range" },
+        { "unix:", "invalid Unix socket address: unix:PATH is expected" },
+        { "fd:", "invalid file descriptor address: fd:NAME or fd:NUMBER is expected" },
+        { "file:/a,offset=", "file URI has bad offset : Invalid argument" BYTES },
+        { "file:/a,offset=zz", "file URI has bad offset zz: Invalid argument" BYTES },
+        { "file:/a,offset=0x20M", "file URI has bad offset 0x20M: Invalid argument" BYTES },
+        { "file:/a,offset=12x", "file URI has bad offset 12x: Invalid argument" BYTES },
+        { "file:/a,offset=1.5", "file URI has bad offset 1.5: Invalid argument" BYTES },
+        { "file:/a,offset= 1", "file URI has bad offset  1: Invalid argument" BYTES },
+        { "file:/a,offset=1kk", "file URI has bad offset 1kk: Invalid argument" BYTES },
+        { "file:/a,offset=-1", "file URI has bad offset -1: Numerical result out of range" BYTES },
         { "file:/a,offset=99999999999999999999",
-          "file URI has bad offset 99999999999999999999: Numerical result out of range" },
-        { "file:/a,offset=16E", "file URI has bad offset 16E: Numerical result out of range" },
+          "file URI has bad offset 99999999999999999999: Numerical result out of range" BYTES },
+        { "file:/a,offset=16E", "file URI has bad offset 16E: Numerical result out of range" BYTES },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GError) err = NULL;
