@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "chardev/char-private.h"
 #include "util/error.h"
+#include "util/near-name.h"
 
 static const ChardevOps *const backends[] = {
     &chardev_socket_ops, &chardev_file_ops, &chardev_stdio_ops, &chardev_pty_ops,
@@ -80,6 +81,17 @@ static const ChardevOps *backend_find(const char *name)
         }
     }
     return NULL;
+}
+
+static void error_no_backend(const char *name, GError **errp)
+{
+    const char *names[G_N_ELEMENTS(backends)];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(backends); i++) {
+        names[i] = backends[i]->name;
+    }
+    g_autofree char *hint = near_hint(names, sizeof(names[0]), G_N_ELEMENTS(names), name);
+    error_setg(errp, "'%s' is not a valid char driver name%s", name, hint);
 }
 
 const char *chardev_backend_name(size_t i)
@@ -171,7 +183,7 @@ static Chardev *new_from_opts(Chardevs *chardevs, Opts *opts, bool hot, GError *
     }
     const ChardevOps *ops = backend_find(backend);
     if (!ops) {
-        error_setg(errp, "'%s' is not a valid char driver name", backend);
+        error_no_backend(backend, errp);
         return NULL;
     }
     if (!id) {

@@ -185,7 +185,7 @@ bool qmp_device_add(struct Machine *machine, struct json_object *args, struct js
         type++;
     }
     if (!type->name) {
-        error_setg(errp, "'%s' is not a valid device model name", driver);
+        device_type_error(driver, errp);
     } else if (!type->bus || strcmp(type->bus, "virtio-bus")) {
         error_setg(errp, "Parameter 'driver' expects a pluggable device type");
     } else if (!bus && !(slot = free_slot(machine))) {

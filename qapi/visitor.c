@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "util/error.h"
+#include "util/near-name.h"
 
 #define SCALAR(type_name, kind_name) \
     const QapiType qapi_type_##type_name = { .kind = QAPI_KIND_##kind_name, .name = #type_name }
@@ -270,8 +271,9 @@ static bool read_enum(const QapiType *type, struct json_object *json, void *p, c
     int i = qapi_enum_index(type, text);
     if (i < 0) {
         /* only the last component, and "null" for array elements: as QEMU says it */
-        error_setg(errp, "Parameter '%s' does not accept value '%s'",
-                   path && path->name ? path->name : "null", text);
+        g_autofree char *hint = near_hint(type->values, sizeof(type->values[0]), type->n_values, text);
+        error_setg(errp, "Parameter '%s' does not accept value '%s'%s",
+                   path && path->name ? path->name : "null", text, hint);
         return false;
     }
     *(int *)p = i;
@@ -340,7 +342,9 @@ static bool read_struct(const QapiType *type, struct json_object *json, char *ba
         if (!type_has_member(type, base, key)) {
             Path here = { .up = path, .name = key };
             g_autofree char *where = path_text(&here);
-            error_setg(errp, "Parameter '%s' is unexpected", where);
+            g_autofree char *hint = near_hint(&type->members[0].name, sizeof(type->members[0]),
+                                              type->n_members, key);
+            error_setg(errp, "Parameter '%s' is unexpected%s", where, hint);
             return false;
         }
     }

@@ -33,7 +33,7 @@ static bool device_prop_help(CommandLine *cl, const char *driver, GError **errp)
     const DevicePropInfo *props = device_type_props(driver);
 
     if (!props) {
-        error_setg(errp, "'%s' is not a valid device model name", driver);
+        device_type_error(driver, errp);
         return false;
     }
     g_string_append_printf(cl->output, "%s options:\n", driver);
@@ -60,7 +60,7 @@ bool handle_device(CommandLine *cl, const char *name, const char *arg, GError **
     } else if (opts_ask_help(opts, "driver")) {
         ok = device_prop_help(cl, driver, errp);
     } else if (!device_type_props(driver)) {
-        error_setg(errp, "'%s' is not a valid device model name", driver);
+        device_type_error(driver, errp);
         ok = false;
     } else {
         keep = true;

@@ -9,6 +9,7 @@
 #include "softmmu/cmdline.h"
 #include "softmmu/machine-types.h"
 #include "util/error.h"
+#include "util/near-name.h"
 
 #define DEFAULT_RAM_UNIT (1ULL << 20)
 #define GUEST_PAGE 4096
@@ -320,7 +321,11 @@ static bool check_machine_properties(CommandLine *cl, const MachineType *type, G
     for (size_t i = 0; opts_nth(cl->machine, i, &key, &value); i++) {
         if (!g_strv_contains(common, key) &&
             (strcmp(type->wire_name, "virt") != 0 || !g_strv_contains(virt, key))) {
-            error_setg(errp, "Property '%s-machine.%s' not found", type->wire_name, key);
+            g_autofree char *hint = near_hint(common, sizeof(common[0]), G_N_ELEMENTS(common), key);
+            g_autofree char *more = near_hint(virt, sizeof(virt[0]), G_N_ELEMENTS(virt), key);
+            bool is_virt = strcmp(type->wire_name, "virt") == 0;
+            error_setg(errp, "Property '%s-machine.%s' not found%s", type->wire_name, key,
+                       *hint || !is_virt ? hint : more);
             return false;
         }
     }
@@ -332,6 +337,21 @@ static bool check_machine_properties(CommandLine *cl, const MachineType *type, G
     return must_be_off(cl, "usb", false, errp) && must_be_off(cl, "acpi", true, errp) &&
            check_aia(cl, errp) && opts_get_bool(cl->machine, "aclint", &cl->config.aclint, errp) &&
            must_be_off(cl, "iommu-sys", true, errp);
+}
+
+static void error_no_machine(const char *name, GError **errp)
+{
+    const MachineType *types = machine_types();
+    const char *const alias = "virt";
+    size_t count = 0;
+
+    while (types[count].name) {
+        count++;
+    }
+    g_autofree char *hint = near_hint(&alias, sizeof(alias), 1, name);
+    g_autofree char *more = near_hint(&types[0].name, sizeof(types[0]), count, name);
+    error_setg(errp, "unsupported machine type '%s'%s\n"
+               "Use -machine help to list supported machines", name, *hint ? hint : more);
 }
 
 static const MachineType *select_type(CommandLine *cl, GError **errp)
@@ -349,8 +369,7 @@ static const MachineType *select_type(CommandLine *cl, GError **errp)
     }
     type = machine_type_find(name);
     if (!type) {
-        error_setg(errp, "unsupported machine type '%s'\n"
-                   "Use -machine help to list supported machines", name);
+        error_no_machine(name, errp);
     }
     return type;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "config-host.h"
 #include "util/error.h"
+#include "util/near-name.h"
 
 typedef struct OptionDef {
     const char *section;        /* a heading: nothing else is set */
@@ -52,7 +53,8 @@ bool opts_only_keys(const Opts *opts, const char *const *keys, GError **errp)
 
     for (size_t i = 0; opts_nth(opts, i, &key, &value); i++) {
         if (!g_strv_contains(keys, key)) {
-            error_setg(errp, "Invalid parameter '%s'", key);
+            g_autofree char *hint = near_hint(keys, sizeof(keys[0]), g_strv_length((char **)keys), key);
+            error_setg(errp, "Invalid parameter '%s'%s", key, hint);
             return false;
         }
     }
@@ -64,7 +66,9 @@ bool opts_value_in(Opts *opts, const char *key, const char *const *values, GErro
     const char *value = opts_get(opts, key);
 
     if (value && !g_strv_contains(values, value)) {
-        error_setg(errp, "Parameter '%s' does not accept value '%s'", key, value);
+        g_autofree char *hint = near_hint(values, sizeof(values[0]), g_strv_length((char **)values),
+                                          value);
+        error_setg(errp, "Parameter '%s' does not accept value '%s'%s", key, value, hint);
         return false;
     }
     return true;
@@ -177,7 +181,9 @@ static bool parse_one(CommandLine *cl, int argc, char **argv, int *i, GError **e
     const char *name = text + (text[1] == '-' && text[2] ? 2 : 1);
     const OptionDef *def = option_find(name);
     if (!def) {
-        error_setg(errp, "%s: invalid option", text);
+        g_autofree char *hint = near_hint(&options[0].name, sizeof(options[0]),
+                                          G_N_ELEMENTS(options), name);
+        error_setg(errp, "%s: invalid option%s", text, hint);
         return false;
     }
     if (def->arg) {

@@ -12,6 +12,7 @@
 #include "softmmu/config.h"
 #include "softmmu/machine.h"
 #include "util/error.h"
+#include "util/near-name.h"
 
 static const char *const secret_keys[] = { "qom-type", "id", "data", "file", "format", "keyid",
                                            "iv", NULL };
@@ -75,7 +76,9 @@ bool object_check(const GPtrArray *objects, Opts *opts, GError **errp)
         return false;
     }
     if (!type) {
-        error_setg(errp, "Parameter 'qom-type' does not accept value '%s'", type_name);
+        g_autofree char *hint = near_hint(&kinds[0].name, sizeof(kinds[0]), G_N_ELEMENTS(kinds),
+                                          type_name);
+        error_setg(errp, "Parameter 'qom-type' does not accept value '%s'%s", type_name, hint);
         return false;
     }
     if (!id) {

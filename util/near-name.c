@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Near misses, for messages of the human monitor. */
+/* Near misses, for messages. */
 #include "util/near-name.h"
 
 #include <glib.h>
@@ -53,4 +53,39 @@ const char *near_name(const char *const *names, const char *typed)
         }
     }
     return found;
+}
+
+/* The one that goes on where typed ends ("virtio-blk" of "virtio-blk-device"), if there is no other. */
+static const char *longer_name(const char *const *names, const char *typed)
+{
+    size_t len = strlen(typed);
+    const char *found = NULL;
+
+    for (; len && *names; names++) {
+        if (g_str_has_prefix(*names, typed) && (*names)[len] == '-') {
+            if (found) {
+                return NULL;
+            }
+            found = *names;
+        }
+    }
+    return found;
+}
+
+char *near_hint(const char *const *name, size_t stride, size_t count, const char *typed)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (size_t i = 0; i < count; i++) {
+        const char *one = *(const char *const *)((const char *)name + i * stride);
+        if (one) {
+            g_ptr_array_add(names, (gpointer)one);
+        }
+    }
+    g_ptr_array_add(names, NULL);
+    const char *const *list = (const char *const *)names->pdata;
+    const char *near = longer_name(list, typed);
+
+    near = near ? near : near_name(list, typed);
+    return near ? g_strdup_printf(": did you mean '%s'?", near) : g_strdup("");
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "hw/core/device.h"
+#include "util/near-name.h"
 
 #define VIRTIO_PROPS                                                                   \
     { "indirect_desc", "bool" }, { "event_idx", "bool" }, { "notify_on_empty", "bool" }, \
@@ -98,6 +99,13 @@ const DeviceType *device_type_find(const char *driver)
     return NULL;
 }
 
+void device_type_error(const char *driver, GError **errp)
+{
+    g_autofree char *hint = near_hint(&types[0].info.name, sizeof(types[0]), G_N_ELEMENTS(types),
+                                      driver);
+    error_setg(errp, "'%s' is not a valid device model name%s", driver, hint);
+}
+
 const DeviceTypeInfo *device_types(void)
 {
     static gsize once;
@@ -134,6 +142,17 @@ static const DevicePropInfo *prop_find(const DeviceType *type, const char *name)
         }
     }
     return NULL;
+}
+
+static void error_no_property(const DeviceType *type, const char *name, GError **errp)
+{
+    size_t count = 0;
+
+    while (type->props[count].name) {
+        count++;
+    }
+    g_autofree char *hint = near_hint(&type->props[0].name, sizeof(type->props[0]), count, name);
+    error_setg(errp, "Property '%s.%s' not found%s", type->info.name, name, hint);
 }
 
 /* Bits of a number property, 0 for other types. Negative decimal numbers belong to int32 only. */
@@ -227,7 +246,7 @@ static Opts *merged_opts(Board *board, const DeviceType *type, const Opts *user,
             const DevicePropInfo *p = prop_find(type, key);
 
             if (!p) {
-                error_setg(errp, "Property '%s.%s' not found", type->info.name, key);
+                error_no_property(type, key, errp);
                 goto fail;
             }
             if (!prop_value_ok(p, value, errp)) {
@@ -281,7 +300,7 @@ static bool device_create_checked(Board *board, Opts *user, GError **errp)
     }
     type = device_type_find(driver);
     if (!type) {
-        error_setg(errp, "'%s' is not a valid device model name", driver);
+        device_type_error(driver, errp);
         return false;
     }
     if (!type->user_creatable) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "config-host.h"
 #include "hw/net/net-priv.h"
+#include "util/near-name.h"
 
 #ifndef CONFIG_SLIRP
 NetBackend *net_slirp_open(NetBackends *nets, const char *id, Opts *opts, GError **errp)
@@ -44,7 +45,8 @@ bool netdev_add(NetBackends *nets, Opts *opts, GError **errp)
         return false;
     }
     if (!kind) {
-        error_setg(errp, "Parameter 'type' does not accept value '%s'", type);
+        g_autofree char *hint = near_hint(&kinds[0].type, sizeof(kinds[0]), G_N_ELEMENTS(kinds), type);
+        error_setg(errp, "Parameter 'type' does not accept value '%s'%s", type, hint);
         return false;
     }
     if (!id_wellformed(id)) {

@@ -77,6 +77,8 @@ const DeviceTypeInfo *device_types(void);
 /** Property names "name", "type" pairs of a driver; NULL if the driver is unknown. */
 typedef struct DevicePropInfo { const char *name, *type; } DevicePropInfo;
 const DevicePropInfo *device_type_props(const char *driver);
+/** The error for a driver that does not exist, with the one that was probably meant. */
+void device_type_error(const char *driver, GError **errp);
 /** What travels of a device of this type; NULL: nothing, or the type is unknown. */
 const struct VMStateDescription *device_type_vmstate(const char *driver);
 

@@ -458,6 +458,19 @@ static void test_near_name(void)
     }
     g_autofree char *longest = g_strnfill(5000, 'a');
     g_assert_null(near_name(names, longest));
+
+    /* In a table, with a hole, and the beginning of a name. */
+    static const struct { int number; const char *name; } table[] = {
+        { 1, "virtio-blk-device" }, { 2, NULL }, { 3, "virtio-net-device" }, { 4, "loader" } };
+    static const struct { const char *typed, *hint; } hints[] = {
+        { "virtio-blk", ": did you mean 'virtio-blk-device'?" },
+        { "virtio", "" }, { "lodaer", ": did you mean 'loader'?" }, { "x", "" }, { "", "" },
+        { "virtio-net-devise", ": did you mean 'virtio-net-device'?" } };
+    for (size_t i = 0; i < G_N_ELEMENTS(hints); i++) {
+        g_autofree char *hint = near_hint(&table[0].name, sizeof(table[0]), G_N_ELEMENTS(table),
+                                          hints[i].typed);
+        g_assert_cmpstr(hint, ==, hints[i].hint);
+    }
 }
 
 int main(int argc, char **argv)
