@@ -65,7 +65,8 @@ static bool ringbuf_open(Chardev *chr, Opts *opts, GError **errp)
     }
     uint8_t *data = size <= RINGBUF_MAX_BYTES ? g_try_malloc0(size) : NULL;
     if (!data) {
-        error_setg(errp, "ringbuf chardev: cannot allocate %" G_GUINT64_FORMAT " bytes", size);
+        error_setg(errp, "ringbuf chardev: size=%" G_GUINT64_FORMAT " KiB are %s", size >> 10,
+                   size > RINGBUF_MAX_BYTES ? "too many" : "more memory than there is");
         return false;
     }
     RingBuf *ring = g_new0(RingBuf, 1);

@@ -184,7 +184,10 @@ static bool check_transport(const MigrationSettings *s, const ChannelAddress *ad
     RamLayout layout = migration_settings_layout(s);
 
     if (layout != RAM_LAYOUT_STREAM && addr->kind != CHANNEL_FILE && addr->kind != CHANNEL_FD) {
-        error_setg(errp, "Migration requires seekable transport (e.g. file)");
+        error_setg(errp, "Migration requires seekable transport (e.g. file): the capability %s writes "
+                   "pages to their place in one, so use file:PATH or switch it off",
+                   MigrationCapability_str(layout == RAM_LAYOUT_FIXED ? MIGRATION_CAPABILITY_FIXED_RAM
+                                                              : MIGRATION_CAPABILITY_MAPPED_RAM));
         return false;
     }
     if (layout != RAM_LAYOUT_STREAM && migration_settings_caps(s) & MIGRATION_CAP(MULTIFD) &&
@@ -479,7 +482,8 @@ static bool may_try_again(Migration *m)
 static bool check_may_listen(Migration *m, GError **errp)
 {
     if (!m->incoming_machine) {
-        error_setg(errp, "'-incoming' was not specified on the command line");
+        error_setg(errp, "'-incoming' was not specified on the command line: start this side with "
+                   "-incoming defer");
         return false;
     }
     if (!m->incoming_deferred && !may_try_again(m)) {

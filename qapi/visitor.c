@@ -92,11 +92,29 @@ int qapi_enum_index(const QapiType *type, const char *text)
     return -1;
 }
 
+#define FEW_VALUES 8
+
+/* ": expected a, b or c", if they are few. */
+static char *values_text(const QapiType *type)
+{
+    GString *out = g_string_new(NULL);
+
+    for (size_t i = 0; i < type->n_values && type->n_values <= FEW_VALUES; i++) {
+        if (type->values[i]) {
+            g_string_append_printf(out, "%s%s", !out->len ? ": expected "
+                                   : i + 1 < type->n_values ? ", " : " or ", type->values[i]);
+        }
+    }
+    return g_string_free(out, FALSE);
+}
+
 int qapi_enum_parse(const QapiType *type, const char *text, GError **errp)
 {
     int i = qapi_enum_index(type, text);
     if (i < 0) {
-        error_setg(errp, "invalid parameter value: %s", text);
+        g_autofree char *hint = near_hint(type->values, sizeof(type->values[0]), type->n_values, text);
+        g_autofree char *all = *hint ? NULL : values_text(type);
+        error_setg(errp, "invalid parameter value: %s%s%s", text, hint, all ? all : "");
     }
     return i;
 }

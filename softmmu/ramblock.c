@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "util/error.h"
+#include "util/size-text.h"
 
 /* Gap and alignment between blocks in the global offset space. */
 #define RAM_OFFSET_ALIGN (2ULL << 20)
@@ -125,8 +126,9 @@ static void set_error_with_limit(GError **errp, int err, const char *what, const
                                            "guest less (-m)"
                                          : "";
 
-    error_setg(errp, "cannot %s RAM block '%s' of %" PRIu64 " bytes (%" PRIu64 " MiB): %s%s", what,
-               block->idstr, block->used_length, block->used_length >> 20, g_strerror(err), remedy);
+    g_autofree char *size = size_text(block->used_length);
+    error_setg(errp, "cannot %s RAM block '%s' of %s: %s%s", what, block->idstr, size,
+               g_strerror(err), remedy);
 }
 
 /* Grows the file to the block's length (never shrinks somebody's file) and maps it. */
@@ -238,8 +240,9 @@ static bool block_args_valid(RAMList *list, const char *idstr, uint64_t length, 
         return false;
     }
     if (length == 0 || length > RAM_BLOCK_MAX_BYTES) {
-        error_setg(errp, "RAM block '%s': size %" PRIu64 " is not between 1 and %" PRIu64, idstr,
-                   length, (uint64_t)RAM_BLOCK_MAX_BYTES);
+        error_setg(errp, "RAM block '%s': %" PRIu64 " MiB are %s, at most %" PRIu64 " are possible",
+                   idstr, length >> 20, length ? "too many" : "too few",
+                   (uint64_t)RAM_BLOCK_MAX_BYTES >> 20);
         return false;
     }
     return true;

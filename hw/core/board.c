@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 #include "hw/block-backend.h"
@@ -204,7 +205,8 @@ static RAMBlock *add_backend_ram(Machine *machine, Opts *object, GError **errp)
         return NULL;
     }
     if (size != config->ram_bytes) {
-        error_setg(errp, "Machine memory size does not match the size of the memory backend");
+        error_setg(errp, "Machine memory size does not match the size of the memory backend: -m gives "
+                   "%" PRIu64 " MiB, size= %" PRIu64 " MiB", config->ram_bytes >> 20, size >> 20);
         return NULL;
     }
     if (strcmp(type, "memory-backend-file") != 0) {

@@ -17,6 +17,7 @@
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 #include "util/error.h"
+#include "util/size-text.h"
 
 #define IMAGE_MAX_BYTES (4ULL << 30)
 
@@ -110,8 +111,9 @@ static bool rom_list_add_bytes(RomList *roms, const char *name, uint64_t addr, G
         return true;
     }
     if (addr + len < addr || !range_is_memory(roms->machine->as, addr, len)) {
-        error_setg(errp, "%s: 0x%" PRIx64 " bytes at 0x%" PRIx64 " do not fit into the machine's "
-                   "memory", name, len, addr);
+        g_autofree char *size = size_text(len);
+        error_setg(errp, "%s: does not fit into the machine's memory; too large for -m, or at a wrong "
+                   "address: %s at 0x%" PRIx64, name, size, addr);
         return false;
     }
     for (guint i = 0; i < roms->roms->len; i++) {
@@ -213,8 +215,8 @@ GBytes *image_read(const char *path, uint64_t max, GError **errp)
     } else if (!S_ISREG(st.st_mode)) {
         error_setg(errp, "%s: not a regular file", path);
     } else if ((uint64_t)st.st_size > max) {
-        error_setg(errp, "%s: %" PRIu64 " bytes are more than the %" PRIu64 " there is room for",
-                   path, (uint64_t)st.st_size, max);
+        g_autofree char *size = size_text(st.st_size), *room = size_text(max);
+        error_setg(errp, "%s: %s are more than the %s there is room for", path, size, room);
     } else {
         bytes = image_copy(fd, st.st_size, path, errp);
     }
@@ -265,8 +267,9 @@ static bool elf_add_segment(RomList *roms, const char *name, GBytes *bytes, cons
     }
     /* Checked before the buffer is made: a header must not be able to ask for gigabytes. */
     if (!range_is_memory(roms->machine->as, addr, memsz)) {
-        error_setg(errp, "%s: ELF segment 0x%" PRIx64 "+0x%" PRIx64 " does not fit into the "
-                   "machine's memory", name, addr, memsz);
+        g_autofree char *size_there = size_text(memsz);
+        error_setg(errp, "%s: does not fit into the machine's memory; too large for -m, or linked for "
+                   "another address: ELF segment of %s at 0x%" PRIx64, name, size_there, addr);
         return false;
     }
     /* What is past filesz must be zero again after each reset. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "hw/riscv/boot.h"
+#include "util/size-text.h"
 
 #define IMAGE_ALIGN 0x200000ULL
 #define FDT_RESERVE_7_2 0x100000ULL     /* 7.2 places its tree as if it had this size */
@@ -194,8 +195,9 @@ bool boot_load_fdt(Board *board, VirtBoot *boot, GBytes *fdt, GError **errp)
 
     boot->fdt_addr = fdt_address(board, len);
     if (boot->fdt_addr < virt_memmap[VIRT_DRAM].base) {
-        error_setg(errp, "Not enough space to store device-tree: %" G_GSIZE_FORMAT " bytes do not "
-                   "fit into %" PRIu64 " bytes of RAM", len, board->machine->config->ram_bytes);
+        g_autofree char *size = size_text(len), *ram = size_text(board->machine->config->ram_bytes);
+        error_setg(errp, "Not enough space to store device-tree: %s do not fit into %s of RAM; give "
+                   "the machine more (-m)", size, ram);
         return false;
     }
     return rom_list_add(board->roms, "fdt", boot->fdt_addr, data, len, errp) &&

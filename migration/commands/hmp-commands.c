@@ -224,9 +224,12 @@ void hmp_migrate_cancel(HMPMonitor *mon, const HMPArgs *args)
 void hmp_migrate_continue(HMPMonitor *mon, const HMPArgs *args)
 {
     GError *err = NULL;
-    int state = MigrationStatus_parse(hmp_arg_str(args, "state"), &err);
+    int state = MigrationStatus_parse(hmp_arg_str(args, "state"), NULL);
 
-    if (state >= 0) {
+    if (state < 0) {
+        error_setg(&err, "invalid parameter value: %s: the state in which it waits, pre-switchover, is "
+                   "expected", hmp_arg_str(args, "state"));
+    } else {
         qmp_migrate_continue(hmp_machine(mon), state, &err);
     }
     hmp_handle_error(mon, err);
@@ -275,10 +278,6 @@ void hmp_migrate_set_capability(HMPMonitor *mon, const HMPArgs *args)
         set_capability(mon, cap, hmp_arg_int(args, "state", 0), &err);
     }
     hmp_handle_error(mon, err);
-    if (cap < 0) {
-        g_autofree const char **names = migration_capability_names();
-        hmp_did_you_mean(mon, names, hmp_arg_str(args, "capability"));
-    }
 }
 
 static void set_parameter(HMPMonitor *mon, const char *name, const char *value)

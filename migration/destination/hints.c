@@ -4,7 +4,7 @@
  * QEMU's own sentence in most cases and says what is wrong but not what to
  * change: with QEMU as the source and without a return path our message is
  * all that its user gets. Which advice fits goes by the error's code and the
- * section it arose in. Never replaces the cause.
+ * section it arose in. It comes first, as what is to be done, and never replaces the cause.
  */
 #include <inttypes.h>
 #include "migration/destination/hints.h"
@@ -78,8 +78,8 @@ void incoming_explain(GError **errp, const char *doing, const char *section, int
         return;
     }
     const char *hint = incoming_hint(*errp, section);
-    g_autofree char *text = g_strdup_printf("%s%s%s (%s%s, offset 0x%" PRIx64 ")", (*errp)->message,
-                                            hint ? ". " : "", hint ? hint : "", doing,
+    g_autofree char *text = g_strdup_printf("%s%s%s (%s%s, offset 0x%" PRIx64 ")", hint ? hint : "",
+                                            hint ? ". " : "", (*errp)->message, doing,
                                             dialect_text(dialect, ram_id), offset);
     /* Names from the stream are part of messages, which go out as JSON. */
     g_free((*errp)->message);

@@ -4,6 +4,7 @@
  * between parts of a pass; touches nothing but its arguments.
  */
 #include "migration/policy/policy.h"
+#include "util/size-text.h"
 
 static double switchover_rate(const PolicyInput *in)
 {
@@ -80,15 +81,6 @@ PolicyAction policy_decide(const PolicyInput *in)
         return POLICY_SYNC;
     }
     return policy_extra_pass_pays(in) ? POLICY_EXTRA_PASS : POLICY_SWITCH_OVER;
-}
-
-static char *size_text(double bytes)
-{
-    if (bytes >= 1 << 20) {
-        return g_strdup_printf("%.1f MiB", bytes / (1 << 20));
-    }
-    return bytes >= 1024 ? g_strdup_printf("%.1f KiB", bytes / 1024)
-                         : g_strdup_printf("%.0f bytes", bytes);
 }
 
 char *policy_reason(const PolicyInput *in, PolicyAction action)

@@ -17,6 +17,7 @@
 #include "migration/codec/simd.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/size-text.h"
 #include "util/trace-migration.h"
 
 struct RamLoader {
@@ -235,9 +236,10 @@ static bool load_block(RamLoader *l, StreamReader *r, uint64_t left, uint64_t *l
     }
     if (*length != block->used_length) {
         bool flash = g_str_has_prefix(name, "virt.flash");
+        g_autofree char *there = size_text(*length), *here = size_text(block->used_length);
         return refuse_as(l, r, flash ? LOAD_ERROR_FLASH_SIZE : LOAD_ERROR_BLOCK_SIZE, errp,
-                         "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64 ": Invalid argument",
-                         name, *length, block->used_length);
+                         "Size mismatch: %s: 0x%" PRIx64 " != 0x%" PRIx64 ": Invalid argument: %s "
+                         "there, %s here", name, *length, block->used_length, there, here);
     }
     if (!load_page_size(l, r, block, errp)) {
         return false;

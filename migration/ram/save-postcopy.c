@@ -218,8 +218,8 @@ void *ram_save_bitmap_room(RamSaver *s, const char *name, uint64_t bytes, GError
     }
     s->received[i] = g_try_malloc0(want);
     if (!s->received[i]) {
-        error_setg(errp, "no memory for the bitmap of RAM block \"%s\" (%" PRIu64 " bytes)", name,
-                   want);
+        error_setg(errp, "no memory for the bitmap of RAM block \"%s\" (%" PRIu64 " KiB)", name,
+                   want >> 10);
     }
     s->receiving = i;
     return s->received[i];

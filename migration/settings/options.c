@@ -265,7 +265,10 @@ static void not_a_number(const MigrationParameterInfo *info, const char *text, G
 {
     const char *type = info->type == PARAM_U8 ? "uint8_t" : "uint32_t";
 
-    if (!is_integer(text)) {
+    if (!is_integer(text) && info->type != PARAM_SIZE && info->expects) {
+        error_setg(errp, "Parameter '%s' expects %s%s, not '%s'", info->name, info->expects,
+                   info->unit && !strstr(info->expects, info->unit) ? info->unit : "", text);
+    } else if (!is_integer(text)) {
         error_setg(errp, "Parameter '%s' expects a non-negative number below 2^64\n"
                    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
                    "and exabytes, respectively.", info->name);
@@ -281,7 +284,8 @@ static bool number_from_text(const MigrationParameterInfo *info, const char *tex
 {
     if (info->hmp_unit) {
         if (!parse_size(text, info->hmp_unit, out)) {
-            error_setg(errp, "Invalid size %s", text);
+            error_setg(errp, "Invalid size %s: MiB per second are expected, or a number with its suffix, "
+                       "such as 800k or 2G", text);
             return false;
         }
         return true;

@@ -16,8 +16,8 @@ static bool check_channel(Outgoing *o, Channel *c, GError **errp)
         return false;
     }
     if (outgoing_is_answered(o) && !channel_has_return_path(c)) {
-        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
-                   channel_name(c));
+        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'; use tcp: or "
+                   "unix:, or switch return-path off", channel_name(c));
         return false;
     }
     return true;

@@ -235,7 +235,7 @@ static bool reconnect(Outgoing *o, GError **errp)
         return false;
     }
     if (!channel_has_return_path(o->channel)) {
-        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'",
+        error_setg(errp, "Unable to open return-path: nothing comes back from '%s'; use tcp: or unix:",
                    channel_name(o->channel));
         return false;
     }

@@ -77,9 +77,10 @@ static bool global_state_pre_save(void *opaque, GError **errp)
 static bool global_state_receive(GlobalState *s, const uint8_t *text, size_t max, GError **errp)
 {
     g_autofree char *name = g_strndup((const char *)text, max);
-    int state = RunState_parse(name, errp);
+    int state = RunState_parse(name, NULL);
 
     if (state < 0) {
+        error_setg(errp, "invalid parameter value: %s", name);
         return false;
     }
     if (state == RUN_STATE_FINISH_MIGRATE || state == RUN_STATE_SAVE_VM ||

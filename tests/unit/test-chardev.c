@@ -613,7 +613,7 @@ static void test_bad(void)
         { "fd,id=a", "is not an open file descriptor" },
         { "ringbuf,id=a,size=100", "must be power of two" },
         { "ringbuf,id=a,size=64E", "expects a size" },
-        { "ringbuf,id=a,size=1P", "cannot allocate" },
+        { "ringbuf,id=a,size=1P", "size=1099511627776 KiB are too many" },
         { "socket,id=a", "no path, port or fd given" },
         { "socket,id=a,host=127.0.0.1", "no port given" },
         { "socket,id=a,path=/x,port=1", "exclude each other" },

@@ -29,8 +29,8 @@ static void test_explain(void)
     error_set_domain(&err, LOAD_ERROR, LOAD_ERROR_BLOCK_SIZE, "not alike");
     error_prepend(&err, "ram: ");
     incoming_explain(&err, "section 'x'", "ram", -1, 0, 0x1f3);
-    g_assert_cmpstr(err->message, ==, "ram: not alike. There is more or less RAM there: start both "
-                    "sides with the same -m (section 'x', offset 0x1f3)");
+    g_assert_cmpstr(err->message, ==, "There is more or less RAM there: start both sides with the same "
+                    "-m. ram: not alike (section 'x', offset 0x1f3)");
     g_error_free(err);
     incoming_explain(NULL, "", NULL, -1, 0, 0);
 }

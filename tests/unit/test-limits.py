@@ -133,7 +133,7 @@ def refused(limit, *words, options=()):
 
 
 def test_guest_ram_is_a_file():
-    refused((resource.RLIMIT_FSIZE, MIB), 'riscv_virt_board.ram', '64 MiB', 'ulimit -f')
+    refused((resource.RLIMIT_FSIZE, MIB), 'riscv_virt_board.ram', '64.0 MiB', 'ulimit -f')
     with tempfile.TemporaryDirectory() as tmp:
         refused((resource.RLIMIT_FSIZE, MIB), 'riscv_virt_board.ram', 'ulimit -f',
                 options=['-mem-path', tmp + '/ram'])
@@ -176,7 +176,7 @@ def test_address_space():
     for mib in (64, 100, 130):
         process = start(limit=(resource.RLIMIT_AS, mib * MIB))
         _, stderr = process.communicate(timeout=TIMEOUT)
-        expect(process.returncode == 1 and 'ulimit -v' in stderr and ' MiB)' in stderr,
+        expect(process.returncode == 1 and 'ulimit -v' in stderr and ' MiB:' in stderr,
                f'{mib} MiB: exit {process.returncode}: {stderr!r}')
         seen.add(re.search("RAM block '([^']+)'", stderr)[1])
     expect(len(seen) > 1, f'always {seen}: the limits show nothing')

@@ -38,6 +38,8 @@ static void caps_fail(MigrationOptions *o, const char *text, const char *message
     g_assert_cmphex(migration_options_caps(o), ==, before);
 }
 
+#define MIB ": MiB per second are expected, or a number with its suffix, such as 800k or 2G"
+
 static void param_fail(MigrationOptions *o, const char *name, const char *value,
                        const char *message)
 {
@@ -174,14 +176,19 @@ static void test_parameter_texts(void)
 #endif
     param_fail(o, "tls-creds", "tls0",
                "Parameter 'tls-creds' cannot be changed: TLS is not implemented yet");
-    param_fail(o, "max-bandwidth", "-1", "Invalid size -1");
-    param_fail(o, "max-bandwidth", "9999999999999999", "Invalid size 9999999999999999");
+    param_fail(o, "max-bandwidth", "-1", "Invalid size -1" MIB);
+    param_fail(o, "max-bandwidth", "9999999999999999", "Invalid size 9999999999999999" MIB);
     param_fail(o, "cpu-throttle-tailslow", "maybe",
                "Parameter 'cpu-throttle-tailslow' expects 'on' or 'off'");
     param_fail(o, "bogus", "1", "invalid parameter value: bogus");
-    param_fail(o, "zero-page-detection", "some", "invalid parameter value: some");
+    param_fail(o, "zero-page-detection", "some", "invalid parameter value: some: expected none, legacy or multifd");
     param_fail(o, "downtime-limit", "x",
-               "Parameter 'downtime-limit' expects a non-negative number below 2^64\n"
+               "Parameter 'downtime-limit' expects an integer in the range of 0 to (2000 * 1000) ms, "
+               "not 'x'");
+    param_fail(o, "x-verdict-timeout", "1s",
+               "Parameter 'x-verdict-timeout' expects a value between 0 and 3600000 ms, not '1s'");
+    param_fail(o, "xbzrle-cache-size", "x",
+               "Parameter 'xbzrle-cache-size' expects a non-negative number below 2^64\n"
                "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
                "and exabytes, respectively.");
 

@@ -431,7 +431,9 @@ static void test_refused_without_return_path(Fixture *f, gconstpointer unused)
 static void test_connect_refused(Fixture *f, gconstpointer unused)
 {
     g_autofree char *want = g_strdup_printf("Failed to connect to '%s/sock': "
-                                            "No such file or directory", f->dir);
+                                            "No such file or directory: nobody listens there; is the "
+                                            "destination started, with -incoming and this path?",
+                                            f->dir);
     for (int i = 0; i < 10; i++) {
         start(f->src, f->unix_uri);
         wait_out(f, MIGRATION_STATUS_FAILED);
@@ -467,7 +469,9 @@ static void test_needs_seekable(Fixture *f, gconstpointer unused)
     tiny_lock(f->src);
     g_assert_false(migration_start(f->src->machine.migration, f->unix_uri, &err));
     tiny_unlock(f->src);
-    g_assert_cmpstr(err->message, ==, "Migration requires seekable transport (e.g. file)");
+    g_assert_cmpstr(err->message, ==, "Migration requires seekable transport (e.g. file): the "
+                    "capability mapped-ram writes pages to their place in one, so use file:PATH or "
+                    "switch it off");
 }
 
 /* ---- cancel ---- */

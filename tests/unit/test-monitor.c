@@ -401,8 +401,10 @@ static void test_hmp(Fixture *f, gconstpointer data)
         { "info ramblock", "              Block Name    PSize              Offset"
                            "               Used              Total\r\n" },
         { "qom-get /machine type", "\"none-machine\"\r\n" },
-        { "migrate", "migrate: string expected\r\nTry \"help migrate\" for more information\r\n" },
+        { "migrate", "migrate: string expected (uri)\r\nTry \"help migrate\" for more information\r\n" },
         { "migrate_set_capability foo on", "Error: invalid parameter value: foo\r\n" },
+        { "migrate_set_capability xbzlre on",
+          "Error: invalid parameter value: xbzlre: did you mean 'xbzrle'?\r\n" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *want = g_strdup_printf("%s\r\n%s(qemu) ", rows[i].line, rows[i].want);

@@ -84,7 +84,7 @@ static void test_enums(void)
     g_assert_cmpstr(Color_str((Color)99), ==, "invalid");
     g_assert_cmpint(Color_parse("blue", &err), ==, COLOR_BLUE);
     g_assert_cmpint(Color_parse("pink", &err), ==, -1);
-    g_assert_cmpstr(err->message, ==, "invalid parameter value: pink");
+    g_assert_cmpstr(err->message, ==, "invalid parameter value: pink: expected blue or dark-red");
 }
 
 int main(int argc, char **argv)

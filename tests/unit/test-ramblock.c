@@ -70,8 +70,8 @@ static void test_bad(void)
     expect_error(list, "ram", 0x1000, NULL, "'ram' exists already");
     expect_error(list, "", 0x1000, NULL, "name of 0 bytes");
     expect_error(list, longname, 0x1000, NULL, "name of 256 bytes");
-    expect_error(list, "none", 0, NULL, "'none': size 0");
-    expect_error(list, "huge", UINT64_MAX, NULL, "'huge'");
+    expect_error(list, "none", 0, NULL, "'none': 0 MiB are too few");
+    expect_error(list, "huge", UINT64_MAX, NULL, "'huge': 17592186044415 MiB are too many");
     expect_error(list, "file", 0x1000, "/nonexistent/x", "/nonexistent/x for guest RAM");
     g_assert_cmpuint(ram_list_count(list), ==, 1);
     ram_list_free(list);

@@ -165,7 +165,7 @@ def test_cont_after_a_save_does_not_ask():
 
 def test_near_misses():
     with Terminal() as t:
-        assert "Did you mean 'xbzrle'?" in t.command('migrate_set_capability xbzlre on')
+        assert "did you mean 'xbzrle'?" in t.command('migrate_set_capability xbzlre on')
         assert "Did you mean 'max-bandwidth'?" in t.command('migrate_set_parameter max_bandwith 1')
 
 
