@@ -171,6 +171,13 @@ def exit_status_and_usage(folder):
                  ['diff', good, cut], ['diff', good, good, '--ram', 'nope']):
         done = run(*args, code=2)
         expect(done.stdout == '' and done.stderr.startswith('ferry-inspect: '), str(done))
+        # what is wrong, and where to look: not a page of usage
+        expect(len(done.stderr.splitlines()) <= 2, str(done))
+    expect("Try 'ferry-inspect show --help'" in run('show', code=2).stderr, 'no hint at the help')
+    expect('show, verify' in run('shou', good, code=2).stderr, 'no list of the commands')
+    for command in ('show', 'verify', 'extract', 'diff'):
+        text = run(command, '--help').stdout
+        expect(text.startswith('usage: ferry-inspect ' + command), text)
 
 
 def help_and_manual_agree(_folder):

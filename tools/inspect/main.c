@@ -38,18 +38,18 @@ static const char options_text[] =
     "options: --offset N: the stream begins there in the file (as in file:...,offset=N)\n"
     "         --quiet: no progress on long inputs\n";
 
-static void print_usage(FILE *out)
+static void print_usage(void)
 {
     const char *prefix = "usage: ";
 
     for (size_t i = 0; i < command_count; i++) {
         g_auto(GStrv) lines = g_strsplit(commands[i].synopsis, "\n", -1);
         for (char **line = lines; *line; line++) {
-            fprintf(out, "%s%s\n", prefix, *line);
+            printf("%s%s\n", prefix, *line);
             prefix = "       ";
         }
     }
-    fprintf(out, "       ferry-inspect --help | --version\n"
+    printf("       ferry-inspect --help | --version\n"
                  "       ferry-inspect COMMAND --help\n%s\n"
                  "Reads migration streams of QEMU 7.2, QEMU 10.0 and Ferry, mapped-ram and fixed-ram\n"
                  "files, and libvirt save images; \"-\" is standard input. Exit status: 0 all is well,\n"
@@ -62,7 +62,7 @@ static int print_help(const Command *c)
     g_auto(GStrv) lines = c ? g_strsplit(c->synopsis, "\n", -1) : NULL;
 
     if (!c) {
-        print_usage(stdout);
+        print_usage();
         return EXIT_OK;
     }
     for (char **line = lines; *line; line++) {
@@ -73,10 +73,11 @@ static int print_help(const Command *c)
     return EXIT_OK;
 }
 
-static int usage(const char *why)
+/* One line that says what is wrong, one where to look; command: NULL if none is known. */
+static int usage(const char *command, const char *why)
 {
-    fprintf(stderr, "ferry-inspect: %s\n", why);
-    print_usage(stderr);
+    fprintf(stderr, "ferry-inspect: %s\nTry 'ferry-inspect %s%s--help'.\n", why,
+            command ? command : "", command ? " " : "");
     return EXIT_USAGE;
 }
 
@@ -240,10 +241,10 @@ static int run_extract(const Options *o, char **files)
     g_autofree char *error = NULL;
 
     if (!!o->ram + !!o->elf + !!o->page != 1) {
-        return usage("extract needs one of --ram, --elf and --page");
+        return usage("extract", "extract needs one of --ram, --elf and --page");
     }
     if (!o->page && !o->output) {
-        return usage("extract needs -o FILE");
+        return usage("extract", "extract needs -o FILE");
     }
     Model *m = load_stream(o, path);
     if (!m) {
@@ -279,7 +280,7 @@ static int run_convert(const Options *o, char **files)
     g_autofree char *error = NULL;
 
     if (!find_layout(o->to, &how.to)) {
-        return usage("convert needs --to stream, mapped-ram or fixed-ram");
+        return usage("convert", "convert needs --to stream, mapped-ram or fixed-ram");
     }
     Source *s = open_input(o, files[0]);
     if (!s) {
@@ -367,6 +368,17 @@ static const Command *find_command(const char *name)
     return NULL;
 }
 
+/* "show, verify, extract, diff": caller frees. */
+static char *command_names(void)
+{
+    GString *out = g_string_new(NULL);
+
+    for (size_t i = 0; i < command_count; i++) {
+        g_string_append_printf(out, "%s%s", i ? ", " : "", commands[i].name);
+    }
+    return g_string_free(out, FALSE);
+}
+
 static int run(const Options *o)
 {
     const Command *c = o->args ? find_command(o->args[0]) : NULL;
@@ -379,25 +391,28 @@ static int run(const Options *o)
         return print_help(c);
     }
     if (!o->args) {
-        return usage("what shall be done?");
+        g_autofree char *names = command_names();
+        g_autofree char *why = g_strdup_printf("what shall be done? %s", names);
+        return usage(NULL, why);
     }
     if (!c) {
-        g_autofree char *why = g_strdup_printf("there is no command '%s'", o->args[0]);
-        return usage(why);
+        g_autofree char *names = command_names();
+        g_autofree char *why = g_strdup_printf("there is no command '%s', but %s", o->args[0], names);
+        return usage(NULL, why);
     }
     if (c->run != run_extract && (o->elf || o->page || o->output || (o->ram && !c->ram))) {
-        return usage("--elf, --page and -o belong to extract, --ram to extract and diff");
+        return usage(c->name, "--elf, --page and -o belong to extract, --ram to extract and diff");
     }
     if (c->run != run_convert && (o->to || o->checksum)) {
-        return usage("--to and --checksum belong to convert");
+        return usage("convert", "--to and --checksum belong to convert");
     }
     if (o->json && !c->json) {
-        return usage("--json belongs to show, verify and diff");
+        return usage(c->name, "--json belongs to show, verify and diff");
     }
     if (g_strv_length(o->args) - 1 != c->files) {
         g_autofree char *why = g_strdup_printf("%s wants %s", c->name,
                                                c->files == 1 ? "one file" : "two files");
-        return usage(why);
+        return usage(c->name, why);
     }
     return c->run(o, o->args + 1);
 }
@@ -426,7 +441,7 @@ int main(int argc, char **argv)
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &err)) {
-        return usage(err->message);
+        return usage(NULL, err->message);
     }
     int rc = run(&o);
     g_strfreev(o.args);
