@@ -96,7 +96,7 @@ typedef struct OutgoingView {
     int throttle_percent;
     uint64_t pending_wire_bytes;    /* what remains, in wire cost, when last decided */
     PolicyTrend trend;              /* whether that gets less */
-    bool accepted_unknown;          /* completed without the destination's word */
+    bool accepted_unknown;          /* completed without the word of a destination */
     char *reason;                   /* of the last decision; owned by the view */
     char *error;                    /* of a failed one; owned by the view */
     SwitchoverTimes times;

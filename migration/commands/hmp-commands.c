@@ -35,7 +35,6 @@ typedef struct Foreground {
     unsigned number;            /* of the migration that was started here */
     double mbps;                /* smoothed: a window of 100 ms jumps about */
     PolicyVerdict verdict;      /* the last one that was told */
-    bool to_file;
 } Foreground;
 
 static void foreground_end(Foreground *f, const OutgoingView *v)
@@ -53,7 +52,7 @@ static void foreground_end(Foreground *f, const OutgoingView *v)
     } else {
         g_autofree char *downtime = migration_ms_text(v->downtime_us);
         monitor_printf(f->mon, "migration completed in %" PRId64 " ms, downtime %s%s\n", v->total_ms,
-                       downtime, v->accepted_unknown && !f->to_file
+                       downtime, v->accepted_unknown
                        ? " (return-path is off: whether the destination accepted it is not known here)"
                        : "");
     }
@@ -109,7 +108,7 @@ static gboolean foreground_tick(gpointer opaque)
     return running ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
-static void wait_in_foreground(HMPMonitor *mon, const char *uri)
+static void wait_in_foreground(HMPMonitor *mon)
 {
     if (!hmp_suspend(mon)) {
         monitor_puts(mon, "terminal does not allow synchronous migration, continuing detached\n");
@@ -117,8 +116,7 @@ static void wait_in_foreground(HMPMonitor *mon, const char *uri)
     }
     Foreground *f = g_new(Foreground, 1);
     *f = (Foreground){ .mon = mon, .m = migration_of(mon), .verdict = POLICY_NOT_KNOWN,
-                       .number = migration_of(mon)->outgoing_number,
-                       .to_file = g_str_has_prefix(uri, "file:") };
+                       .number = migration_of(mon)->outgoing_number };
     GSource *timer = g_timeout_source_new(PROGRESS_MS);
     g_source_set_callback(timer, foreground_tick, f, NULL);
     g_source_attach(timer, main_loop_context(hmp_machine(mon)->loop));
@@ -209,7 +207,7 @@ void hmp_migrate(HMPMonitor *mon, const HMPArgs *args)
         return;
     }
     if (!hmp_arg_flag(args, "detach")) {
-        wait_in_foreground(mon, hmp_arg_str(args, "uri"));
+        wait_in_foreground(mon);
     }
 }
 

@@ -242,6 +242,9 @@ char *migration_info_text(const MigrationInfo *info, const OutgoingView *v, bool
         status_text(out, info);
     }
     g_string_append(out, outlook ? outlook : "");
+    if (v && v->status == MIGRATION_STATUS_COMPLETED && v->accepted_unknown) {
+        g_string_append(out, "accepted: not known here, return-path is off\n");
+    }
     if (v) {
         times_text(out, info, v);
     }

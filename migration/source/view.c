@@ -58,7 +58,8 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     v->recoveries = o->postcopy.recoveries;
     v->downtime_bytes = bytes - v->precopy_bytes - v->postcopy_bytes;
     v->throttle_percent = __atomic_load_n(&o->throttle_percent, __ATOMIC_RELAXED);
-    v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH));
+    v->accepted_unknown = !outgoing_has_cap(o, MIGRATION_CAP(RETURN_PATH)) &&
+                          o->addr->kind != CHANNEL_FILE;
     v->pending_wire_bytes = o->pending;
     v->trend = o->trend;
     v->reason = g_strdup(o->reason);

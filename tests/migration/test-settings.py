@@ -277,7 +277,7 @@ GLOBALS = [
     r'send-section-footer: on', r'(decompress-error-check: on|send-switchover-start: (on|off))',
     r'clear-bitmap-shift: 18']
 INFO_LINES = [
-    r'Migration status: completed', r'total time: \d+ ms', r'downtime: \d+ ms( \(\d+ us\))?',
+    r'Migration status: completed', r'(accepted: not known here, return-path is off)?', r'total time: \d+ ms', r'downtime: \d+ ms( \(\d+ us\))?',
     r'setup: \d+ ms( \(\d+ us\))?', r'transferred ram: \d+ kbytes',
     r'throughput: [\d.]+ mbps', r'remaining ram: 0 kbytes', r'total ram: \d+ kbytes',
     r'duplicate: \d+ pages', r'(skipped: 0 pages)?', r'normal: \d+ pages',

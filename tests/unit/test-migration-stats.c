@@ -97,6 +97,11 @@ static void test_active_text(void)
     v.setup_us = 7;
     info = migration_info_new(&v);
     g_autofree char *done = migration_info_text(info, &v, false);
+    g_assert_null(strstr(done, "accepted"));
+    v.accepted_unknown = true;
+    g_autofree char *unheard = migration_info_text(info, &v, false);
+    g_assert_true(g_str_has_prefix(unheard, "Migration status: completed\naccepted: not known here, "
+                                   "return-path is off\n"));
     g_assert_nonnull(strstr(done, "\ndowntime: 0 ms (423 us)\nsetup: 0 ms (7 us)\n"));
     qapi_free_MigrationInfo(info);
     info = g_new0(MigrationInfo, 1);    /* a destination */
