@@ -482,8 +482,7 @@ static bool may_try_again(Migration *m)
 static bool check_may_listen(Migration *m, GError **errp)
 {
     if (!m->incoming_machine) {
-        error_setg(errp, "'-incoming' was not specified on the command line: start this side with "
-                   "-incoming defer");
+        error_setg(errp, "'-incoming' was not specified on the command line");
         return false;
     }
     if (!m->incoming_deferred && !may_try_again(m)) {

@@ -301,8 +301,8 @@ static bool parse_text(const HMPCommand *cmd, const ArgSpec *spec, const char **
     }
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (spec->type == kinds[i].type) {
-            error_setg(errp, "%s%s%s: %s expected (%s)", err ? err->message : "", err ? "\n" : "",
-                       cmd->name, kinds[i].what, spec->key);
+            error_setg(errp, "%s%s%s: %s expected", err ? err->message : "", err ? "\n" : "",
+                       cmd->name, kinds[i].what);
         }
     }
     return false;
@@ -429,7 +429,7 @@ static bool parse_one(const HMPCommand *cmd, const ArgSpec *spec, const char **t
         if (**text) {
             add_text(args, spec->key, g_strdup(*text));
         } else if (!spec->optional) {
-            error_setg(errp, "%s: string expected (%s)", cmd->name, spec->key);
+            error_setg(errp, "%s: string expected", cmd->name);
             return false;
         }
         *text += strlen(*text);

@@ -458,7 +458,7 @@ def objects_are_refused(bench):
             (memory, "Parameter 'size' is missing"),
             ({**memory, 'size': 0}, "property 'size' of memory-backend-ram doesn't take value '0'"),
             ({**memory, 'size': '1M'}, "Parameter 'size' expects uint64"),
-            ({**memory, 'size': -1}, "RAM block 'x': size 18446744073709551615 is not between"),
+            ({**memory, 'size': -1}, "RAM block 'x': 17592186044415 MiB are too many"),
             ({**memory, 'size': 4096, 'share': 'on'},
              "Invalid parameter type for 'share', expected: boolean"),
             ({**memory, 'size': 4096, 'policy': 'nah'},

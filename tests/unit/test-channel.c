@@ -118,9 +118,11 @@ static void test_refused(void)
         { g_strdup("tcp:127.0.0.1:nosuchservice"), g_strdup("address resolution failed for "
           "127.0.0.1:nosuchservice: Servname not supported for ai_socktype") },
         { g_strdup_printf("unix:%s", sock),
-          g_strdup_printf("Failed to connect to '%s': No such file or directory", sock) },
+          g_strdup_printf("Failed to connect to '%s': No such file or directory: nobody listens there; is "
+                          "the destination started, with -incoming and this path?", sock) },
         { g_strdup_printf("unix:%s", file),
-          g_strdup_printf("Failed to connect to '%s': Connection refused", file) },
+          g_strdup_printf("Failed to connect to '%s': Connection refused: nobody listens there; is the "
+                          "destination started, with -incoming and this path?", file) },
         { g_strdup_printf("unix:%s", long_name),
           g_strdup_printf("UNIX socket path '%s' is too long: Path must be less than 108 bytes",
                           long_name) },

@@ -71,12 +71,12 @@ static void test_bad(void)
 {
     static const struct { const char *types, *text, *want; } rows[] = {
         { "", "x", "cmd|c: extraneous characters at the end of line" },
-        { "d:-d,uri:s", "", "cmd|c: string expected (uri)" },
-        { "d:-d,uri:s", "-d", "cmd|c: string expected (uri)" },
+        { "d:-d,uri:s", "", "cmd|c: string expected" },
+        { "d:-d,uri:s", "-d", "cmd|c: string expected" },
         { "d:-d,uri:s", "-z x", "cmd|c: unsupported option -z" },
         { "name:s,state:b", "xbzrle foo", "Expected 'on' or 'off'" },
-        { "f:F", "", "cmd|c: filename expected (f)" },
-        { "f:B", "", "cmd|c: block device name expected (f)" },
+        { "f:F", "", "cmd|c: filename expected" },
+        { "f:B", "", "cmd|c: block device name expected" },
         { "v:l", "", "unexpected end of expression" },
         { "v:l", "foo", "invalid char 'f' in expression" },
         { "v:l", "(1+2", "')' expected" },
@@ -89,8 +89,8 @@ static void test_bad(void)
         { "v:o", "1x", "invalid size" },
         { "v:o", "-1", "invalid size" },
         { "fmt:/,addr:l", "/4s 0", "invalid char in format: 's'" },
-        { "s:s", "\"abc", "unterminated string\ncmd|c: string expected (s)" },
-        { "s:s", "\"a\\q\"", "unsupported escape code: '\\q'\ncmd|c: string expected (s)" },
+        { "s:s", "\"abc", "unterminated string\ncmd|c: string expected" },
+        { "s:s", "\"a\\q\"", "unsupported escape code: '\\q'\ncmd|c: string expected" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) err = NULL;

@@ -401,7 +401,7 @@ static void test_hmp(Fixture *f, gconstpointer data)
         { "info ramblock", "              Block Name    PSize              Offset"
                            "               Used              Total\r\n" },
         { "qom-get /machine type", "\"none-machine\"\r\n" },
-        { "migrate", "migrate: string expected (uri)\r\nTry \"help migrate\" for more information\r\n" },
+        { "migrate", "migrate: string expected\r\nTry \"help migrate\" for more information\r\n" },
         { "migrate_set_capability foo on", "Error: invalid parameter value: foo\r\n" },
         { "migrate_set_capability xbzlre on",
           "Error: invalid parameter value: xbzlre: did you mean 'xbzrle'?\r\n" },

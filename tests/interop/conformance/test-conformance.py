@@ -327,7 +327,8 @@ ROWS = [
     bad('unknown block in the list', bent(setup=full(2, b'ram', 4, blocks(name=b'rom'),
                                                      kind=START)), 'ramblock "rom"'),
     *(bad('flags 0x%x' % flags, records(page(0, flags)), '0x%x' % flags)
-      for flags in (0, 0x0a, 0x80, 0x100, 0x200, 0x800)),
+      for flags in (0, 0x0a, 0x80, 0x100, 0x800)),
+    bad('flags 0x200', records(page(0, 0x200)), 'multifd'),
     bad('delta flag 2', records(page(0, DELTA, delta(b'\x00\x01a', flag=2))), 'compression|flag'),
     bad('delta of 4097 bytes', records(page(0, DELTA, delta(bytes(4097)))), 'XBZRLE.*len'),
     bad('delta past the page', records(page(0, DELTA, delta(b'\xff\x1f\x05abcde'))),
