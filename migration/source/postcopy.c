@@ -245,13 +245,14 @@ static bool switch_to_postcopy(Outgoing *o, GError **errp)
     if (!ram_save_postcopy_begin(o->saver, o->w, errp)) {
         return false;
     }
-    channel_keep_queue_short(o->channel);
     put_discards(o);
     put_ping(o, DISCARDED_PING);
     put_package(o);
     if (!let_it_run_there(o, errp)) {
         return false;
     }
+    /* Not before: the guest would stand still for a destination that takes its time to read. */
+    channel_keep_queue_short(o->channel);
     return true;
 }
 
