@@ -13,6 +13,7 @@
 #define MIGRATION_CODEC_MASKS_H
 
 #include <string.h>
+#include "migration/codec/length.h"
 #include "migration/codec/simd.h"
 #include "migration/codec/xbzrle.h"
 
@@ -94,17 +95,6 @@ static inline size_t find_turns(const uint8_t *old, const uint8_t *new, size_t l
     return (size_t)(out - turns);
 }
 
-static inline size_t put_length(uint8_t *dst, size_t n)
-{
-    if (n < 0x80) {
-        dst[0] = (uint8_t)n;
-        return 1;
-    }
-    dst[0] = (uint8_t)(0x80 | (n & 0x7f));
-    dst[1] = (uint8_t)(n >> 7);
-    return 2;
-}
-
 /* One pair of runs, for any lengths. False: does not fit. */
 static inline bool put_runs(uint8_t *dst, size_t cap, size_t *d, size_t equal, const uint8_t *bytes,
                             size_t count)
@@ -172,35 +162,18 @@ typedef struct DeltaWalk {
     size_t dlen, d;
 } DeltaWalk;
 
-/* As in xbzrle.c: even a one-byte length is followed by something. */
-static inline bool get_length(DeltaWalk *w, size_t *n)
-{
-    if (w->slen - w->s < 2) {
-        return false;
-    }
-    *n = w->src[w->s++];
-    if (*n & 0x80) {
-        uint8_t high = w->src[w->s++];
-
-        if (high & 0x80) {
-            return false;
-        }
-        *n = (*n & 0x7f) | (size_t)high << 7;
-    }
-    return true;
-}
-
 /* One pair of runs, for any lengths. False: malformed. */
 static inline bool take_runs(DeltaWalk *w)
 {
     bool first = w->s == 0;
     size_t run;
 
-    if (!get_length(w, &run) || (run == 0 && !first) || run > w->dlen - w->d) {
+    if (!get_length(w->src, w->slen, &w->s, &run) || (run == 0 && !first) || run > w->dlen - w->d) {
         return false;
     }
     w->d += run;
-    if (!get_length(w, &run) || run == 0 || run > w->dlen - w->d || run > w->slen - w->s) {
+    if (!get_length(w->src, w->slen, &w->s, &run) || run == 0 || run > w->dlen - w->d ||
+        run > w->slen - w->s) {
         return false;
     }
     memcpy(w->dst + w->d, w->src + w->s, run);

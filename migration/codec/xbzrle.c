@@ -14,6 +14,7 @@
 #include "migration/codec/xbzrle.h"
 
 #include <string.h>
+#include "migration/codec/length.h"
 
 #define ONES 0x0101010101010101ULL
 #define HIGH 0x8080808080808080ULL
@@ -73,18 +74,6 @@ static inline size_t scan_differing(const uint8_t *old, const uint8_t *new, size
     return i;
 }
 
-/* The caller made sure of two bytes. */
-static inline size_t put_length(uint8_t *dst, size_t n)
-{
-    if (n < 0x80) {
-        dst[0] = (uint8_t)n;
-        return 1;
-    }
-    dst[0] = (uint8_t)(0x80 | (n & 0x7f));
-    dst[1] = (uint8_t)(n >> 7);
-    return 2;
-}
-
 int xbzrle_encode(const uint8_t *old, const uint8_t *new, size_t page_len, uint8_t *dst,
                   size_t cap)
 {
@@ -116,24 +105,6 @@ int xbzrle_encode(const uint8_t *old, const uint8_t *new, size_t page_len, uint8
         memcpy(dst + d, new + start, i - start);
         d += i - start;
     }
-}
-
-/* Reads a length at *s; false if fewer than two bytes are left or the second goes on. */
-static inline bool get_length(const uint8_t *src, size_t slen, size_t *s, size_t *n)
-{
-    if (slen - *s < 2) {
-        return false; /* even a one-byte length is followed by something */
-    }
-    *n = src[(*s)++];
-    if (*n & 0x80) {
-        uint8_t high = src[(*s)++];
-
-        if (high & 0x80) {
-            return false;
-        }
-        *n = (*n & 0x7f) | (size_t)high << 7;
-    }
-    return true;
 }
 
 /* Walks the whole delta without writing; covered bytes or -1. */
