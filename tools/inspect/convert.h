@@ -46,7 +46,7 @@ struct Convert {
     int percent;                /* the last one shown; -1: none */
 };
 
-/* ---- convert.c: in a row ---- */
+/* ---- convert-row.c: in a row ---- */
 
 bool convert_put(Convert *c, const void *data, size_t len);
 bool convert_put_be32(Convert *c, uint32_t v);
