@@ -133,6 +133,37 @@ static gboolean quit_cb(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+static gboolean other_cb(gpointer opaque)
+{
+    g_string_append_c(((Fixture *)opaque)->log, 'x');
+    return G_SOURCE_REMOVE;
+}
+
+/* A timer that is due comes before whatever else waits for the main thread. */
+static void test_first(void)
+{
+    Fixture f;
+
+    fixture_init(&f);
+    add_timers(&f);
+    GMainContext *context = main_loop_context(f.loop);
+    GSource *source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, other_cb, &f, NULL);
+    clock_timer_mod(f.timers[0], 0);
+    virtual_clock_start(f.clock);
+    while (!g_main_context_pending(context)) {
+        g_usleep(100);
+    }
+    g_source_attach(source, context);
+    g_source_unref(source);
+    g_main_context_iteration(context, FALSE);
+    g_assert_cmpstr(f.log->str, ==, "a");
+    g_main_context_iteration(context, FALSE);
+    g_assert_cmpstr(f.log->str, ==, "ax");
+    fixture_clear(&f);
+}
+
 static void test_stopped_clock_fires_nothing(void)
 {
     Fixture f;
@@ -204,6 +235,7 @@ int main(int argc, char **argv)
     g_test_add_func("/clock/stops", test_stops);
     g_test_add_func("/clock/timers", test_timers);
     g_test_add_func("/clock/deleted-and-past", test_deleted_and_past);
+    g_test_add_func("/clock/first", test_first);
     g_test_add_func("/clock/stopped-fires-nothing", test_stopped_clock_fires_nothing);
     g_test_add_func("/clock/step", test_step);
     g_test_add_func("/clock/readers-see-no-jump", test_readers_see_no_jump);

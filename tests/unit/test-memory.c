@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* softmmu/memory: lookup, overlap, copies over borders, MMIO splitting, dirty marks. */
+#include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "softmmu/memory.h"
+#include "util/log.h"
 
 typedef struct Fixture {
     MainLoop *loop;
@@ -236,6 +239,34 @@ static void test_missing(void)
     fixture_clear(&f);
 }
 
+/* -d guest_errors: where nothing is, and where a device refuses. */
+static void test_log(void)
+{
+    Fixture f;
+    g_autofree char *path = NULL, *text = NULL;
+    uint8_t buf[4] = { 0 };
+    int fd = g_file_open_tmp("ferry-test-XXXXXX", &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    close(fd);
+    fixture_init(&f);
+    g_assert_true(log_open(path, false, NULL));
+    g_assert_true(log_set_items("guest_errors", NULL, NULL));
+    bql_lock(f.loop);
+    g_assert_cmpint(address_space_write(f.as, 0x500, buf, 4), !=, MEMTX_OK);
+    g_assert_cmpint(address_space_read(f.as, 0x600, buf, 2), !=, MEMTX_OK);
+    g_assert_cmpint(address_space_read(f.as, 0x1080, buf, 4), !=, MEMTX_OK);
+    bql_unlock(f.loop);
+    g_assert_true(log_set_items("none", NULL, NULL));
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==,
+                    "Invalid write at addr 0x500, size 4, region '(null)', reason: rejected\n"
+                    "Invalid read at addr 0x600, size 2, region '(null)', reason: rejected\n"
+                    "Invalid read at addr 0x80, size 4, region 'io', reason: rejected\n");
+    g_unlink(path);
+    fixture_clear(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -244,5 +275,6 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/mmio", test_mmio);
     g_test_add_func("/memory/copies", test_copies);
     g_test_add_func("/memory/missing", test_missing);
+    g_test_add_func("/memory/log", test_log);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
  * were captured with -M none -m 1 -S, migrate exec:cat.
  */
 #include <glib/gstdio.h>
+#include <json-c/json.h>
 #include <string.h>
 #include "../tiny-machine/tiny-machine.h"
 #include "migration/destination/load.h"
@@ -145,6 +146,49 @@ static void test_loads_crosswise(void)
     }
 }
 
+static void put_number(void *opaque, struct json_object *obj)
+{
+    json_object_object_add(obj, "0", json_object_new_int(*(int *)opaque));
+}
+
+static bool get_number(void *opaque, struct json_object *obj, GError **errp)
+{
+    *(int *)opaque = json_object_get_int(json_object_object_get(obj, "0"));
+    return true;
+}
+
+/* What only we have is in the description, and arrives. */
+static void test_ferry(void)
+{
+    TinyMachine *src = tiny_machine_new("none", DIALECT_QEMU_7_2, 256, 0);
+    TinyMachine *dst = tiny_machine_new("none", DIALECT_QEMU_7_2, 256, 0);
+    g_autofree char *dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "stream", NULL);
+    g_autofree char *bytes = NULL;
+    g_autoptr(GError) err = NULL;
+    int sent = 17, received = 0;
+    IncomingLoad l;
+    gsize len;
+
+    vmstate_register_ferry(src->machine.vmstate, "number", put_number, get_number, &sent);
+    vmstate_register_ferry(dst->machine.vmstate, "number", put_number, get_number, &received);
+    save(src, path);
+    g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    StreamReader *r = stream_reader_new_memory(bytes, len);
+    MigrationSettings *settings = tiny_settings(dst, 0);
+    incoming_load_init(&l, dst->machine.migration, settings, NULL);
+    incoming_load_stream(&l, r, &err);
+    g_assert_no_error(err);
+    g_assert_cmpint(received, ==, 17);
+    incoming_load_clear(&l);
+    migration_settings_unref(settings);
+    stream_reader_free(r);
+    tiny_machine_free(src);
+    tiny_machine_free(dst);
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
 /* ---- mutations: migration-stream appendix B ---- */
 
 static char *load_result(GByteArray *bytes, MigrationCaps caps)
@@ -249,6 +293,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/migration-stream/bytes/10.0", GINT_TO_POINTER(DIALECT_QEMU_10_0),
                          test_bytes);
     g_test_add_func("/migration-stream/loads-crosswise", test_loads_crosswise);
+    g_test_add_func("/migration-stream/ferry", test_ferry);
     g_test_add_func("/migration-stream/mutations", test_mutations);
     return g_test_run();
 }

@@ -848,6 +848,48 @@ static void test_rate_limit(Fixture *f, gconstpointer unused)
     g_assert_cmpint(ms, <, want * 2 + 500);
 }
 
+static uint64_t sent_bytes(Fixture *f, int *throttle_percent)
+{
+    OutgoingView v;
+
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    *throttle_percent = v.throttle_percent;
+    uint64_t bytes = v.transferred_bytes;
+    outgoing_view_clear(&v);
+    return bytes;
+}
+
+/*
+ * auto-converge compares what a period dirtied with what that period sent, not
+ * with all that was sent so far: a guest that dirties as fast as is sent is
+ * throttled soon. Soon is said in bytes: a busy host sends fewer in a period.
+ */
+static void test_auto_converge(Fixture *f, gconstpointer unused)
+{
+    enum { DIRTY_PAGES = 60, SOON_BYTES = 8 << 20 };
+    int percent = 0;
+
+    start_guest(f->src);
+    set_cap(f->src, "auto-converge");
+    set_param(f->src, "max-bandwidth", "400k");
+    set_param(f->src, "downtime-limit", "0");
+    listen_on(f->dst, f->unix_uri);
+    start(f->src, f->unix_uri);
+    for (int i = 0; percent == 0; i++) {
+        for (int page = 0; page < DIRTY_PAGES; page++) {
+            tiny_write(f->src, "ram", page * PAGE + i % PAGE, "x", 1);
+        }
+        g_usleep(1000);
+        g_assert_cmpuint(sent_bytes(f, &percent), <, SOON_BYTES);
+    }
+    g_assert_cmpint(percent, ==, 20);
+    set_param(f->src, "max-bandwidth", "100M");
+    set_param(f->src, "downtime-limit", "300");
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    wait_in(f, MIGRATION_STATUS_COMPLETED);
+    assert_same_ram(f);
+}
+
 /*
  * Once a rate is known, an almost idle guest is not stopped before all is
  * sent (all of what is left would fit into the limit here), nor before the
@@ -918,6 +960,7 @@ int main(int argc, char **argv)
     ADD("yank", DIALECT_QEMU_7_2, test_yank);
     ADD("stalled-device", DIALECT_QEMU_7_2, test_stalled_device);
     ADD("rate-limit", DIALECT_QEMU_7_2, test_rate_limit);
+    ADD("auto-converge", DIALECT_QEMU_7_2, test_auto_converge);
     ADD("waits-for-destination", DIALECT_QEMU_7_2, test_waits_for_destination);
     ADD("waits-blindly", DIALECT_QEMU_7_2, test_waits_blindly);
     return g_test_run();

@@ -212,6 +212,11 @@ static void test_errors(Fixture *f, gconstpointer data)
           "\"file:/x\",\"begin\":1}}", FAIL("GenericError", "Parameter 'length' is missing") },
         { "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info status\","
           "\"cpu-index\":3}}", FAIL("GenericError", "Parameter 'cpu-index' expects a CPU number") },
+        { "{\"execute\":\"x-fault\",\"arguments\":{\"point\":\"src-end\",\"action\":\"stall\","
+          "\"nth\":0}}",
+          FAIL("GenericError", "'nth' counts from 1") },
+        { "{\"execute\":\"x-fault\",\"arguments\":{\"point\":\"src-end\",\"action\":\"stall\","
+          "\"nth\":1}}", OK },
         { "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"foo\"}}",
           "{\"return\": \"unknown command: 'foo'\\r\\n\"}\r\n" },
     };
@@ -402,6 +407,8 @@ static void test_hmp(Fixture *f, gconstpointer data)
                            "               Used              Total\r\n" },
         { "qom-get /machine type", "\"none-machine\"\r\n" },
         { "migrate", "migrate: string expected\r\nTry \"help migrate\" for more information\r\n" },
+        { "migrate_start_postcopy", "Error: Enable postcopy with migrate_set_capability before the "
+                                    "start of migration\r\n" },
         { "migrate_set_capability foo on", "Error: invalid parameter value: foo\r\n" },
         { "migrate_set_capability xbzlre on",
           "Error: invalid parameter value: xbzlre: did you mean 'xbzrle'?\r\n" },

@@ -4,6 +4,7 @@
  * 8.4 to 8.7): what is taken, in which order, what is refused and in which
  * words, and what a recovery says.
  */
+#include <glib/gstdio.h>
 #include <string.h>
 #include "../tiny-machine/arriving.h"
 #include "migration/stream/format.h"
@@ -258,6 +259,72 @@ static void test_recovery(void)
     arriving_free(a);
 }
 
+static gpointer await_thread(gpointer opaque)
+{
+    Arriving *a = opaque;
+    GError *err = NULL;
+
+    g_assert_false(postcopy_await(a->in.postcopy, &err));
+    return err;
+}
+
+/* The listener that is listened on when it is not old any more. */
+static ChannelListener *newer_listener(Incoming *in, const ChannelListener *old)
+{
+    gint64 until = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_mutex_lock(&in->lock);
+        ChannelListener *l = in->next_listener ? NULL : in->listener;
+        g_mutex_unlock(&in->lock);
+        if (l && l != old) {
+            return l;
+        }
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        g_usleep(500);
+    }
+}
+
+/* Nobody has come where the source was waited for: elsewhere then, until the process ends. */
+static void test_other_address(void)
+{
+    g_autoptr(GByteArray) b = setup();
+    g_autoptr(GError) err = NULL;
+    g_autofree char *dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
+    ChannelListener *listener = NULL;
+    Arriving *a = arriving_new(8, 0);
+    Incoming *in = &a->in;
+
+    put_discard(b, "ram", 0x1000, 0x4000);
+    put_switch(b);
+    g_assert_true(arriving_load(a, b->data, b->len, &err));
+    GThread *thread = g_thread_new("await", await_thread, a);
+    while (migration_state_get(&in->m->in_state) != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        g_usleep(500);
+    }
+    for (int i = 0; i < 3; i++) {
+        g_autofree char *uri = g_strdup_printf("unix:%s/%d", dir, i);
+
+        tiny_lock(a->t);
+        g_assert_true(incoming_recover(in, uri, &err));
+        tiny_unlock(a->t);
+        listener = newer_listener(in, listener);
+    }
+    g_assert_cmpint(migration_state_get(&in->m->in_state), ==, MIGRATION_STATUS_POSTCOPY_PAUSED);
+    incoming_end(in);
+    GError *end = g_thread_join(thread);
+    g_assert_nonnull(strstr(end->message, "the process ends"));
+    g_clear_error(&end);
+    g_clear_error(&in->error);
+    g_assert_null(in->listener);
+    arriving_free(a);
+    for (int i = 0; i < 3; i++) {
+        g_autofree char *path = g_strdup_printf("%s/%d", dir, i);
+        g_unlink(path);
+    }
+    g_rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -265,5 +332,6 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/refused", test_refused);
     g_test_add_func("/postcopy/broken", test_broken);
     g_test_add_func("/postcopy/recovery", test_recovery);
+    g_test_add_func("/postcopy/other-address", test_other_address);
     return g_test_run();
 }

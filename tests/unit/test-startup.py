@@ -173,6 +173,39 @@ def test_daemonize_error():
            str(result))
 
 
+def test_terminal_is_left_alone():
+    """The monitor is on the terminal only with -nographic, and if there is no other."""
+    with tempfile.TemporaryDirectory() as tmp:
+        def run_on_terminal(number, options, until):
+            path = f'{tmp}/out{number}'
+            with open(path, 'w', encoding='ascii') as out:
+                process = subprocess.Popen([EMULATOR, '-M', 'none', '-serial', 'null', '-pidfile',
+                                            f'{tmp}/pid{number}', *options],
+                                           stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE)
+
+            def shown():
+                with open(path, encoding='ascii') as out:
+                    return '(qemu)' in out.read()
+            try:
+                until(shown)
+            finally:
+                process.terminate()
+                process.communicate(timeout=TIMEOUT)
+            return shown()
+
+        expect(run_on_terminal(1, ['-nographic'], lambda shown: wait_for(shown, 'prompt')),
+               'no monitor')
+
+        def answers(_):
+            wait_for(lambda: os.path.exists(tmp + '/m'), 'monitor')
+            execute, _ = qmp_session(tmp + '/m')
+            expect('return' in execute('query-status'), 'status')     # its loop has gone round
+        expect(not run_on_terminal(2, ['-nographic', '-qmp', f'unix:{tmp}/m,server=on,wait=off'],
+                                   answers), 'a second monitor')
+        expect(not run_on_terminal(3, ['-display', 'none'], lambda _: wait_for(
+            lambda: os.path.exists(tmp + '/pid3'), 'pid file')), 'a monitor without -nographic')
+
+
 def start(options, **kwargs):
     return subprocess.Popen([EMULATOR, *BASE, *options], stdin=subprocess.DEVNULL,
                             stderr=subprocess.PIPE, text=True, **kwargs)

@@ -5,10 +5,14 @@
  * full of garbage; what a stream may and may not say about a ring.
  */
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "hw/balloon.h"
+#include "hw/core/device.h"
 #include "hw/net-backend.h"
+#include "hw/rng-backend.h"
 #include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-net.h"
 #include "hw/virtio/virtio-serial.h"
@@ -85,6 +89,22 @@ static void test_disk(void)
     board_fixture_free(f);
 }
 
+/* Monitors see a disk that is well from the start on, and again when an error is behind it. */
+static void test_io_status(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    BlockNode *node = block_backends_find(board_blocks(f->board), "d0");
+    BlockNodeInfo info;
+
+    block_node_info(node, &info);
+    g_assert_cmpint(info.io_status, ==, BLOCK_IO_STATUS_OK);
+    block_node_set_io_status(node, BLOCK_IO_STATUS_NOSPACE);
+    board_fixture_run(f, true);
+    block_node_info(node, &info);
+    g_assert_cmpint(info.io_status, ==, BLOCK_IO_STATUS_OK);
+    board_fixture_free(f);
+}
+
 /* ---- rng, control queue ---- */
 
 /* What a device writes into memory is in the dirty log: the guest may be on its way. */
@@ -149,6 +169,55 @@ static void test_rng(void)
     board_fixture_run(f, true);
     g_assert_cmpuint(used_idx(&d), ==, 2);
     board_fixture_free(f);
+}
+
+/* Turns of the main loop until the device has used so many buffers. */
+static void await_used(const Driver *d, unsigned want)
+{
+    gint64 until = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+
+    while (used_idx(d) != want) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+        g_main_context_iteration(main_loop_context(d->f->machine.loop), FALSE);
+    }
+}
+
+/* A source that has nothing: the buffer waits, and the guest hears nothing until bytes come. */
+static void test_rng_dry(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ 0 });
+    g_autofree char *dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "fifo", NULL);
+    g_autofree char *text = g_strdup_printf("rng-random,id=r0,filename=%s", path);
+    g_autoptr(GError) err = NULL;
+    uint64_t value;
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);    /* a writer: it is empty, not at its end */
+    g_assert_cmpint(fd, >=, 0);
+    Opts *object = opts_parse(text, "qom-type", &err);
+    g_assert_no_error(err);
+    g_assert_true(rng_backends_add(f->board->rngs, object, &err));
+    g_assert_null(board_fixture_device(f, "virtio-rng-device,rng=r0"));
+    Driver d = driver_new(f, "virtio-rng", 0);
+    board_fixture_run(f, true);
+    driver_init(&d);
+    put_desc(&d, 0, DATA_BASE, 8, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 0);
+    g_assert_cmphex(reg_read(&d, 0x60), ==, 0);
+    g_assert_cmpint(write(fd, "entropy", 8), ==, 8);
+    await_used(&d, 1);
+    g_assert_cmpuint(used_len(&d, 0), ==, 8);
+    g_assert_cmphex(reg_read(&d, 0x60), ==, 1);
+    address_space_ldx(d.as, DATA_BASE, 8, &value);
+    g_assert_cmpmem(&value, 8, "entropy", 8);
+    opts_free(object);
+    board_fixture_free(f);
+    close(fd);
+    g_unlink(path);
+    g_rmdir(dir);
 }
 
 static void test_net_control(void)
@@ -258,6 +327,7 @@ static void test_balloon(void)
     board_fixture_run(f, true);
     driver_init(&d);
     g_assert_true(board_balloon_set(f->board, 60ULL << 20, NULL));
+    g_assert_cmphex(reg_read(&d, 0x60) & 2, ==, 2); /* the guest is told that it is to look */
     address_space_ldx(d.as, d.mmio + 0x100, 4, &value);
     g_assert_cmpuint(value, ==, (4 << 20) / 4096);
     for (uint64_t page = 0x80300000; page < 0x80303000; page += 4096) {
@@ -423,6 +493,25 @@ static void test_modern(void)
     kick(&d);
     g_assert_cmphex(reg_read(&d, 0x70), ==, 0x4f);  /* DEVICE_NEEDS_RESET */
     g_assert_cmphex(reg_read(&d, 0x60) & 2, ==, 2); /* the configuration changed */
+    board_fixture_free(f);
+}
+
+/* Rings beyond 4 GiB: what the driver wrote in halves is what the queue has. */
+static void test_modern_high(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    const VirtQueue *vq = &board_fixture_virtio(f, "virtio-rng")->queues[0];
+
+    reg_write(&d, 0x30, 0);
+    reg_write(&d, 0x38, RING_NUM);
+    modern_address(&d, 0x80, 0x1111111122220000);
+    modern_address(&d, 0x90, 0x3333333344440000);
+    modern_address(&d, 0xa0, 0x5555555566660000);
+    reg_write(&d, 0x44, 1);
+    g_assert_cmphex(vq->desc, ==, 0x1111111122220000);
+    g_assert_cmphex(vq->avail, ==, 0x3333333344440000);
+    g_assert_cmphex(vq->used, ==, 0x5555555566660000);
     board_fixture_free(f);
 }
 
@@ -838,7 +927,9 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/half-written-console", test_half_written_console);
     g_test_add_func("/virtio/disk", test_disk);
     g_test_add_func("/virtio/disk-dirties", test_disk_dirties);
+    g_test_add_func("/virtio/io-status", test_io_status);
     g_test_add_func("/virtio/rng", test_rng);
+    g_test_add_func("/virtio/rng-dry", test_rng_dry);
     g_test_add_func("/virtio/net-control", test_net_control);
     g_test_add_func("/virtio/net-link", test_net_link);
     g_test_add_func("/virtio/balloon", test_balloon);
@@ -846,6 +937,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
     g_test_add_func("/virtio/modern", test_modern);
+    g_test_add_func("/virtio/modern-high", test_modern_high);
     g_test_add_func("/virtio/broken-until-reset", test_broken_until_reset);
     g_test_add_func("/virtio/garbage", test_garbage);
     g_test_add_func("/virtio/garbage-registers", test_garbage_registers);

@@ -2,7 +2,8 @@
 /* What a destination says of waits for pages: buckets, percentiles, all vCPUs at once. */
 #include <glib.h>
 #include <stdbool.h>
-#include "migration/destination/wait-stats.h"
+#include "migration/destination/object.h"
+#include "qapi/qapi-types.h"
 
 static void test_counts(void)
 {
@@ -121,6 +122,29 @@ static void test_one_never_waits(void)
     wait_stats_free(w);
 }
 
+/* query-migrate has milliseconds, once it is over and if postcopy-blocktime is on. */
+static void test_blocktime(void)
+{
+    Incoming in = { .waits = wait_stats_new(2), .switched = true, .blocktime = true };
+    MigrationInfo info = { .status = MIGRATION_STATUS_POSTCOPY_ACTIVE };
+
+    g_mutex_init(&in.lock);
+    wait_stats_add(in.waits, 0, 9000000, 8000000);
+    wait_stats_add(in.waits, 1, 9000000, 7003999);
+    incoming_fill_blocktime(&in, &info);
+    g_assert_false(info.has_postcopy_blocktime);
+    info.status = MIGRATION_STATUS_COMPLETED;
+    incoming_fill_blocktime(&in, &info);
+    g_assert_true(info.has_postcopy_blocktime);
+    g_assert_cmpuint(info.postcopy_blocktime, ==, 7003);
+    g_assert_cmpuint(info.postcopy_vcpu_blocktime->value, ==, 8000);
+    g_assert_cmpuint(info.postcopy_vcpu_blocktime->next->value, ==, 7003);
+    g_assert_null(info.postcopy_vcpu_blocktime->next->next);
+    qapi_free_uint32List(info.postcopy_vcpu_blocktime);
+    g_mutex_clear(&in.lock);
+    wait_stats_free(in.waits);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -129,5 +153,6 @@ int main(int argc, char **argv)
     g_test_add_func("/wait-stats/all-blocked", test_all_blocked);
     g_test_add_func("/wait-stats/all-blocked-random", test_all_blocked_random);
     g_test_add_func("/wait-stats/one-never-waits", test_one_never_waits);
+    g_test_add_func("/wait-stats/blocktime", test_blocktime);
     return g_test_run();
 }
