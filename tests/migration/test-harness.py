@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests of migration rely on themselves: the wire that loses nothing."""
+"""What the tests of migration rely on themselves: the wire that loses nothing,
+and that nobody leaves a process behind."""
+import os
 import socket
+import subprocess
 import time
 
+from ferrytest import tap
 from ferrytest.proxy import Proxy
-from ferrytest.tap import Case, check_equal, main
+from ferrytest.tap import Bench, Case, Failed, check, check_equal, main, wait_until
 
 
 def joined(bench):
@@ -53,7 +57,23 @@ def half_closed(bench):
     check_equal(near.recv(100), b'', 'what follows it')
 
 
+def leaves_something(bench):
+    """What a case leaves running makes it fail, and is ended; whatever session it is in."""
+    inner = Bench('inner')
+    cat = subprocess.Popen(['setsid', '-w', 'sleep', '1000'])
+    bench.at_end(cat.wait)
+    patience, tap.LEAVE_TIME = tap.LEAVE_TIME, 0.3
+    problem = inner.close()
+    tap.LEAVE_TIME = patience
+    os.environ[tap.MARK] = bench.dir
+    os.rmdir(inner.dir)
+    check(isinstance(problem, Failed) and 'sleep 1000' in str(problem), 'close: %s', problem)
+    check(cat.wait(20) != 0, 'it was not ended')
+    wait_until(lambda: not tap._marked(inner.dir), 20, 'the end of what was left')
+
+
 main([
+    Case('something is left running', leaves_something),
     Case('the last words of who closes', last_words),
     Case('one direction ends', half_closed),
 ])

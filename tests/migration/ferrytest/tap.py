@@ -2,7 +2,8 @@
 """Run test cases and print their results as TAP. Used by every tests/*/test-*.py.
 
 A case is a name and a function; the function raises Failed (or anything else) to fail, Skip to be
-left out. Each case has its own folder, removed unless it failed and FERRYTEST_KEEP is set.
+left out. Each case has its own folder, removed unless it failed and FERRYTEST_KEEP is set. A case
+that leaves a process behind fails.
 
     test-x.py [--list] [--full] [--part=I/N] [PATTERN...]
 
@@ -72,12 +73,33 @@ class Case:
         self.timeout = timeout
 
 
+MARK = 'FERRYTEST_CASE'
+LEAVE_TIME = 10
+
+
+def _marked(folder):
+    """{pid: command line} of the processes that a case has started, in whatever session they are."""
+    word = ('%s=%s' % (MARK, folder)).encode()
+    found = {}
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open('/proc/%s/environ' % pid, 'rb') as f:
+                ours = word in f.read().split(b'\0')
+            if ours and int(pid) != os.getpid():
+                with open('/proc/%s/cmdline' % pid, 'rb') as f:
+                    found[int(pid)] = f.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+        except OSError:
+            pass    # gone, or somebody else's
+    return found
+
+
 class Bench:
     """What a case works with: a folder, and things to clean up and to explain a failure with."""
 
     def __init__(self, name):
         self.name = name
         self.dir = tempfile.mkdtemp(prefix='ferrytest-')
+        os.environ[MARK] = self.dir     # whatever the case starts, and what that starts, has it
         self._cleanups = []
         self._explainers = []
 
@@ -111,7 +133,21 @@ class Bench:
                 function()
             except Exception as error:
                 first = first or error
-        return first
+        return first or self._leftovers()
+
+    def _leftovers(self):
+        """Ends what the case has left running; a Failed that names it, or None."""
+        until = time.monotonic() + LEAVE_TIME
+        left = _marked(self.dir)
+        while left and time.monotonic() < until:    # what was asked to end needs its time
+            time.sleep(0.05)
+            left = _marked(self.dir)
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return Failed('left running: ' + ', '.join(left.values())) if left else None
 
 
 class _TimeLimit:
