@@ -6,24 +6,14 @@
  */
 #include <string.h>
 #include "softmmu/guest-ram.h"
-#include "softmmu/machine.h"
-#include "target/riscv/cpu.h"
+#include "tests/unit/hart-machine.h"
 #include "util/error.h"
 
-#define RAM_BASE 0x80000000ULL
-#define RAM_BYTES (1u << 20)
-#define RAM_PAGES (RAM_BYTES >> 12)
-#define DONE_BASE 0x100000ULL
 #define HARTS_AT 0xf0008    /* where the guest finds how many harts there are */
 
 typedef struct Rig {
-    Machine machine;
-    RAMBlock *block;
-    GMutex lock;
-    GCond cond;
-    /* protected by lock */
-    bool done;
-    uint64_t value;
+    HartMachine h;
+    /* protected by h.lock */
     int wanted[RAM_PAGES];
     int wanted_total, waited_total;
     GQueue queue;           /* pages asked for, GUINT_TO_POINTER(page + 1) */
@@ -33,50 +23,17 @@ typedef struct Rig {
     GRand *rand;
 } Rig;
 
-static MemTxResult done_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
-{
-    *value = 0;
-    return MEMTX_OK;
-}
-
-static MemTxResult done_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    Rig *rig = opaque;
-
-    g_mutex_lock(&rig->lock);
-    rig->done = true;
-    rig->value = value;
-    g_cond_broadcast(&rig->cond);
-    g_mutex_unlock(&rig->lock);
-    return MEMTX_OK;
-}
-
-static const MemoryRegionOps done_ops = { done_read, done_write };
-
 static Rig *rig_new(unsigned harts)
 {
     Rig *rig = g_new0(Rig, 1);
-    Machine *m = &rig->machine;
-    GError *err = NULL;
 
-    machine_core_init(m, NULL);
-    rig->block = ram_list_add(m->ram, "ram", RAM_BYTES, NULL, &err);
-    g_assert_no_error(err);
-    g_assert_true(address_space_add_ram(m->as, "ram", RAM_BASE, rig->block, &err));
-    g_assert_true(address_space_add_io(m->as, "done", DONE_BASE, 0x1000, &done_ops, rig, &err));
-    m->cpus = cpus_new(m, "rv64,resetvec=0x80000000", harts, &err);
-    g_assert_no_error(err);
+    hart_machine_init(&rig->h, harts);
     return rig;
 }
 
 static void rig_free(Rig *rig)
 {
-    Machine *m = &rig->machine;
-
-    cpus_pause_begin(m->cpus);
-    cpus_free(m->cpus);
-    m->cpus = NULL;
-    machine_core_clear(m);
+    hart_machine_clear(&rig->h);
     g_queue_clear(&rig->queue);
     g_free(rig);
 }
@@ -85,21 +42,21 @@ static void on_wanted(void *opaque, size_t block, uint64_t page, int user)
 {
     Rig *rig = opaque;
 
-    g_mutex_lock(&rig->lock);
+    g_mutex_lock(&rig->h.lock);
     rig->wanted[page]++;
     rig->wanted_total++;
     g_queue_push_tail(&rig->queue, GUINT_TO_POINTER(page + 1));
-    g_cond_broadcast(&rig->cond);
-    g_mutex_unlock(&rig->lock);
+    g_cond_broadcast(&rig->h.cond);
+    g_mutex_unlock(&rig->h.lock);
 }
 
 static void on_waited(void *opaque, size_t block, uint64_t page, int user, int64_t us)
 {
     Rig *rig = opaque;
 
-    g_mutex_lock(&rig->lock);
+    g_mutex_lock(&rig->h.lock);
     rig->waited_total++;
-    g_mutex_unlock(&rig->lock);
+    g_mutex_unlock(&rig->h.lock);
 }
 
 static const PresentOps ops = { on_wanted, on_waited };
@@ -111,17 +68,17 @@ static void rig_take_all(Rig *rig, const uint8_t *content)
 
     rig->content = content;
     guest_ram_shared_begin();
-    memset(rig->block->host, 0xee, RAM_BYTES);  /* who looks too early computes something else */
+    memset(rig->h.block->host, 0xee, RAM_BYTES);  /* who looks too early computes something else */
     guest_ram_shared_end();
-    g_assert_true(present_map_begin(rig->machine.present, NULL, &err));
-    present_map_set_missing(rig->machine.present, 0, 0, RAM_PAGES);
-    cpus_flush_tlb_all(rig->machine.cpus);
-    g_assert_true(present_map_arm(rig->machine.present, &ops, rig, NULL));
+    g_assert_true(present_map_begin(rig->h.machine.present, NULL, &err));
+    present_map_set_missing(rig->h.machine.present, 0, 0, RAM_PAGES);
+    cpus_flush_tlb_all(rig->h.machine.cpus);
+    g_assert_true(present_map_arm(rig->h.machine.present, &ops, rig, NULL));
 }
 
 static void place(Rig *rig, uint64_t page)
 {
-    present_map_place(rig->machine.present, 0, page, rig->content + page * TARGET_PAGE_SIZE);
+    present_map_place(rig->h.machine.present, 0, page, rig->content + page * TARGET_PAGE_SIZE);
 }
 
 /* Gives what is asked for, late and not in order, and now and then a page that nobody asked for. */
@@ -129,27 +86,27 @@ static gpointer placer(gpointer opaque)
 {
     Rig *rig = opaque;
 
-    g_mutex_lock(&rig->lock);
+    g_mutex_lock(&rig->h.lock);
     while (!rig->placer_quit) {
         guint n = g_queue_get_length(&rig->queue);
         if (n == 0) {
-            g_cond_wait(&rig->cond, &rig->lock);
+            g_cond_wait(&rig->h.cond, &rig->h.lock);
             continue;
         }
-        g_mutex_unlock(&rig->lock);
+        g_mutex_unlock(&rig->h.lock);
         g_usleep(g_rand_int_range(rig->rand, 0, 300));
-        g_mutex_lock(&rig->lock);
+        g_mutex_lock(&rig->h.lock);
         n = g_queue_get_length(&rig->queue);
         uint64_t page =
             GPOINTER_TO_UINT(g_queue_pop_nth(&rig->queue, g_rand_int_range(rig->rand, 0, n))) - 1;
-        g_mutex_unlock(&rig->lock);
+        g_mutex_unlock(&rig->h.lock);
         place(rig, page);
         if (g_rand_int_range(rig->rand, 0, 8) == 0) {
             place(rig, g_rand_int_range(rig->rand, 0, RAM_PAGES));
         }
-        g_mutex_lock(&rig->lock);
+        g_mutex_lock(&rig->h.lock);
     }
-    g_mutex_unlock(&rig->lock);
+    g_mutex_unlock(&rig->h.lock);
     return NULL;
 }
 
@@ -162,28 +119,12 @@ static GThread *placer_start(Rig *rig, guint32 seed)
 
 static void placer_stop(Rig *rig, GThread *thread)
 {
-    g_mutex_lock(&rig->lock);
+    g_mutex_lock(&rig->h.lock);
     rig->placer_quit = true;
-    g_cond_broadcast(&rig->cond);
-    g_mutex_unlock(&rig->lock);
+    g_cond_broadcast(&rig->h.cond);
+    g_mutex_unlock(&rig->h.lock);
     g_thread_join(thread);
     g_rand_free(rig->rand);
-}
-
-/* Lets the harts run until the guest stores to the done word. */
-static uint64_t rig_run(Rig *rig)
-{
-    gint64 until = g_get_monotonic_time() + 60 * G_TIME_SPAN_SECOND;
-
-    cpus_pause_end(rig->machine.cpus);
-    g_mutex_lock(&rig->lock);
-    while (!rig->done && g_cond_wait_until(&rig->cond, &rig->lock, until)) {
-    }
-    g_assert_true(rig->done);
-    uint64_t value = rig->value;
-    g_mutex_unlock(&rig->lock);
-    cpus_pause_begin(rig->machine.cpus);
-    return value;
 }
 
 /* Until n pages have been asked for, and the harts that need them sleep. */
@@ -191,11 +132,11 @@ static void wait_for_wanted(Rig *rig, int n)
 {
     gint64 until = g_get_monotonic_time() + 60 * G_TIME_SPAN_SECOND;
 
-    g_mutex_lock(&rig->lock);
+    g_mutex_lock(&rig->h.lock);
     while (rig->wanted_total < n) {
-        g_assert_true(g_cond_wait_until(&rig->cond, &rig->lock, until));
+        g_assert_true(g_cond_wait_until(&rig->h.cond, &rig->h.lock, until));
     }
-    g_mutex_unlock(&rig->lock);
+    g_mutex_unlock(&rig->h.lock);
     g_usleep(20000);
 }
 
@@ -297,10 +238,10 @@ static uint64_t reference(unsigned harts, const uint8_t *memory, uint8_t *after,
 {
     Rig *rig = rig_new(harts);
 
-    memcpy(rig->block->host, memory, RAM_BYTES);
-    uint64_t value = rig_run(rig);
-    memcpy(after, rig->block->host, RAM_BYTES);
-    *instret = cpus_get(rig->machine.cpus, 0)->instret;
+    memcpy(rig->h.block->host, memory, RAM_BYTES);
+    uint64_t value = hart_machine_run(&rig->h);
+    memcpy(after, rig->h.block->host, RAM_BYTES);
+    *instret = cpus_get(rig->h.machine.cpus, 0)->instret;
     rig_free(rig);
     return value;
 }
@@ -316,7 +257,7 @@ static void test_same_result(gconstpointer data)
 
     rig_take_all(rig, memory);
     GThread *thread = placer_start(rig, seed);
-    g_assert_cmphex(rig_run(rig), ==, value);
+    g_assert_cmphex(hart_machine_run(&rig->h), ==, value);
     placer_stop(rig, thread);
     for (uint64_t page = 0; page < RAM_PAGES; page++) {
         g_assert_cmpint(rig->wanted[page], <=, 1);
@@ -325,8 +266,8 @@ static void test_same_result(gconstpointer data)
     }
     g_assert_cmpint(asked, >, 20);
     g_assert_cmpint(rig->waited_total, >, 20);
-    g_assert_cmpuint(present_map_missing(rig->machine.present), ==, 0);
-    g_assert_cmpmem(rig->block->host, RAM_BYTES, after, RAM_BYTES);
+    g_assert_cmpuint(present_map_missing(rig->h.machine.present), ==, 0);
+    g_assert_cmpmem(rig->h.block->host, RAM_BYTES, after, RAM_BYTES);
     rig_free(rig);
 }
 
@@ -350,7 +291,7 @@ static void test_instret(void)
     memcpy(memory, code, sizeof(code));
     rig_take_all(rig, memory);
     GThread *thread = placer_start(rig, 4);
-    g_assert_cmpuint(rig_run(rig), ==, 8);
+    g_assert_cmpuint(hart_machine_run(&rig->h), ==, 8);
     g_assert_cmpint(rig->waited_total, ==, 3);
     placer_stop(rig, thread);
     rig_free(rig);
@@ -365,27 +306,27 @@ static void test_pause(void)
     Rig *rig = rig_new(2);
 
     rig_take_all(rig, memory);
-    cpus_pause_end(rig->machine.cpus);
+    cpus_pause_end(rig->h.machine.cpus);
     wait_for_wanted(rig, 1);                /* both for the same page: their first instruction */
     g_assert_cmpint(rig->wanted[0], ==, 1);
     for (int i = 0; i < 20; i++) {
-        cpus_pause_begin(rig->machine.cpus);
-        g_assert_cmphex(cpu_pc(rig->machine.cpus, i % 2), ==, RAM_BASE);
-        g_autofree char *text = cpu_dump(rig->machine.cpus, i % 2);
+        cpus_pause_begin(rig->h.machine.cpus);
+        g_assert_cmphex(cpu_pc(rig->h.machine.cpus, i % 2), ==, RAM_BASE);
+        g_autofree char *text = cpu_dump(rig->h.machine.cpus, i % 2);
         g_assert_nonnull(text);
-        cpus_write_barrier(rig->machine.cpus);
-        cpus_pause_end(rig->machine.cpus);
+        cpus_write_barrier(rig->h.machine.cpus);
+        cpus_pause_end(rig->h.machine.cpus);
     }
     g_assert_cmpint(rig->wanted_total, ==, 1);
 
     /* the page comes while they are paused: nobody runs before the end of the pause */
-    cpus_pause_begin(rig->machine.cpus);
+    cpus_pause_begin(rig->h.machine.cpus);
     place(rig, 0);
     g_usleep(20000);
-    g_assert_cmpuint(cpus_get(rig->machine.cpus, 0)->instret, ==, 0);
+    g_assert_cmpuint(cpus_get(rig->h.machine.cpus, 0)->instret, ==, 0);
     g_assert_cmpint(rig->wanted_total, ==, 1);
     GThread *thread = placer_start(rig, 1);
-    g_assert_cmphex(rig_run(rig), ==, value);
+    g_assert_cmphex(hart_machine_run(&rig->h), ==, value);
     placer_stop(rig, thread);
     rig_free(rig);
 }
@@ -395,28 +336,28 @@ static void test_reset(void)
     g_autofree uint8_t *memory = work_memory(1, 2), *after = g_malloc(RAM_BYTES);
     uint64_t instret, value = reference(1, memory, after, &instret);
     Rig *rig = rig_new(1);
-    RISCVCPU *cpu = cpus_get(rig->machine.cpus, 0);
+    RISCVCPU *cpu = cpus_get(rig->h.machine.cpus, 0);
 
     rig_take_all(rig, memory);
     place(rig, 0);
-    cpus_pause_end(rig->machine.cpus);
+    cpus_pause_end(rig->h.machine.cpus);
     wait_for_wanted(rig, 1);                /* the first data page: 16 */
     g_assert_cmpint(rig->wanted[16], ==, 1);
-    cpus_pause_begin(rig->machine.cpus);
+    cpus_pause_begin(rig->h.machine.cpus);
     g_assert_cmphex(cpu->pc, ==, RAM_BASE + 0x40);
     g_assert_cmpuint(cpu->instret, ==, 16); /* what came before it in its block counts, it does not */
-    bql_lock(rig->machine.loop);
-    cpus_reset_all(rig->machine.cpus);
-    bql_unlock(rig->machine.loop);
+    bql_lock(rig->h.machine.loop);
+    cpus_reset_all(rig->h.machine.cpus);
+    bql_unlock(rig->h.machine.loop);
     g_assert_cmphex(cpu->pc, ==, RAM_BASE);
     g_assert_false(cpu->page_wait);
-    cpus_pause_end(rig->machine.cpus);      /* does not wait for that page: runs to it again */
+    cpus_pause_end(rig->h.machine.cpus);      /* does not wait for that page: runs to it again */
     g_usleep(20000);
-    cpus_pause_begin(rig->machine.cpus);
+    cpus_pause_begin(rig->h.machine.cpus);
     g_assert_cmphex(cpu->pc, ==, RAM_BASE + 0x40);
     g_assert_cmpint(rig->wanted_total, ==, 1);
     GThread *thread = placer_start(rig, 2);
-    g_assert_cmphex(rig_run(rig), ==, value);
+    g_assert_cmphex(hart_machine_run(&rig->h), ==, value);
     placer_stop(rig, thread);
     rig_free(rig);
 }
@@ -429,15 +370,15 @@ static void test_end(void)
         Rig *rig = rig_new(4);
 
         rig_take_all(rig, memory);
-        cpus_pause_end(rig->machine.cpus);
+        cpus_pause_end(rig->h.machine.cpus);
         wait_for_wanted(rig, 1);
         if (how == 1) {
-            cpus_throttle_set(rig->machine.cpus, 90);
-            memcpy(rig->block->host, memory, RAM_BYTES);
-            present_map_end(rig->machine.present);  /* all is here: they go on */
-            cpus_pause_begin(rig->machine.cpus);
-            rig_run(rig);
-            cpus_pause_end(rig->machine.cpus);
+            cpus_throttle_set(rig->h.machine.cpus, 90);
+            memcpy(rig->h.block->host, memory, RAM_BYTES);
+            present_map_end(rig->h.machine.present);  /* all is here: they go on */
+            cpus_pause_begin(rig->h.machine.cpus);
+            hart_machine_run(&rig->h);
+            cpus_pause_end(rig->h.machine.cpus);
         }
         rig_free(rig);
     }
@@ -470,15 +411,15 @@ static void test_interrupt(void)
     memset(memory + 0x10000, 0x55, 8);
     rig_take_all(rig, memory);
     place(rig, 0);
-    cpus_pause_end(rig->machine.cpus);
+    cpus_pause_end(rig->h.machine.cpus);
     wait_for_wanted(rig, 1);
     g_assert_cmpint(rig->wanted[16], ==, 1);
-    cpu_set_irq(rig->machine.cpus, 0, IRQ_M_SOFT, true);
+    cpu_set_irq(rig->h.machine.cpus, 0, IRQ_M_SOFT, true);
     g_usleep(20000);
-    g_assert_false(rig->done);
+    g_assert_false(rig->h.done);
     place(rig, 16);
-    cpus_pause_begin(rig->machine.cpus);
-    g_assert_cmphex(rig_run(rig), ==, RAM_BASE + 36);
+    cpus_pause_begin(rig->h.machine.cpus);
+    g_assert_cmphex(hart_machine_run(&rig->h), ==, RAM_BASE + 36);
     rig_free(rig);
 }
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "hw/virtio/virtio-blk.h"
 #include "softmmu/guest-ram.h"
-#include "target/riscv/cpu.h"
+#include "tests/unit/hart-machine.h"
 #include "tests/unit/virtio-driver.h"
 
 /* ---- bits ---- */
@@ -265,12 +265,8 @@ static void test_kept_request(void)
 
 /* ---- a snapshot of running harts ---- */
 
-#define RAM_BASE 0x80000000ULL
-#define RAM_PAGES 256
-
 typedef struct Snapshot {
-    Machine machine;
-    RAMBlock *block;
+    HartMachine h;
     uint8_t *pages;         /* what was saved */
     _Atomic unsigned hooked;
 } Snapshot;
@@ -280,47 +276,24 @@ static void save_hook(void *opaque, size_t block, uint64_t page)
     Snapshot *s = opaque;
     uint64_t at = page << TARGET_PAGE_BITS;
 
-    guest_ram_copy_from(s->pages + at, s->block->host + at, TARGET_PAGE_SIZE);
+    guest_ram_copy_from(s->pages + at, s->h.block->host + at, TARGET_PAGE_SIZE);
     atomic_fetch_add(&s->hooked, 1);
 }
 
 /* Two harts store all over 224 pages meanwhile; what was saved is memory as it was at the start. */
 static void test_snapshot(void)
 {
-    static const uint32_t code[] = {
-        0xf14024f3,     /* csrr s1, mhartid */
-        0x00008437, 0x0014041b, 0x01041413,     /* li s0, 0x80010000 */
-        0x6c0799b7, 0x9659899b,                 /* li s3, 0x6c078965 */
-        0x04d48913,     /* addi s2, s1, 77 */
-        0x00349a93,     /* slli s5, s1, 3 */
-        0x03390933,     /* 1: mul s2, s2, s3 */
-        0x06390913,     /* addi s2, s2, 99 */
-        0x00d95293,     /* srli t0, s2, 13 */
-        0x00100337, 0xff03031b,                 /* li t1, 0xffff0 */
-        0x0062f2b3,     /* and t0, t0, t1 */
-        0x000e0337,     /* lui t1, 0xe0 */
-        0xfe62f2e3,     /* bgeu t0, t1, 1b */
-        0x008282b3,     /* add t0, t0, s0 */
-        0x015282b3,     /* add t0, t0, s5 */
-        0x0122b023,     /* sd s2, 0(t0) */
-        0xfd5ff06f,     /* j 1b */
-    };
-    Snapshot s = { .pages = g_malloc(RAM_PAGES * TARGET_PAGE_SIZE) };
-    Machine *m = &s.machine;
-    GError *err = NULL;
+    Snapshot s = { .pages = g_malloc(RAM_BYTES) };
+    Machine *m = &s.h.machine;
     unsigned released = 0;
 
-    machine_core_init(m, NULL);
-    s.block = ram_list_add(m->ram, "ram", RAM_PAGES * TARGET_PAGE_SIZE, NULL, &err);
-    g_assert_true(address_space_add_ram(m->as, "ram", RAM_BASE, s.block, &err));
-    m->cpus = cpus_new(m, "rv64,resetvec=0x80000000", 2, &err);
-    g_assert_no_error(err);
-    memcpy(s.block->host, code, sizeof(code));
+    hart_machine_init(&s.h, 2);
+    hart_machine_load_scribbler(&s.h);
     for (unsigned round = 0; round < 10; round++) {
         cpus_pause_end(m->cpus);
         g_usleep(2000);
         cpus_pause_begin(m->cpus);
-        g_autofree uint8_t *was = g_memdup2(s.block->host, s.block->used_length);
+        g_autofree uint8_t *was = g_memdup2(s.h.block->host, s.h.block->used_length);
         g_assert_true(write_guard_begin(m->guard, NULL));
         write_guard_add(m->guard, 0, 0, RAM_PAGES);
         cpus_write_barrier(m->cpus);
@@ -333,7 +306,7 @@ static void test_snapshot(void)
             if (page % 32 == 0) {
                 g_usleep(200);
             }
-            guest_ram_copy_from(copy, s.block->host + at, TARGET_PAGE_SIZE);
+            guest_ram_copy_from(copy, s.h.block->host + at, TARGET_PAGE_SIZE);
             if (write_guard_release(m->guard, 0, page)) {
                 memcpy(s.pages + at, copy, TARGET_PAGE_SIZE);
                 released++;
@@ -341,14 +314,12 @@ static void test_snapshot(void)
         }
         write_guard_end(m->guard);
         cpus_pause_begin(m->cpus);
-        g_assert_cmpmem(s.pages, s.block->used_length, was, s.block->used_length);
+        g_assert_cmpmem(s.pages, s.h.block->used_length, was, s.h.block->used_length);
     }
     g_assert_cmpuint(atomic_load(&s.hooked) + released, ==, 10 * RAM_PAGES);
     g_test_message("%u by the hook", atomic_load(&s.hooked));
     g_assert_cmpuint(atomic_load(&s.hooked), >, 0);
-    cpus_free(m->cpus);
-    m->cpus = NULL;
-    machine_core_clear(m);
+    hart_machine_clear(&s.h);
     g_free(s.pages);
 }
 
