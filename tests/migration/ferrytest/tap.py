@@ -115,7 +115,7 @@ class Bench:
         self._explainers.append(function)
 
     def note(self, text):
-        print('# %s: %s' % (self.name, text), flush=True)
+        print('# %s: %s' % (self.name, text.replace('\n', '\n# ')), flush=True)
 
     def explain(self):
         lines = []
