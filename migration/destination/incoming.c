@@ -211,17 +211,21 @@ static bool start_early(Incoming *in, GError **errp)
 }
 
 /* Its memory is. */
-static bool finish_late(Incoming *in, GError **errp)
+static void finish_late(Incoming *in)
 {
     g_mutex_lock(&in->lock);
     in->loaded_us = g_get_monotonic_time();
     g_mutex_unlock(&in->lock);
     set_phase(in, INCOMING_ANSWERED);
+}
+
+/* Last of all: who reads "completed" may give migrate-recover at once. */
+static void say_completed(Incoming *in)
+{
     bql_lock(in->machine->loop);
     tell_received(in);
-    bool ok = migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, errp);
+    migration_state_move(&in->m->in_state, MIGRATION_EVENT_DONE, NULL);
     bql_unlock(in->machine->loop);
-    return ok;
 }
 
 /* The source hears when all is here. */
@@ -235,7 +239,8 @@ static bool finish_postcopy(Incoming *in, GError **errp)
     if (incoming_point(in, FAULT_DST_POSTCOPY_TELLS, NULL)) {
         return_path_send_shut(in->answers, NULL, NULL);
     }
-    return finish_late(in, errp);
+    finish_late(in);
+    return true;
 }
 
 /* A file is nobody who could be told. */
@@ -246,7 +251,11 @@ static bool finish_lazy(Incoming *in, GError **errp)
     }
     lazy_give_head_start(in->lazy);
     set_phase(in, INCOMING_RUNNING);
-    return start_early(in, errp) && lazy_await(in->lazy, errp) && finish_late(in, errp);
+    if (!start_early(in, errp) || !lazy_await(in->lazy, errp)) {
+        return false;
+    }
+    finish_late(in);
+    return true;
 }
 
 static void quit_failed(void *opaque)
@@ -492,8 +501,12 @@ gpointer incoming_thread(gpointer opaque)
     yank_remove(&in->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, in);
     trace_process_incoming_migration_co_end(ok ? 0 : -1);
     if (ok) {
+        bool late = in->load.ran || in->lazy;
         fault_delay(&in->machine->faults, FAULT_DST_STARTED);
         let_go(in, true);
+        if (late) {
+            say_completed(in);
+        }
     } else {
         fail(in, err);
     }

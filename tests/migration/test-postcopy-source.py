@@ -314,6 +314,8 @@ def last_word_lost(preempt=False):
         pair.source.set_capabilities(postcopy_ram=True, postcopy_preempt=preempt)
         proxy = Proxy(bench, ('127.0.0.1', int(pair.uri().split(':')[2])), tcp=True)
         proxy.cut_at = SHUT_0
+        # migrate-recover is taken as soon as the destination says that it is completed
+        pair.destination.command('x-fault', point='dst-started', action='stall', ms=300)
         pair.source.command('migrate', uri=proxy.uri)
         wait_migration(pair.source, ('active',))
         pair.source.command('migrate-start-postcopy')
