@@ -12,6 +12,7 @@ from ferrytest import channels, emulators
 from ferrytest.guest import Bare
 from ferrytest.move import Journey, Move, wait_alive, wait_loaded, wait_migration
 from ferrytest.process import VM
+from ferrytest.proxy import hung_up
 from ferrytest.qmp import QMPError
 from ferrytest.tap import Case, Failed, check, check_equal, main, wait_until
 
@@ -71,7 +72,7 @@ class Wires:
         self._pass_on(source, destination, rule)
 
     def _pass_on(self, one, other, rule):
-        passed = 0
+        passed, over = 0, False
         try:
             while True:
                 limit = 65536
@@ -83,6 +84,7 @@ class Wires:
                     limit, rule = 65536, {}
                 data = one.recv(limit) if limit else b''
                 if not data:
+                    over = 'cut' in rule or hung_up(one)
                     break
                 if 'change' in rule:
                     at, new = rule['change']
@@ -94,9 +96,10 @@ class Wires:
                 passed += len(data)
         except OSError:
             pass
-        for s in (one, other):
+        # What goes the other way is another thread's: last words are not lost with a broken pipe.
+        for s, half in ((one, socket.SHUT_RD), (other, socket.SHUT_WR)):
             try:
-                s.shutdown(socket.SHUT_RDWR)
+                s.shutdown(socket.SHUT_RDWR if over else half)
             except OSError:
                 pass
 

@@ -7,6 +7,13 @@ import threading
 import time
 
 
+def hung_up(s):
+    """Nobody is there any more, as opposed to: has ended its half."""
+    poll = select.poll()
+    poll.register(s, 0)
+    return bool(poll.poll(0))
+
+
 class Proxy:
     """Listens on a unix or TCP socket; passes each connection on to another address. Like a wire: each
     direction ends by itself, and what was said before the other side closed still arrives.
@@ -98,7 +105,7 @@ class Proxy:
         """Move what there is, or the end of it; False when the connection is over."""
         try:
             data = self._read(source, forward)
-            if data is None or (not data and (to in ended or self._hung_up(source))):
+            if data is None or (not data and (to in ended or hung_up(source))):
                 return False
             if not data:
                 ended.add(source)
@@ -123,13 +130,6 @@ class Proxy:
                 self._write(to, data, forward)
         except OSError:
             pass  # nobody listens there either
-
-    @staticmethod
-    def _hung_up(s):
-        """Nobody is there any more, as opposed to: has ended its half."""
-        poll = select.poll()
-        poll.register(s, 0)
-        return bool(poll.poll(0))
 
     def _read(self, source, forward):
         """What is to be passed on, b'' at the end; None: the connection is to be cut here."""
