@@ -100,6 +100,8 @@ typedef struct OutgoingView {
     char *reason;                   /* of the last decision; owned by the view */
     char *error;                    /* of a failed one; owned by the view */
     SwitchoverTimes times;
+    bool to_file;
+    uint64_t file_done_pages;       /* of its memory; never less than before */
 } OutgoingView;
 
 /**
@@ -171,6 +173,8 @@ void incoming_yank(Incoming *in);
 typedef struct IncomingReceived {
     RamLoadStats ram;
     int64_t us;                 /* from the peer's coming to the end of the stream, or until now */
+    uint64_t file_bytes;        /* of the file that it comes from, as it began; 0: from no file */
+    bool whole;                 /* all has come */
 } IncomingReceived;
 /** False if no peer has come yet. Any thread. */
 bool incoming_received(Incoming *in, IncomingReceived *r);

@@ -191,7 +191,10 @@ bool ram_load_payload(RamLoader *l, StreamReader *r, uint32_t version_id, GError
 /** After the last payload: with x-ignore-shared, what is not shared here must have come. */
 bool ram_load_check_complete(const RamLoader *l, GError **errp);
 /** Pages received so far by kind; for info migrate on the destination and for progress. */
-typedef struct RamLoadStats { uint64_t normal, zero, xbzrle, bytes; } RamLoadStats;
+typedef struct RamLoadStats {
+    uint64_t normal, zero, xbzrle, bytes;
+    uint64_t in_file;           /* pages that a mapped file has; until its list of blocks is read, at most; else 0 */
+} RamLoadStats;
 void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "migration/codec/simd.h"
+#include "migration/commands/file-progress.h"
 #include "migration/commands/stats.h"
 #include "migration/migration-private.h"
 #include "migration/source/outlook.h"
@@ -375,6 +376,15 @@ static void print_received(HMPMonitor *mon, const XMigrationReceived *r)
     }
 }
 
+static void print_file(HMPMonitor *mon, const XFileProgress *p)
+{
+    g_autofree char *text = p ? file_progress_text(p) : NULL;
+
+    if (text) {
+        monitor_printf(mon, "file: %s\n", text);
+    }
+}
+
 static void print_waits(HMPMonitor *mon, const XPostcopyWaits *w)
 {
     g_autofree char *text = w ? migration_waits_text(w) : NULL;
@@ -392,6 +402,7 @@ static void print_info(HMPMonitor *mon, const MigrationInfo *info, const Outgoin
 
     monitor_puts(mon, *text ? text : "no migration yet\n");
     print_dialect(mon);
+    print_file(mon, info->x_file);
     print_received(mon, info->x_received);
     print_waits(mon, info->x_postcopy_waits);
 }

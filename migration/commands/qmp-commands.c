@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include "migration/commands/address.h"
+#include "migration/commands/file-progress.h"
 #include "migration/commands/stats.h"
 #include "migration/migration-private.h"
 #include "qapi/qapi-commands.h"
@@ -196,8 +197,10 @@ static MigrationInfo *incoming_info(Migration *m)
     info->has_status = true;
     info->status = migration_state_get(&m->in_state);
     info->error_desc = incoming_error(m->incoming);
-    info->x_received = incoming_received(m->incoming, &received)
-                           ? migration_received_info(&received) : NULL;
+    if (incoming_received(m->incoming, &received)) {
+        info->x_received = migration_received_info(&received);
+        info->x_file = file_progress_restored(&received);
+    }
     info->x_postcopy_waits = incoming_waits_info(m->incoming);
     incoming_fill_blocktime(m->incoming, info);
     g_autoptr(GPtrArray) addresses = incoming_addresses(m->incoming);

@@ -2,6 +2,7 @@
 /* Views to QAPI, QAPI to text. Called by the monitor commands only. */
 #include <inttypes.h>
 #include <string.h>
+#include "migration/commands/file-progress.h"
 #include "migration/commands/stats.h"
 #include "migration/source/outlook.h"
 
@@ -88,6 +89,7 @@ MigrationInfo *migration_info_new(const OutgoingView *v)
         info->error_desc = g_strdup(v->error);
     }
     info->x_outlook = outgoing_outlook_info(v);
+    info->x_file = file_progress_saved(v);
     if (migration_status_has_ram(v->status) || (is_undone(v->status) && v->has_ram)) {
         fill_times(info, v);
         info->ram = v->has_ram ? ram_stats(v) : NULL;
@@ -334,6 +336,16 @@ static char *state_text(const OutgoingView *v)
                            ? "switching over" : MigrationStatus_str(v->status), v->total_ms / 1000);
 }
 
+/* How much of memory a file has. */
+static char *saved_text(const OutgoingView *v)
+{
+    XFileProgress *p = file_progress_saved(v);
+    char *text = p ? g_strdup_printf("%.1f %% saved, ", p->percent) : g_strdup("");
+
+    qapi_free_XFileProgress(p);
+    return text;
+}
+
 char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict)
 {
     double rate = v->mbps * 1e6 / 8, mib = 1 << 20;
@@ -343,13 +355,14 @@ char *migration_progress_text(const OutgoingView *v, PolicyVerdict verdict)
     if (v->status != MIGRATION_STATUS_ACTIVE || !v->has_ram) {
         return state_text(v);
     }
+    g_autofree char *saved = saved_text(v);
     if (v->ram.dirty_sync_count <= 1 || v->ram.periods == 0) {
-        return g_strdup_printf("pass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, pass ends in %.0f s "
-                               "[^C cancels]", v->ram.dirty_sync_count, left, rate / mib,
+        return g_strdup_printf("%spass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, pass ends in %.0f s "
+                               "[^C cancels]", saved, v->ram.dirty_sync_count, left, rate / mib,
                                rate > 0 ? outgoing_pass_wire_bytes(v) / rate : 0.0);
     }
-    return g_strdup_printf("pass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, dirtied %.1f%s "
-                           "[^C cancels]", v->ram.dirty_sync_count, left, rate / mib, dirtied,
+    return g_strdup_printf("%spass %" PRIu64 ": %.1f MiB left, %.1f MiB/s, dirtied %.1f%s "
+                           "[^C cancels]", saved, v->ram.dirty_sync_count, left, rate / mib, dirtied,
                            verdict == POLICY_WILL_NOT_FINISH ? ": will not finish"
                            : verdict == POLICY_WILL_FINISH   ? ": will finish"
                            : verdict == POLICY_UNCERTAIN     ? ": uncertain"

@@ -6,6 +6,7 @@
  * through the main loop.
  */
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "hw/net-backend.h"
@@ -70,11 +71,14 @@ static void announce_guest(Incoming *in)
     }
 }
 
-/* Monitors hear what came. */
+/* All has come, and monitors hear what. */
 static void tell_received(Incoming *in)
 {
     IncomingReceived r;
 
+    g_mutex_lock(&in->lock);
+    in->whole = true;
+    g_mutex_unlock(&in->lock);
     if (incoming_received(in, &r)) {
         XMigrationReceived *info = migration_received_info(&r);
         migration_emit_received(in->m, info);
@@ -317,7 +321,14 @@ static bool begin(Incoming *in, GError **errp)
 
 static void set_channel(Incoming *in, Channel *c)
 {
+    struct stat st;
+
     in->channel = c;
+    if (channel_is_seekable(c) && fstat(channel_fd(c), &st) == 0 && S_ISREG(st.st_mode)) {
+        g_mutex_lock(&in->lock);
+        in->file_bytes = (uint64_t)st.st_size;
+        g_mutex_unlock(&in->lock);
+    }
     in->answers = return_path_writer_new(c);
     trace_migration_set_incoming_channel(channel_type(c), channel_name(c));
 }

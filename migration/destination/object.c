@@ -40,7 +40,9 @@ bool incoming_received(Incoming *in, IncomingReceived *r)
     g_mutex_lock(&in->lock);
     bool came = in->came_us != 0;
     int64_t end = in->loaded_us ? in->loaded_us : g_get_monotonic_time();
-    *r = (IncomingReceived){ .ram = in->received, .us = came ? end - in->came_us : 0 };
+    *r = (IncomingReceived){ .ram = in->received, .us = came ? end - in->came_us : 0,
+                             .file_bytes = in->file_bytes,
+                             .whole = in->whole };
     if (in->phase > INCOMING_LISTENING && in->phase < INCOMING_DONE) {
         ram_loader_get_stats(in->load.ram, &r->ram);
     }

@@ -57,6 +57,8 @@ struct Incoming {
     SwitchoverTimes times;
     RamLoadStats received;      /* when there is no loader any more */
     int64_t came_us, loaded_us; /* monotonic; 0: not yet */
+    uint64_t file_bytes;        /* 0: it comes from no file */
+    bool whole;                 /* all of the guest has come */
     bool switched, blocktime;   /* pages may be missing; and the capability postcopy-blocktime was on */
     WaitStats *waits;           /* made with postcopy and lazy, kept to the end; else NULL */
     uint64_t requests, duplicates; /* atomic: pages asked for, pages that were here when they came */

@@ -6,6 +6,8 @@
  */
 #include "migration/mapped/mapped-load.h"
 
+#define AT_ONCE_PAGES 4096  /* between two words about what came: more than a direct read wants at a time */
+
 /* As many pages of the run as the sink places one behind the other: they are read in one go. */
 static uint64_t place_neighbours(const RamPageSink *sink, void *opaque, size_t block,
                                  const MappedRun *run, uint8_t **at)
@@ -13,7 +15,7 @@ static uint64_t place_neighbours(const RamPageSink *sink, void *opaque, size_t b
     uint64_t n = 1;
 
     *at = sink->place(opaque, block, run->first);
-    while (n < run->count &&
+    while (n < MIN(run->count, AT_ONCE_PAGES) &&
            sink->place(opaque, block, run->first + n) == *at + n * TARGET_PAGE_SIZE) {
         n++;
     }
@@ -21,7 +23,8 @@ static uint64_t place_neighbours(const RamPageSink *sink, void *opaque, size_t b
 }
 
 static bool load_present(const MappedFile *file, size_t block, MappedRun run,
-                         const RamPageSink *sink, void *opaque, GError **errp)
+                         const RamPageSink *sink, void *opaque, MappedCameFn *came, void *came_opaque,
+                         GError **errp)
 {
     while (run.count > 0) {
         uint8_t *at;
@@ -35,6 +38,7 @@ static bool load_present(const MappedFile *file, size_t block, MappedRun run,
                 return false;
             }
         }
+        came(came_opaque, n);
         run.first += n;
         run.count -= n;
     }
@@ -42,17 +46,15 @@ static bool load_present(const MappedFile *file, size_t block, MappedRun run,
 }
 
 bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
-                       uint64_t *pages, GError **errp)
+                       MappedCameFn *came, void *came_opaque, GError **errp)
 {
     MappedRun run;
 
-    *pages = 0;
     for (uint64_t from = 0; mapped_file_run(file, block, from, &run); from += run.count) {
-        if (!(run.present ? load_present(file, block, run, sink, opaque, errp)
+        if (!(run.present ? load_present(file, block, run, sink, opaque, came, came_opaque, errp)
                           : sink->fill(opaque, block, run.first, run.count, 0, errp))) {
             return false;
         }
-        *pages += run.present ? run.count : 0;
     }
     return true;
 }

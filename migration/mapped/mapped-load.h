@@ -6,13 +6,15 @@
 #include "migration/mapped/mapped-file.h"
 #include "migration/ram/load.h"
 
+typedef void MappedCameFn(void *opaque, uint64_t pages);
+
 /**
  * Hands every page of an open block to the sink: what is in the file is
  * placed, what is not is filled with zero. A page may be asked for twice
- * before it is placed. *pages: how many were read.
+ * before it is placed. came is told, with came_opaque, how many more were read, every few MiB.
  */
 bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
-                       uint64_t *pages, GError **errp);
+                       MappedCameFn *came, void *came_opaque, GError **errp);
 
 /** Only the latter: what is in the file is left as it is, for whoever reads it later. */
 bool mapped_load_absent(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,

@@ -196,20 +196,39 @@ static bool check_sums(const RamLoader *l, size_t index, GError **errp)
     return true;
 }
 
+static void pages_came(void *opaque, uint64_t pages)
+{
+    ram_loader_count_late(opaque, pages);
+}
+
+/* Of a block that is listed all pages might have been in the file: now it is known which are. */
+static void expect_pages(RamLoader *l, size_t index)
+{
+    uint64_t all = ram_block_pages(ram_list_get(l->ram, index)), present = 0;
+    MappedRun run;
+
+    for (uint64_t from = 0; mapped_file_run(l->file, index, from, &run); from += run.count) {
+        present += run.present ? run.count : 0;
+    }
+    __atomic_fetch_sub(&l->stats->in_file, all - present, __ATOMIC_RELAXED);
+}
+
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
-    uint64_t pages = 0, start = stream_reader_offset(r);
+    uint64_t start = stream_reader_offset(r);
 
     if (!l->file) {
         l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
     }
-    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp) ||
-        !(l->listed ? mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp)
-                    : mapped_load_block(l->file, index, l->sink, l->sink_opaque, &pages, errp))) {
+    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp)) {
+        return false;
+    }
+    expect_pages(l, index);
+    if (!(l->listed ? mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp)
+                    : mapped_load_block(l->file, index, l->sink, l->sink_opaque, pages_came, l, errp))) {
         return false;
     }
     l->skipped += stream_reader_offset(r) - start;      /* most of them may be holes */
-    ram_loader_count_late(l, pages);
     return true;
 }
 
@@ -292,6 +311,9 @@ static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GErro
         return refuse(l, r, errp, "a second list of RAM blocks, and the file is being read late");
     }
     memset(l->named, 0, ram_list_count(l->ram) * sizeof(l->named[0]));
+    if (l->opt.layout != RAM_LAYOUT_STREAM) {
+        count(&l->stats->in_file, total >> TARGET_PAGE_BITS);
+    }
     while (total > 0) {
         if (!load_block(l, r, total, &length, errp)) {
             return false;
@@ -692,4 +714,5 @@ void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out)
     out->zero = __atomic_load_n(&l->stats->zero, __ATOMIC_RELAXED);
     out->xbzrle = __atomic_load_n(&l->stats->xbzrle, __ATOMIC_RELAXED);
     out->bytes = __atomic_load_n(&l->stats->bytes, __ATOMIC_RELAXED);
+    out->in_file = __atomic_load_n(&l->stats->in_file, __ATOMIC_RELAXED);
 }

@@ -40,6 +40,9 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
     }
     trace_migration_set_outgoing_channel(channel_type(o->channel), channel_name(o->channel));
     o->w = stream_writer_new(o->channel);
+    g_mutex_lock(&o->lock);
+    o->to_file = channel_is_seekable(o->channel);
+    g_mutex_unlock(&o->lock);
     return true;
 }
 

@@ -21,6 +21,7 @@ static bool send_rest_of_ram(Outgoing *o, GError **errp)
     if (migration_settings_props(o->settings)->send_switchover_start) {
         outgoing_put_command(o, MIG_CMD_SWITCHOVER_START, NULL, 0);
     }
+    outgoing_note_done(o);
     ram_save_last_sync(o->saver);
     outgoing_note_step(o, SWITCHOVER_SYNCED);
     outgoing_announce_passes(o);

@@ -103,6 +103,17 @@ uint64_t outgoing_bytes_limited(Outgoing *o)
     return outgoing_bytes_sent(o) - (o->saver ? ram_save_urgent_bytes(o->saver) : 0);
 }
 
+void outgoing_note_done(Outgoing *o)
+{
+    RamStats ram;
+
+    ram_saver_get_stats(o->saver, &ram);
+    g_mutex_lock(&o->lock);
+    o->done_pages = MAX(o->done_pages, ram_list_total_bytes(o->machine->ram) / TARGET_PAGE_SIZE -
+                                       ram.remaining_pages);
+    g_mutex_unlock(&o->lock);
+}
+
 /* The saver counts, monitors hear of it here. */
 void outgoing_announce_passes(Outgoing *o)
 {

@@ -87,6 +87,8 @@ struct Outgoing {
     double bandwidth;           /* bytes per ms of the last window */
     int64_t expected_downtime_ms;
     uint64_t bytes_at_stop, bytes_now;
+    bool to_file;
+    uint64_t done_pages;        /* the most that were, at the end of any pass */
     int throttle_percent;
     int tid;
     OutgoingPostcopy postcopy;  /* of which too */
@@ -142,6 +144,8 @@ bool outgoing_is_mapped(const Outgoing *o);
 uint64_t outgoing_bytes_sent(Outgoing *o);
 /** Of that, what a limit is about: not pages that a destination in postcopy has asked for. */
 uint64_t outgoing_bytes_limited(Outgoing *o);
+/** A look at the dirty log is next: what is done of memory will be less, but nobody is told so. */
+void outgoing_note_done(Outgoing *o);
 /** Tells the monitors of the passes that began since the last call. */
 void outgoing_announce_passes(Outgoing *o);
 void outgoing_put_command(Outgoing *o, uint16_t command, const void *data, uint16_t len);

@@ -50,6 +50,7 @@ static void sync_dirty(Outgoing *o)
 {
     RamStats before, after;
 
+    outgoing_note_done(o);
     ram_saver_get_stats(o->saver, &before);
     ram_save_sync(o->saver);
     ram_saver_get_stats(o->saver, &after);

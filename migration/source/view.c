@@ -23,6 +23,14 @@ static int64_t downtime_us(const SwitchoverTimes *t, int64_t now)
     return t->us[SWITCHOVER_ASKED] ? (confirmed ? confirmed : now) - t->us[SWITCHOVER_ASKED] : 0;
 }
 
+/* Of what is counted before setup is over nothing stands yet. */
+static uint64_t done_pages(const Outgoing *o, uint64_t remaining)
+{
+    uint64_t all = ram_list_total_bytes(o->machine->ram) / TARGET_PAGE_SIZE;
+
+    return o->setup_us ? MAX(o->done_pages, all - remaining) : 0;
+}
+
 void outgoing_view(Outgoing *o, OutgoingView *v)
 {
     int64_t now = g_get_monotonic_time();
@@ -47,6 +55,8 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
     } else {
         v->ram = o->last_ram;
     }
+    v->to_file = o->to_file;
+    v->file_done_pages = done_pages(o, v->ram.remaining_pages);
     uint64_t bytes = __atomic_load_n(&o->bytes_now, __ATOMIC_RELAXED);
     v->transferred_bytes = o->dialect == DIALECT_QEMU_7_2 ? v->ram.transferred_bytes : bytes;
     v->mbps = v->status == MIGRATION_STATUS_COMPLETED ? mbps_of(bytes, end - o->start_us)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "migration/commands/file-progress.h"
 #include "migration/commands/stats.h"
 
 static OutgoingView view(MigrationStatus status)
@@ -187,6 +188,52 @@ static void test_progress(void)
     g_assert_cmpstr(setup, ==, "setup, 0 s");
 }
 
+static void test_file_progress(void)
+{
+    OutgoingView v = view(MIGRATION_STATUS_ACTIVE);
+    XFileProgress *none = file_progress_saved(&v);
+    g_assert_null(none);
+    v.to_file = true;
+    v.file_done_pages = 1024;
+    v.mbps = 8;
+    v.ram.dirty_sync_count = 3;
+    v.pending_wire_bytes = 5000000;
+    XFileProgress *saved = file_progress_saved(&v);
+    g_autofree char *text = file_progress_text(saved);
+    g_assert_cmpstr(text, ==, "25.0 % of 16.0 MiB, 1.0 MiB/s, 5 s left");
+    g_assert_cmpint(saved->done, ==, 4 << 20);
+    qapi_free_XFileProgress(saved);
+    v.reason = (char *)"why";
+    g_autofree char *live = migration_progress_text(&v, POLICY_NOT_KNOWN);
+    g_assert_true(g_str_has_prefix(live, "25.0 % saved, pass 3: "));
+
+    /* All pages are written, and the disk has not said that it has them. */
+    v.file_done_pages = 4096;
+    v.status = MIGRATION_STATUS_DEVICE;
+    saved = file_progress_saved(&v);
+    g_assert_cmpfloat(saved->percent, <, 100);
+    g_assert_false(saved->has_seconds_left);
+    qapi_free_XFileProgress(saved);
+
+    IncomingReceived r = { .ram = { .bytes = 3 << 20 }, .us = 2000000, .file_bytes = 12 << 20 };
+    XFileProgress *stream = file_progress_restored(&r);
+    g_assert_cmpfloat(stream->percent, ==, 25);
+    g_assert_cmpfloat(stream->seconds_left, ==, 6);
+    qapi_free_XFileProgress(stream);
+    r.ram.in_file = 2048;
+    r.ram.normal = 2048;
+    XFileProgress *mapped = file_progress_restored(&r);
+    g_assert_cmpfloat(mapped->percent, <, 100);
+    qapi_free_XFileProgress(mapped);
+    r.whole = true;
+    mapped = file_progress_restored(&r);
+    g_assert_cmpfloat(mapped->percent, ==, 100);
+    g_assert_false(mapped->has_seconds_left);
+    qapi_free_XFileProgress(mapped);
+    r.file_bytes = 0;
+    g_assert_null(file_progress_restored(&r));
+}
+
 static double seconds_of(const char *text)
 {
     return g_ascii_strtod(strstr(text, "ends in ") + strlen("ends in "), NULL);
@@ -248,6 +295,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration-stats/members-by-state", test_members_by_state);
     g_test_add_func("/migration-stats/failed-text", test_failed_text);
     g_test_add_func("/migration-stats/progress", test_progress);
+    g_test_add_func("/migration-stats/file-progress", test_file_progress);
     g_test_add_func("/migration-stats/first-pass-is-calm", test_first_pass_is_calm);
     g_test_add_func("/migration-stats/active-text", test_active_text);
     g_test_add_func("/migration-stats/outlook", test_outlook);
