@@ -368,6 +368,18 @@ Shows the TPM device: there is none.
 EDOC
 
     {
+        .name       = "stats",
+        .args_type  = "target:s,names:s?,provider:s?",
+        .params     = "target [names] [provider]",
+        .help       = "show statistics for the given target (vm or vcpu); optionally filter by"
+                      "name (comma-separated list, or * for all) and provider",
+        .cmd        = hmp_info_stats,
+    },
+SDOC
+Shows statistics of the accelerator. None keeps any here.
+EDOC
+
+    {
         .name       = "trace-events",
         .args_type  = "name:s?,vcpu:i?",
         .params     = "[name] [vcpu]",

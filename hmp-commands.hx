@@ -495,6 +495,18 @@ reads. The guest stands still meanwhile. `-d` does it in the background, see
 EDOC
 
     {
+        .name       = "dumpdtb",
+        .args_type  = "filename:F",
+        .params     = "filename",
+        .help       = "dump the FDT in dtb format to 'filename'",
+        .cmd        = hmp_dumpdtb,
+    },
+SDOC
+Writes the device tree, as the guest finds it when it starts, to a file; `dtc`
+makes text of it.
+EDOC
+
+    {
         .name       = "qom-list",
         .args_type  = "path:s?",
         .params     = "path",

@@ -188,6 +188,17 @@ void hmp_pmemsave(HMPMonitor *mon, const HMPArgs *args)
     hmp_handle_error(mon, err);
 }
 
+void hmp_dumpdtb(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *filename = hmp_arg_str(args, "filename");
+    GError *err = NULL;
+
+    if (qmp_dumpdtb(hmp_machine(mon), filename, &err)) {
+        monitor_printf(mon, "info: dtb dumped to %s\n", filename);
+    }
+    hmp_handle_error(mon, err);
+}
+
 /* ---- info mtree, info ramblock ---- */
 
 static const char *region_kind(const MemoryRegion *r)

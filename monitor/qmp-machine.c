@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hw/boards.h"
 #include "migration/migration.h"
 #include "monitor/internal.h"
 #include "monitor/output-file.h"
@@ -289,4 +290,22 @@ bool qmp_pmemsave(struct Machine *machine, int64_t val, int64_t size, const char
         return false;
     }
     return save_range(machine, (uint64_t)val, (uint64_t)size, -1, filename, errp);
+}
+
+bool qmp_dumpdtb(struct Machine *machine, const char *filename, GError **errp)
+{
+    GBytes *fdt = board_fdt(machine->board);
+    g_autoptr(GError) err = NULL;
+    gsize len;
+
+    if (!fdt) {
+        error_setg(errp, "This machine doesn't have a FDT");
+        return false;
+    }
+    const char *data = g_bytes_get_data(fdt, &len);
+    if (!g_file_set_contents(filename, data, (gssize)len, &err)) {
+        error_setg(errp, "Error saving FDT to file %s: %s", filename, err->message);
+        return false;
+    }
+    return true;
 }

@@ -10,12 +10,17 @@ IOThreadInfoList *qmp_query_iothreads(struct Machine *machine, GError **errp)
     return NULL;
 }
 
-strList *qmp_query_tpm_models(struct Machine *machine, GError **errp)
+TPMInfoList *qmp_query_tpm(struct Machine *machine, GError **errp)
 {
     return NULL;
 }
 
-strList *qmp_query_tpm_types(struct Machine *machine, GError **errp)
+TpmModelList *qmp_query_tpm_models(struct Machine *machine, GError **errp)
+{
+    return NULL;
+}
+
+TpmTypeList *qmp_query_tpm_types(struct Machine *machine, GError **errp)
 {
     return NULL;
 }
@@ -50,6 +55,17 @@ StatsSchemaList *qmp_query_stats_schemas(struct Machine *machine, bool has_provi
                                          StatsProvider provider, GError **errp)
 {
     return NULL;
+}
+
+void hmp_info_stats(HMPMonitor *mon, const HMPArgs *args)
+{
+    const char *target = hmp_arg_str(args, "target"), *provider = hmp_arg_str(args, "provider");
+
+    if (StatsTarget_parse(target, NULL) < 0) {
+        monitor_printf(mon, "invalid stats target %s\n", target);
+    } else if (provider && StatsProvider_parse(provider, NULL) < 0) {
+        monitor_printf(mon, "invalid stats provider %s\n", provider);
+    }
 }
 
 void hmp_info_block_jobs(HMPMonitor *mon, const HMPArgs *args)

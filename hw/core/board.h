@@ -21,6 +21,7 @@ struct VirtIOBalloon;
 struct Board {
     Machine *machine;
     RomList *roms;
+    GBytes *fdt;                    /* the device tree as the guest gets it; NULL: none */
     GPtrArray *devices;             /* BoardDevice*, board's own first */
     unsigned anon_count, own_count; /* devices without an id, the user's and the board's, so far */
     GPtrArray *cleanups;            /* BoardCleanup*, run last to first */

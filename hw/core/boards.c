@@ -137,6 +137,11 @@ bool board_build(Board *board, GError **errp)
            create_drive_devices(board, errp);
 }
 
+GBytes *board_fdt(const Board *board)
+{
+    return board ? board->fdt : NULL;
+}
+
 void board_free(Board *board)
 {
     if (!board) {
@@ -147,6 +152,7 @@ void board_free(Board *board)
     net_backends_free(board->nets);
     rng_backends_free(board->rngs);
     rom_list_free(board->roms);
+    g_clear_pointer(&board->fdt, g_bytes_unref);
     g_ptr_array_unref(board->cleanups);
     g_ptr_array_unref(board->devices);
     g_ptr_array_unref(board->serial_buses);

@@ -290,13 +290,12 @@ static void virt_free(void *opaque)
 static bool load_images(Board *board, GError **errp)
 {
     VirtBoot boot = { 0 };
-    g_autoptr(GBytes) fdt = NULL;
 
     if (!boot_load_images(board, &boot, errp)) {
         return false;
     }
-    fdt = virt_fdt_build(board, &boot, errp);
-    return fdt && boot_load_fdt(board, &boot, fdt, errp);
+    board->fdt = virt_fdt_build(board, &boot, errp);
+    return board->fdt && boot_load_fdt(board, &boot, board->fdt, errp);
 }
 
 bool virt_init(Board *board, GError **errp)

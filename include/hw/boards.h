@@ -26,6 +26,11 @@ bool board_init_ram(Machine *machine, GError **errp);
  */
 bool board_build(Board *board, GError **errp);
 void board_free(Board *board);
+/**
+ * The device tree blob as the guest finds it; the board's. NULL: the machine has none, or there is no board.
+ * Main thread, once the machine is built.
+ */
+GBytes *board_fdt(const Board *board);
 
 /**
  * Opens what an object that is added to a machine needs: a source of random

@@ -76,6 +76,7 @@ QMP = [
     cmd('query-stats', target='vm', providers=[{'provider': 'kvm'}]),
     cmd('query-stats', target='vm', providers=[{'provider': 'x'}]), cmd('query-stats-schemas'),
     cmd('query-stats-schemas', provider='kvm'), cmd('query-stats-schemas', provider='x'),
+    cmd('query-tpm'), cmd('dumpdtb'), cmd('dumpdtb', filename='/nonexistent/f'),
     cmd('query-fdsets'), cmd('query-memory-size-summary'), cmd('query-balloon'),
     cmd('query-dump'), cmd('query-current-machine'), cmd('inject-nmi'),
     cmd('set_link', name='x', up=True), cmd('device_del', id='x'), cmd('device_add'),
@@ -158,6 +159,8 @@ QMP = [
 HMP = [
     'foo', 'info foo', 'stop x', 'info status', 'info status x', 'info name', 'info uuid',
     'info kvm', 'info pci', 'info block-jobs', 'info history', 'info block', 'info network', 'info iothreads', 'info balloon',
+    'info stats', 'info stats vm', 'info stats vcpu a,b', 'info stats nah', 'info stats vm * kvm',
+    'info stats vm * nah', 'info stats nah * nah', 'help info stats', 'dumpdtb', 'help dumpdtb',
     'info dump', 'info tpm', 'info memory_size_summary', 'help stop', 'help x', 'help foo',
     'help print', 'help info status', 'help pmemsave', 'x /4xw 0x1000', 'xp /4xw 0x1000',
     'xp /2xg 0x1000', 'xp /40xb 0x1000', 'xp /4dh 0x1000', 'xp /3uw 0x1000', 'xp /3ow 0x1000',

@@ -245,6 +245,7 @@ static void test_queries(Fixture *f, gconstpointer data)
         { "query-blockstats", "{\"return\": []}\r\n" },
         { "query-jobs", "{\"return\": []}\r\n" },
         { "query-fdsets", "{\"return\": []}\r\n" },
+        { "query-tpm", "{\"return\": []}\r\n" },
         { "query-tpm-models", "{\"return\": []}\r\n" },
         { "query-tpm-types", "{\"return\": []}\r\n" },
         { "query-memory-size-summary", "{\"return\": {\"base-memory\": 0}}\r\n" },
@@ -418,7 +419,7 @@ static void test_hmp(Fixture *f, gconstpointer data)
         expect(f, fd, rows[i].line, want);
     }
     /* completion: a command, an argument, several candidates */
-    g_assert_cmpint(write(fd, "info stat\t", 10), ==, 10);
+    g_assert_cmpint(write(fd, "info statu\t", 11), ==, 11);
     expect_part(f, fd, "", "info status \r\nVM status: paused (prelaunch)\r\n(qemu) ");
     g_assert_cmpint(write(fd, "system_\t\t", 9), ==, 9);
     expect_part(f, fd, "\025", "system_powerdown  system_reset");
@@ -436,8 +437,8 @@ static void test_completion(Fixture *f, gconstpointer data)
 {
     static const struct { const char *text, *want; } rows[] = {
         { "sto", "stop" },
-        { "info stat", "status" },
-        { "help info stat", "status" },
+        { "info statu", "status" },
+        { "help info stat", "stats status" },
         { "zzz ", "" },
         { "migrate -d t", "tcp:" },
         { "migrate_incoming f", "fd: file:" },
