@@ -14,6 +14,7 @@
 #include "target/riscv/cpu.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/short-turns.h"
 #include "util/trace-softmmu.h"
 
 #define THROTTLE_SLICE_MS 10
@@ -66,12 +67,22 @@ static void vcpu_page_came(void *opaque)
     }
 }
 
+/* While it may have to wait for pages: it is on its way to the next one when it has got one. */
+static void vcpu_short_turns(RISCVCPU *cpu, bool on)
+{
+    if (cpu->short_turns != on) {
+        cpu->short_turns = on;
+        thread_short_turns(on);
+    }
+}
+
 /* The instruction at pc needs a page that is not here: vcpu_wait will wait for it. */
 static void vcpu_need_page(RISCVCPU *cpu)
 {
     const RAMBlock *block = cpu->missing_block;
 
     cpu->missing_block = NULL;
+    vcpu_short_turns(cpu, true);
     g_mutex_lock(&cpu->lock);
     cpu->page_wait = true;      /* first: it may come at once */
     g_mutex_unlock(&cpu->lock);
@@ -124,6 +135,8 @@ static void *vcpu_loop(void *opaque)
         riscv_cpu_leave_guest(cpu);
         if (cpu->missing_block) {
             vcpu_need_page(cpu);
+        } else if (cpu->short_turns && !present_map_active(cpu->machine->present)) {
+            vcpu_short_turns(cpu, false);
         }
     }
 }

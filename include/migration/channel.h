@@ -81,6 +81,11 @@ const char *channel_type(const Channel *c);
 
 ssize_t channel_writev(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
 bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
+/**
+ * Writes what a socket takes at once and returns how much that was; 0 also where it is none, was shut
+ * down or fails (channel_writev says why). Never waits. Any thread that has the writing half.
+ */
+size_t channel_write_now(Channel *c, const void *buf, size_t len);
 /** Writes all of it at offset, not where the file stands; only where channel_is_seekable. */
 bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
 /**

@@ -312,6 +312,15 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
     }
 }
 
+size_t channel_write_now(Channel *c, const void *buf, size_t len)
+{
+    if (!c->is_socket || g_atomic_int_get(&c->shut)) {
+        return 0;
+    }
+    ssize_t n = send(c->wfd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n > 0 ? (size_t)n : 0;
+}
+
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
                         GError **errp)
 {

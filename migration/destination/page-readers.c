@@ -7,6 +7,7 @@
 #include "migration/destination/page-readers.h"
 #include "migration/ram/load.h"
 #include "util/error.h"
+#include "util/short-turns.h"
 #include "util/trace-migration.h"
 
 /* Where one reader's pages go. */
@@ -175,6 +176,7 @@ static gpointer urgent_thread(gpointer opaque)
     PageReaders *p = opaque;
 
     trace_postcopy_preempt_thread_entry();
+    thread_short_turns(true);
     while (take_urgent(p)) {
         /* the next one */
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pages that somebody here waits for, on their way to the source: a queue and
- * the thread that sends them (migration-stream 8.6), so that nobody who needs a
- * page waits for the network to ask for it.
+ * Pages that somebody here waits for, on their way to the source (migration-stream 8.6): who needs one
+ * asks for it itself where that needs no waiting; else there is a queue and a thread that sends what
+ * is in it, so that nobody who needs a page waits for the network to ask for it.
  */
 #ifndef MIGRATION_DESTINATION_PAGE_REQUESTS_H
 #define MIGRATION_DESTINATION_PAGE_REQUESTS_H

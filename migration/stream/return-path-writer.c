@@ -9,6 +9,8 @@
 #include "migration/stream/format.h"
 #include "util/error.h"
 
+#define REQUEST_MAX (4 + 12 + 256)      /* bytes of the longest page request */
+
 struct ReturnPathWriter {
     /*
      * The turn to write. Held across I/O on purpose: a message must not be cut
@@ -19,6 +21,9 @@ struct ReturnPathWriter {
     /* who has the turn */
     Channel *channel;       /* NULL: nobody listens */
     char *block;            /* of the last page request on this channel */
+    /* end of a message that was begun without waiting; whoever writes next writes it first */
+    uint8_t rest[REQUEST_MAX];
+    size_t rest_len;
 };
 
 ReturnPathWriter *return_path_writer_new(Channel *c)
@@ -44,6 +49,7 @@ void return_path_writer_replace(ReturnPathWriter *w, Channel *c)
     g_mutex_lock(&w->turn);
     w->channel = c;
     g_clear_pointer(&w->block, g_free);
+    w->rest_len = 0;
     g_mutex_unlock(&w->turn);
 }
 
@@ -71,7 +77,11 @@ static bool write_out(ReturnPathWriter *w, const void *data, size_t len, GError 
         error_setg(errp, "there is no connection to the source");
         return false;
     }
-    return channel_write_all(w->channel, data, len, errp);
+    size_t rest = w->rest_len;
+
+    w->rest_len = 0;
+    return channel_write_all(w->channel, w->rest, rest, errp) &&
+           channel_write_all(w->channel, data, len, errp);
 }
 
 static bool send(ReturnPathWriter *w, const GByteArray *out, GError **errp)
@@ -108,26 +118,79 @@ bool return_path_send_shut(ReturnPathWriter *w, const char *reason, GError **err
     return send(w, out, errp);
 }
 
-bool return_path_send_page_request(ReturnPathWriter *w, const char *block, uint64_t start,
-                                   uint32_t len, GError **errp)
+/* The message; returns its length. Has the turn. */
+static size_t page_request(ReturnPathWriter *w, const char *block, uint64_t start, uint32_t len,
+                           uint8_t out[REQUEST_MAX])
 {
-    g_autoptr(GByteArray) out = g_byte_array_new();
-    uint8_t data[12 + 256];
+    bool same = g_strcmp0(block, w->block) == 0;
     uint64_t start_be = GUINT64_TO_BE(start);
     uint32_t len_be = GUINT32_TO_BE(len);
 
-    memcpy(data, &start_be, sizeof(start_be));
-    memcpy(data + 8, &len_be, sizeof(len_be));
-    size_t named = 12 + put_name(data + 12, block);
-    g_mutex_lock(&w->turn);
-    bool same = g_strcmp0(block, w->block) == 0;
-    put_message(out, same ? MIG_RP_MSG_REQ_PAGES : MIG_RP_MSG_REQ_PAGES_ID, data,
-                same ? 12 : named);
-    bool ok = write_out(w, out->data, out->len, errp);
-    if (!same) {
+    memcpy(out + 4, &start_be, sizeof(start_be));
+    memcpy(out + 12, &len_be, sizeof(len_be));
+    size_t data = same ? 12 : 12 + put_name(out + 16, block);
+    uint16_t head[2] = { GUINT16_TO_BE(same ? MIG_RP_MSG_REQ_PAGES : MIG_RP_MSG_REQ_PAGES_ID),
+                         GUINT16_TO_BE(data) };
+    memcpy(out, head, sizeof(head));
+    return sizeof(head) + data;
+}
+
+/* A page request is on its way: the next one need not name the block. Has the turn. */
+static void note_block(ReturnPathWriter *w, const char *block)
+{
+    if (g_strcmp0(block, w->block) != 0) {
         g_free(w->block);
         w->block = g_strdup(block);
     }
+}
+
+bool return_path_send_page_request(ReturnPathWriter *w, const char *block, uint64_t start,
+                                   uint32_t len, GError **errp)
+{
+    uint8_t out[REQUEST_MAX];
+
+    g_mutex_lock(&w->turn);
+    bool ok = write_out(w, out, page_request(w, block, start, len, out), errp);
+    note_block(w, block);
+    g_mutex_unlock(&w->turn);
+    return ok;
+}
+
+/* Has the turn. */
+static ReturnPathTry try_request(ReturnPathWriter *w, const char *block, uint64_t start,
+                                 uint32_t len)
+{
+    uint8_t out[REQUEST_MAX];
+
+    if (!w->channel || w->rest_len) {
+        return RETURN_PATH_NOT_SENT;
+    }
+    size_t n = page_request(w, block, start, len, out);
+    size_t sent = channel_write_now(w->channel, out, n);
+    if (sent == 0) {
+        return RETURN_PATH_NOT_SENT;
+    }
+    note_block(w, block);
+    w->rest_len = n - sent;
+    memcpy(w->rest, out + sent, w->rest_len);
+    return w->rest_len ? RETURN_PATH_SENT_PART : RETURN_PATH_SENT;
+}
+
+ReturnPathTry return_path_try_page_request(ReturnPathWriter *w, const char *block, uint64_t start,
+                                           uint32_t len)
+{
+    if (!g_mutex_trylock(&w->turn)) {
+        return RETURN_PATH_NOT_SENT;
+    }
+    ReturnPathTry came = try_request(w, block, start, len);
+    g_mutex_unlock(&w->turn);
+    return came;
+}
+
+bool return_path_send_rest(ReturnPathWriter *w, GError **errp)
+{
+    g_mutex_lock(&w->turn);
+    bool ok = write_out(w, "", 0, errp);
     g_mutex_unlock(&w->turn);
     return ok;
 }

@@ -8,6 +8,7 @@
 #include "migration/stream/return-path.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
+#include "util/short-turns.h"
 #include "util/trace-migration.h"
 
 struct ReturnPath {
@@ -281,6 +282,7 @@ static gpointer return_path_thread(gpointer opaque)
     GError *err = NULL;
 
     trace_source_return_path_thread_entry();
+    thread_short_turns(true);
     while (handle_message(rp, &verdict, &err) && verdict == RETURN_PATH_OPEN) {
         /* the next */
     }

@@ -48,6 +48,18 @@ bool return_path_send_shut(ReturnPathWriter *w, const char *reason, GError **err
  */
 bool return_path_send_page_request(ReturnPathWriter *w, const char *block, uint64_t start,
                                    uint32_t len, GError **errp);
+/** What came of an attempt to send. */
+typedef enum ReturnPathTry {
+    RETURN_PATH_SENT,
+    RETURN_PATH_SENT_PART,      /* return_path_send_rest, on a thread that may wait, is to follow soon */
+    RETURN_PATH_NOT_SENT,       /* somebody else is writing, there is no room, no connection, or it fails */
+} ReturnPathTry;
+
+/** return_path_send_page_request where nobody waits: any thread, also under the BQL. */
+ReturnPathTry return_path_try_page_request(ReturnPathWriter *w, const char *block, uint64_t start,
+                                           uint32_t len);
+/** What a try has left of its message; nothing if it has gone meanwhile. Waits for the peer. */
+bool return_path_send_rest(ReturnPathWriter *w, GError **errp);
 /** RECV_BITMAP: the pages of block that are here, one bit each, least significant first; bytes a multiple of 8. */
 bool return_path_send_recv_bitmap(ReturnPathWriter *w, const char *block, const void *bitmap,
                                   uint64_t bytes, GError **errp);

@@ -115,6 +115,7 @@ struct RISCVCPU {
     bool waiting;               /* in vcpu_wait */
     bool page_wait;             /* for the page of page_waiter */
     PresentWaiter page_waiter;  /* hart thread; others only while paused */
+    bool short_turns;           /* hart thread: it has asked for them */
     _Atomic bool halted;        /* in WFI */
     _Atomic bool throttle_due;
     _Atomic int tid;

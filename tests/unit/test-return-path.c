@@ -273,6 +273,77 @@ static void test_replaced(Fixture *f, gconstpointer unused)
     channel_close(old[1], NULL);
 }
 
+/* As many as go without waiting; *part: of the last one a part. */
+static unsigned try_till_full(Fixture *f, bool *part)
+{
+    unsigned n = 0;
+    ReturnPathTry came;
+
+    while ((came = return_path_try_page_request(f->writer, "ram", n * 0x1000UL, 0x1000)) ==
+           RETURN_PATH_SENT) {
+        n++;
+    }
+    *part = came == RETURN_PATH_SENT_PART;
+    return n + *part;
+}
+
+/* Reads len bytes more than are there at once. */
+static void read_bytes(int fd, GByteArray *got, size_t len)
+{
+    guint at = got->len;
+
+    g_byte_array_set_size(got, at + len);
+    while (len > 0) {
+        ssize_t n = read(fd, got->data + at, len);
+        g_assert_cmpint(n, >, 0);
+        at += n;
+        len -= n;
+    }
+}
+
+static gpointer send_rest_and_pong(gpointer opaque)
+{
+    Fixture *f = opaque;
+
+    g_assert_true(return_path_send_rest(f->writer, NULL));
+    g_assert_true(return_path_send_pong(f->writer, 9, NULL));
+    return NULL;
+}
+
+/* Nobody waits for room, and what was begun is ended before anything else is said. */
+static void test_tries(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GByteArray) got = g_byte_array_new();
+    int fds[2], small = 1;
+    bool part;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    Channel *c = channel_new_fd(fds[1], "destination", NULL);
+    return_path_writer_replace(f->writer, NULL);
+    g_assert_cmpint(return_path_try_page_request(f->writer, "ram", 0, 0x1000), ==,
+                    RETURN_PATH_NOT_SENT);
+    return_path_writer_replace(f->writer, c);
+    unsigned n = try_till_full(f, &part);
+    g_assert_cmpuint(n, >, 0);
+    g_assert_cmpint(return_path_try_page_request(f->writer, "ram", 0, 0x1000), ==,
+                    RETURN_PATH_NOT_SENT);
+    GThread *t = g_thread_new("rest", send_rest_and_pong, f);
+    read_bytes(fds[0], got, 4 + 12 + 4 + (n - 1) * 16 + 8);
+    g_thread_join(t);
+    for (unsigned i = 1; i < n; i++) {
+        static const uint8_t head[] = { 0, 4, 0, 12, 0, 0, 0, 0 };
+        g_assert_cmpmem(got->data + 20 + (i - 1) * 16, 8, head, 8);
+    }
+    g_assert_cmpmem(got->data + got->len - 8, 8, "\0\2\0\4\0\0\0\11", 8);
+    channel_shutdown(c);
+    g_assert_cmpint(return_path_try_page_request(f->writer, "ram", 0, 0x1000), ==,
+                    RETURN_PATH_NOT_SENT);
+    return_path_writer_replace(f->writer, NULL);
+    channel_close(c, NULL);
+    close(fds[0]);
+}
+
 #define TALKERS 4
 #define TALKS 200
 
@@ -366,6 +437,7 @@ int main(int argc, char **argv)
     ADD_ALL("bytes-of-requests", test_bytes_of_requests, 0);
     ADD_ALL("notified", test_notified, 0);
     ADD_ALL("replaced", test_replaced, 0);
+    ADD_ALL("tries", test_tries, 0);
     ADD_ALL("many-writers", test_many_writers, 0);
     for (int i = 0; i < 8; i++) {
         g_autofree char *name = g_strdup_printf("/return-path/nonsense-with-ops/%d", i);
