@@ -106,9 +106,6 @@ bool monitor_add(Monitors *monitors, Chardev *chr, bool control, bool pretty, GE
         return false;
     }
     g_ptr_array_add(monitors->sessions, s);
-    if (!s->io && chardev_is_connected(chr)) {
-        session_open(s);
-    }
     return true;
 }
 

@@ -9,6 +9,8 @@ import os
 import pty
 import select
 import signal
+import socket
+import subprocess
 import sys
 import termios
 import time
@@ -184,6 +186,28 @@ def test_the_terminal_is_ours_again_after_fg():
             assert time.monotonic() < end, 'still the modes of the shell'
             time.sleep(0.02)
         assert 'paused' in t.command('info status')
+
+
+def test_who_sees_the_prompt_can_connect():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    with Terminal('-incoming', f'tcp:127.0.0.1:{port}') as t:
+        socket.create_connection(('127.0.0.1', port), TIMEOUT).close()
+        t.expect('\n')
+
+
+def test_nobody_is_greeted_where_nobody_can_come():
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen(1)
+        uri = 'tcp:127.0.0.1:%d' % taken.getsockname()[1]
+        for monitor in ('-monitor', '-qmp'):
+            run = subprocess.run([EMULATOR, '-nodefaults', '-display', 'none', '-M', 'none', monitor, 'stdio',
+                                  '-incoming', uri], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                 timeout=TIMEOUT, check=False)
+            assert run.returncode == 1 and 'Address already in use' in run.stderr, run.stderr
+            assert not run.stdout, f'{monitor}: {run.stdout!r} before it failed'
 
 
 def main():
