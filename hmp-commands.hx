@@ -209,7 +209,7 @@ EDOC
         .name       = "migrate",
         .args_type  = "detach:-d,blk:-b,inc:-i,resume:-r,xbzrle:-x,postcopy:-p,alone:-n,follow:-m,uri:s,precopy_count:i?,prefault_forward:i?,prefault_backward:i?",
         .params     = "[-d] [-b] [-i] [-r] [-x] [-p [-n] [-m]] uri [precopy_count [prefault_forward [prefault_backward]]]",
-        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b for migration without shared storage with full copy of disk\n\t\t\t -i for migration without shared storage with incremental copy of disk (base image shared between src and destination)\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)\n\t\t\t -p to switch to postcopy after precopy_count passes (default 0)\n\t\t\t -n with -p: send only pages that are asked for\n\t\t\t -m with -p: the other pages follow the one asked for last\n\t\t\t uri is tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH[,offset=N]",
+        .help       = "migrate to URI (using -d to not wait for completion)\n\t\t\t -b and -i are refused: disks are not copied, both sides have to reach the same image\n\t\t\t -r to resume a paused migration\n\t\t\t -x to send differences of pages (capability xbzrle)\n\t\t\t -p to switch to postcopy after precopy_count passes (default 0)\n\t\t\t -n with -p: send only pages that are asked for\n\t\t\t -m with -p: the other pages follow the one asked for last\n\t\t\t uri is tcp:HOST:PORT, unix:PATH, fd:NAME, exec:COMMAND or file:PATH[,offset=N]",
         .cmd        = hmp_migrate,
         .complete   = hmp_complete_uri,
     },
