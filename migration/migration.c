@@ -12,7 +12,6 @@
 #include "softmmu/config.h"
 #include "util/error.h"
 
-#define CANCEL_WAIT_US (2 * G_USEC_PER_SEC)
 #define SHUTDOWN_WAIT_US (700 * 1000)
 
 static const GuestJobKind migration_job = {

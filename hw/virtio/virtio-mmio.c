@@ -21,8 +21,7 @@ enum {
     REG_QUEUE_NUM_MAX = 0x034, REG_QUEUE_NUM = 0x038, REG_QUEUE_ALIGN = 0x03c,
     REG_QUEUE_PFN = 0x040, REG_QUEUE_READY = 0x044, REG_QUEUE_NOTIFY = 0x050,
     REG_INTERRUPT_STATUS = 0x060, REG_INTERRUPT_ACK = 0x064, REG_STATUS = 0x070,
-    REG_QUEUE_DESC_LOW = 0x080, REG_QUEUE_DESC_HIGH = 0x084, REG_QUEUE_AVAIL_LOW = 0x090,
-    REG_QUEUE_AVAIL_HIGH = 0x094, REG_QUEUE_USED_LOW = 0x0a0, REG_QUEUE_USED_HIGH = 0x0a4,
+    REG_QUEUE_DESC = 0x080, REG_QUEUE_AVAIL = 0x090, REG_QUEUE_USED = 0x0a0, /* each: low, high word */
     REG_CONFIG_GENERATION = 0x0fc,
 };
 
@@ -212,13 +211,13 @@ static void write_ring_address(VirtIOSlot *slot, uint64_t offset, uint32_t value
         return;
     }
     switch (offset & ~4ULL) {
-    case REG_QUEUE_DESC_LOW:
+    case REG_QUEUE_DESC:
         staging->desc[word] = value;
         break;
-    case REG_QUEUE_AVAIL_LOW:
+    case REG_QUEUE_AVAIL:
         staging->avail[word] = value;
         break;
-    case REG_QUEUE_USED_LOW:
+    case REG_QUEUE_USED:
         staging->used[word] = value;
         break;
     default:
