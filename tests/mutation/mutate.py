@@ -4,214 +4,55 @@
 test red or is listed as harmless, with the reason, in harmless.txt.
 
   tests/mutation/mutate.py --build DIR [--count N] [--seed S] [--seconds T] [--file PATTERN]
-  tests/mutation/mutate.py --build DIR --id ID        one change, by the name it was reported under
+                           [--then SUITE,SUITE]
+  tests/mutation/mutate.py --build DIR --id ID,ID     these, by the names they were reported under
   tests/mutation/mutate.py --build DIR --report       what is known so far
   tests/mutation/mutate.py --build DIR --show ID      the change itself
 
 DIR is the script's own: it has a copy of the tracked files and a build of it; the working tree is not
-touched. A seed chooses the same changes as long as the code stays; what was tried is kept in
-DIR/results.json, so that a run that was ended (--seconds) goes on where it stopped. A change whose
-lines and tests' verdict are known is not tried again until its file or a test changes (--again).
+touched. One build has all changes, see schemata.py; those that cannot be written so get builds of their
+own, in the same place, at the end.
 
-Where clang and llvm-cov are there, only those tests are asked that come by the changed line.
+First each test runs once as it is: that says how long it takes and which changes it comes by. Then each
+change is switched on for those that come by it, the quickest and the closest first, until one is red;
+several changes at a time (--jobs). What all of them let through is shown to bigger suites (--then).
 
-Changed are C files in migration/, softmmu/ and hw/virtio/. What is changed: see OPERATORS. Left alone
-are declarations, messages, trace points, assertions, and calls that only free: what leaks is the
-business of --enable-asan.
+A seed chooses the same changes as long as the code stays. What was tried is kept in DIR/results.json: a
+run that was ended (--seconds, or by a signal) goes on where it stopped, and a change that survived is only
+shown to tests that are new or were changed since (--again: everything once more).
+
+What is changed, and where: see changes.py. Left alone are declarations, messages, trace points, assertions,
+and calls that only free: what leaks is the business of --enable-asan.
 
 Ends with 0 if every change was noticed or is listed.
 """
 import argparse
 import collections
+import concurrent.futures
 import fcntl
-import fnmatch
 import hashlib
 import json
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
-from coverage import Coverage
+import schemata
+from changes import all_changes, choose, code_lines
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HARMLESS = os.path.join(TOP, 'tests', 'mutation', 'harmless.txt')
-FOLDERS = ('migration/', 'softmmu/', 'hw/virtio/')
-# Programs of the build, not of the emulator; and what only tests or another tool call.
-NOT_CHANGED = ('softmmu/options-manual.c', 'softmmu/qtest.c')
+HEADER = 'ferry-mutant.h'
 SUITES = ('unit', 'quick')
 # They look at documents, other languages or the inspector, or build everything anew.
-NOT_ASKED = ('absent', 'references', 'qapi-bad-schemas', 'inspect', 'inspect-apart', 'inspect-cli',
-             'inspect-damage', 'inspect-paging', 'manual', 'startup-full')
+NOT_ASKED = ('absent', 'references', 'rooms', 'simd-cross', 'qapi-bad-schemas', 'inspect',
+             'inspect-apart', 'inspect-cli', 'inspect-damage', 'inspect-paging', 'manual', 'startup-full')
 SLOWER = 6          # a test may take so many times what it took unchanged
 LEAST_SECONDS = 30
-
-
-# ---- the changes ----
-
-Change = collections.namedtuple('Change', 'id file line operator before after')
-
-
-def blank(match):
-    return ' ' * len(match.group())
-
-
-def code_lines(text):
-    """The file's lines with comments, strings and characters blanked: columns stay."""
-    def keep_newlines(match):
-        return ''.join(c if c == '\n' else ' ' for c in match.group())
-    text = re.sub(r'/\*.*?\*/|//[^\n]*', keep_newlines, text, flags=re.S)
-    text = re.sub(r'"(?:[^"\\\n]|\\.)*"', lambda m: '"' + ' ' * (len(m.group()) - 2) + '"', text)
-    text = re.sub(r"'(?:[^'\\\n]|\\.)'", blank, text)
-    return text.split('\n')
-
-
-def replace_at(line, match, group, words):
-    return line[:match.start(group)] + words + line[match.end(group):]
-
-
-def negate_if(line, code):
-    match = re.match(r'^(\s*(?:\} else )?if \()(.*)(\) \{)$', code)
-    if match and match.group(2).count('(') == match.group(2).count(')'):
-        yield replace_at(line, match, 2, '!(' + line[match.start(2):match.end(2)] + ')')
-
-
-def swap(pairs, pattern):
-    def operator(line, code):
-        for match in re.finditer(pattern, code):
-            yield replace_at(line, match, 1, pairs[match.group(1)])
-    return operator
-
-
-def off_by_one(line, code):
-    if re.match(r'^\s*(case|#|enum|static const|return -?\d+;)', code):
-        return
-    for match in re.finditer(r'(?<=[-+*/%<>=&|(,] )(0x[0-9a-fA-F]+|\d+)(?=[;,)\] ])', code):
-        yield replace_at(line, match, 1, '(%s + 1)' % match.group(1))
-
-
-def other_constant(line, code):
-    match = re.match(r'^#define [A-Z0-9_]+ \(?(\d+|0x[0-9a-fA-F]+)[uUlL]*\b', code)
-    if match:
-        yield replace_at(line, match, 1, '(%s + 1)' % match.group(1))
-
-
-FREES = r'free|unref|clear|close|trace|assert|error_(set|prepend|report)|g_autofree|warn_report'
-
-
-def drop_call(line, code):
-    match = re.match(r'^(\s+)([a-z_][a-z0-9_]*(?:->[a-z_]+)*\(.*\);)$', code)
-    if match and not re.search(FREES, match.group(2).split('(')[0]) and \
-            match.group(2).count('(') == match.group(2).count(')'):
-        yield match.group(1) + ';'
-
-
-def drop_assignment(line, code):
-    match = re.match(r'^(\s+)[a-z_][\w.>\[\]-]*(?:->|\.)[\w.>\[\]-]+ [-+|&]?= [^;]*;$', code)
-    if match:
-        yield match.group(1) + ';'
-
-
-def other_truth(line, code):
-    match = re.match(r'^\s+return (true|false);$', code)
-    if match:
-        yield replace_at(line, match, 1, 'false' if match.group(1) == 'true' else 'true')
-
-
-def return_early(line, code):
-    """The first statement of a function without a value."""
-    if re.match(r'^    [a-z_][\w>.()-]*[ (].*;$', code) and not code.startswith('    return'):
-        yield '    return; ' + line.strip()
-
-
-OPERATORS = {
-    'negate': negate_if,
-    'compare': swap({'<': '<=', '<=': '<', '>': '>=', '>=': '>'}, r' (<=|>=|<|>) '),
-    'equal': swap({'==': '!=', '!=': '=='}, r' (==|!=) '),
-    'logic': swap({'&&': '||', '||': '&&'}, r' (&&|\|\|)(?: |$)'),
-    'sign': swap({'+': '-', '-': '+'}, r'[\w)\]] (\+|-) [\w(]'),
-    'one': off_by_one,
-    'constant': other_constant,
-    'call': drop_call,
-    'store': drop_assignment,
-    'truth': other_truth,
-}
-LEFT_ALONE = re.compile(r'assert|ASSERT|trace_|^\s*(static )?(const )?(struct|enum|typedef)\b|error_set'
-                        r'|warn_report|info_report|error_prepend|error_report|^#include|va_(start|end)'
-                        r'|g_new0?\(.*, 1\)')
-
-
-DECLARATION = re.compile(r'^    (?:\w+ )+\**\w+( = |;|\[|, )|^    g_auto')
-
-
-def first_statements(codes):
-    """Numbers of the lines with the first statement of each function that returns nothing."""
-    void_function = inside = False
-    for number, code in enumerate(codes):
-        if re.match(r'^(static )?(inline )?void \w+\(', code):
-            void_function = True
-        elif code == '{':
-            inside, void_function = void_function, False
-        elif inside and code.strip() and not DECLARATION.match(code):
-            yield number
-            inside = False
-
-
-def file_changes(name, text):
-    codes, lines = code_lines(text), text.split('\n')
-    first = set(first_statements(codes))
-    seen = collections.Counter()
-    for number, (line, code) in enumerate(zip(lines, codes)):
-        only_traces = re.match(r'^\s+trace_\w+\(.*;$', ''.join(codes[number + 1:number + 2])) and \
-            re.match(r'^\s*\}$', ''.join(codes[number + 2:number + 3]))
-        if LEFT_ALONE.search(line) or (only_traces and code.endswith('{')):
-            continue
-        found = [(operator, after) for operator, function in OPERATORS.items()
-                 for after in function(line, code) if after != line]
-        if number in first:
-            found += [('early', after) for after in return_early(line, code)]
-        for operator, after in found:
-            key = '%s|%s|%s|%s' % (name, operator, line.strip(), after.strip())
-            seen[key] += 1
-            digest = hashlib.sha1(('%s|%d' % (key, seen[key])).encode()).hexdigest()[:8]
-            yield Change(digest, name, number, operator, line, after)
-
-
-def all_changes(folder, pattern):
-    out = []
-    for folder_name in FOLDERS:
-        for root, _, names in sorted(os.walk(os.path.join(folder, folder_name))):
-            for name in sorted(names):
-                path = os.path.relpath(os.path.join(root, name), folder)
-                if not name.endswith('.c') or path in NOT_CHANGED:
-                    continue
-                if pattern and not fnmatch.fnmatch(path, pattern):
-                    continue
-                with open(os.path.join(folder, path), encoding='utf-8') as f:
-                    out += file_changes(path, f.read())
-    return out
-
-
-def choose(changes, count, seed):
-    """By file first, so that long files do not have all of them; the same for the same seed."""
-    rng = random.Random(seed)
-    by_file = collections.defaultdict(list)
-    for change in changes:
-        by_file[change.file].append(change)
-    for found in by_file.values():
-        rng.shuffle(found)
-    chosen = []
-    while len(chosen) < count and by_file:
-        # a file gets its turn as often as the square root of what could be changed in it
-        names = sorted(by_file)
-        name = rng.choices(names, [len(by_file[n]) ** 0.5 for n in names])[0]
-        chosen.append(by_file[name].pop())
-        if not by_file[name]:
-            del by_file[name]
-    return chosen
+MOST = 65536        # numbers of changes
 
 
 def harmless():
@@ -238,59 +79,94 @@ class Tree:
         os.makedirs(self.folder, exist_ok=True)
         self.lock = open(os.path.join(self.folder, 'lock'), 'w', encoding='ascii')
         fcntl.flock(self.lock, fcntl.LOCK_EX)       # one at a time; waits
+        self.alone = []         # changes with which the common build fails
+        self.saving = threading.RLock()
         self.results = {}
         if os.path.exists(self.results_path):
             with open(self.results_path, encoding='utf-8') as f:
                 self.results = json.load(f)
+        self.tried = self.results.setdefault('tried', {})
+        self.tests = self.results.setdefault('tests', {})       # name -> what measure() found
+        self.numbers = self.results.setdefault('numbers', {})   # of changes, the same in later runs
 
     def save(self):
-        with open(self.results_path + '.new', 'w', encoding='utf-8') as f:
-            json.dump(self.results, f, indent=1, sort_keys=True)
-        os.replace(self.results_path + '.new', self.results_path)
+        with self.saving:
+            with open(self.results_path + '.new', 'w', encoding='utf-8') as f:
+                json.dump(self.results, f, indent=1, sort_keys=True)
+            os.replace(self.results_path + '.new', self.results_path)
 
-    def bring_up_to_date(self):
-        """Copies what is tracked and differs; what is gone is removed."""
-        os.makedirs(self.source, exist_ok=True)
+    def number(self, change):
+        return self.numbers.setdefault(change.id, len(self.numbers) + 1)
+
+    def bring_up_to_date(self, chosen):
+        """Copies what is tracked and differs, with the chosen changes in it, and builds. What is gone is
+        removed. Returns the changes that the build could not take."""
         names = subprocess.run(['git', 'ls-files', '-z'], cwd=TOP, check=True,
                                stdout=subprocess.PIPE).stdout.decode().split('\0')
         wanted = {n for n in names if n and os.path.exists(os.path.join(TOP, n))}
         for root, _, files in os.walk(self.source):
             for name in files:
                 path = os.path.relpath(os.path.join(root, name), self.source)
-                if path not in wanted:
+                if path not in wanted and path != HEADER:
                     os.unlink(os.path.join(root, name))
-        for name in wanted:
-            copy_if_different(os.path.join(TOP, name), os.path.join(self.source, name))
+        changed = {change.file for change in chosen}
+        for name in wanted - changed:
+            with open(os.path.join(TOP, name), 'rb') as f:
+                self.write(name, f.read())
+            os.chmod(os.path.join(self.source, name), os.stat(os.path.join(TOP, name)).st_mode & 0o777)
+        self.write(HEADER, schemata.HEADER.replace('FERRY_MUTANTS', str(MOST)).encode())
+        left = self.write_changes(chosen)
         if not os.path.exists(os.path.join(self.build, 'build.ninja')):
-            run_or_die([os.path.join(self.source, 'configure'), '--build-dir=' + self.build],
-                       self.source)
-        run_or_die(['ninja', '-C', self.build], self.source)
+            # What the compiler does with most of the time is not what is looked at here.
+            run_or_die([os.path.join(self.source, 'configure'), '--build-dir=' + self.build,
+                        '-Doptimization=1', '-Ddebug=false'], self.source)
+        while True:
+            ok, output = self.ninja(['-k', '0'])
+            bad = {int(n) for n in re.findall(r'^mutant-(\d+):.*error:', output, re.M)}
+            if ok or not bad:
+                break
+            more = [c for c in chosen if self.number(c) in bad and c not in left]
+            if not more:
+                break
+            self.alone += more
+            left = self.write_changes(chosen)
+        if not ok:
+            sys.exit('mutate: the build failed:\n' + output[-3000:])
+        return left
 
-    def read(self, name):
-        with open(os.path.join(self.source, name), encoding='utf-8') as f:
-            return f.read()
+    def write_changes(self, chosen):
+        """The files with all the changes that can be in one build; returns the others."""
+        by_file = collections.defaultdict(list)
+        for change in chosen:
+            by_file[change.file].append(change)
+        left = []
+        for name, changes in by_file.items():
+            with open(os.path.join(TOP, name), encoding='utf-8') as f:
+                text = f.read()
+            new, bad = schemata.with_changes(
+                name, text, code_lines(text), [(self.number(c), c) for c in changes],
+                {self.number(c) for c in self.alone}, os.path.join(self.source, HEADER))
+            self.write(name, new.encode())
+            left += [c for c in changes if self.number(c) in bad]
+        return left
 
-    def write(self, name, text):
-        with open(os.path.join(self.source, name), 'w', encoding='utf-8') as f:
-            f.write(text)
+    def write(self, name, data):
+        """Nothing is built again for a file that stays as it is. Returns what was in it."""
+        path = os.path.join(self.source, name)
+        before = None
+        if os.path.exists(path):
+            with open(path, 'rb') as f:
+                before = f.read()
+        if before != data:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, 'wb') as f:
+                f.write(data)
+        return before
 
-    def ninja(self, targets):
-        done = subprocess.run(['ninja', '-C', self.build, *targets], stdout=subprocess.PIPE,
+    def ninja(self, arguments):
+        done = subprocess.run(['ninja', '-C', self.build, *arguments], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, check=False)
         return done.returncode == 0, done.stdout
-
-
-def copy_if_different(source, copy):
-    with open(source, 'rb') as f:
-        data = f.read()
-    if os.path.exists(copy):
-        with open(copy, 'rb') as f:
-            if f.read() == data:
-                return
-    os.makedirs(os.path.dirname(copy), exist_ok=True)
-    with open(copy, 'wb') as f:
-        f.write(data)
-    os.chmod(copy, os.stat(source).st_mode & 0o777)
 
 
 def run_or_die(command, folder):
@@ -300,10 +176,19 @@ def run_or_die(command, folder):
         sys.exit('mutate: %s failed:\n%s' % (' '.join(command), done.stdout[-3000:]))
 
 
+def end(process):
+    """Its own session: what it left behind ends, too."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
 class Test:
     """One of Meson's tests."""
 
-    def __init__(self, tree, entry):
+    def __init__(self, tree, entry, sources):
         self.name = entry['name']
         self.command = [str(c) for c in entry['cmd']]
         self.env = entry['env']
@@ -312,37 +197,58 @@ class Test:
         self.tap = entry['protocol'] == 'tap'
         program = os.path.relpath(self.command[0], tree.build)
         self.target = program if not program.startswith('..') else 'ferry-system-riscv64'
-        self.needs_emulator = self.target == 'ferry-system-riscv64'
+        self.digest = self.digest_of(tree, sources.get(self.target, ()))
+        self.seconds, self.comes_by = None, ()
         self.includes = ''
         source = os.path.join(tree.source, self.target + '.c')
         if os.path.exists(source):
             with open(source, encoding='utf-8') as f:
                 self.includes = ' '.join(re.findall(r'#include "([^"]*)"', f.read()))
 
-    def run(self, seconds, build=None, profile=None):
-        """None if it is green, else why not. build: another one than its own."""
-        build = build or self.build
-        env = {name: value.replace(self.build, build) for name, value in self.env.items()}
-        if profile:
-            env['LLVM_PROFILE_FILE'] = profile
-        process = subprocess.Popen([c.replace(self.build, build) for c in self.command], cwd=build,
+    def digest_of(self, tree, files):
+        """What the test itself is: its C files, or its script and the modules that scripts share."""
+        files = list(files)
+        for word in self.command:
+            script = os.path.normpath(os.path.join(tree.build, word))
+            if not (script.startswith(tree.source) and script.endswith('.py')):
+                continue
+            folder = os.path.dirname(script)
+            shared = os.path.join(tree.source, 'tests', 'migration', 'ferrytest')
+            files += [script] + [os.path.join(f, n) for f in (folder, shared) for n in os.listdir(f)
+                                 if n.endswith('.py') and not n.startswith('test-')]
+        digest = hashlib.sha1()
+        for path in sorted(files):
+            with open(path, 'rb') as f:
+                digest.update(f.read())
+        return digest.hexdigest()[:12]
+
+    def run(self, seconds, **environment):
+        """None if it is green, else why not."""
+        env = dict(self.env, **environment)
+        process = subprocess.Popen(self.command, cwd=self.build,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, env=dict(os.environ, **env),
-                                   start_new_session=True)
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
+                                   text=True, errors='replace', start_new_session=True)
+        over = threading.Event()
+
+        def stop():
+            over.set()
+            end(process)
+        late = threading.Timer(seconds, stop)
+        late.start()
+        red = None
+        for line in process.stdout:
+            if self.tap and re.match(r'not ok (?!.*# (?:SKIP|TODO))|Bail out!', line):
+                red = line.strip()[:150]
+                break               # what the other cases say does not matter
+        if not red:
+            process.wait()          # it shut its output: the timer is still there if it hangs
+        late.cancel()
+        end(process)
+        if red:
+            return red
+        if over.is_set():
             return 'not over after %d s' % seconds
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)      # its own session: what it left behind
-            except ProcessLookupError:
-                pass
-            process.wait()
-        words = output.decode('utf-8', 'replace')
-        bad = re.search(r'^(not ok (?!.*# (?:SKIP|TODO)).*|Bail out!.*)$', words, re.M)
-        if self.tap and bad:
-            return bad.group(1)[:150]
         return None if process.returncode in (0, 77) else 'status %d' % process.returncode
 
     def closeness(self, changed):
@@ -358,100 +264,111 @@ class Test:
         return points
 
 
-def tests_of(tree):
-    text = subprocess.run(['meson', 'introspect', '--tests', tree.build], check=True,
-                          stdout=subprocess.PIPE).stdout
+def tests_of(tree, wanted):
+    def introspect(what):
+        return json.loads(subprocess.run(['meson', 'introspect', what, tree.build], check=True,
+                                         stdout=subprocess.PIPE).stdout)
+    own = os.path.join(tree.source, 'tests') + '/'
+    sources = {os.path.relpath(t['filename'][0], tree.build):
+               [s for group in t['target_sources'] for s in group.get('sources', ()) if s.startswith(own)]
+               for t in introspect('--targets')}
     out = []
-    for entry in json.loads(text):
+    for entry in introspect('--tests'):
         suites = {s.rpartition(':')[2] for s in entry['suite']}
-        if suites & set(SUITES) and entry['name'] not in NOT_ASKED:
-            out.append(Test(tree, entry))
+        if suites & set(wanted) and entry['name'] not in NOT_ASKED:
+            out.append(Test(tree, entry, sources))
     return out
 
 
-def measure(tree, tests):
-    """How long each takes without a change; what is red then says nothing later."""
-    known = tree.results.setdefault('seconds', {})
-    for test in tests:
-        if test.name in known:
-            continue
+def measure_one(tree, test, chosen):
+    seen = os.path.join(tree.folder, 'seen-' + test.name)
+    with open(seen, 'wb') as f:
+        f.truncate(MOST)
+    for attempt in ('', ', twice'):     # a busy host turns tests red, too
         start = time.monotonic()
-        why = test.run(test.timeout * 3)
-        if why:
-            print('unchanged, %s is red and is left out: %s' % (test.name, why), flush=True)
-        known[test.name] = None if why else round(time.monotonic() - start, 2)
+        why = test.run(test.timeout * 3, FERRY_MUTANT_SEEN=seen)
+        if not why:
+            break
+        print('unchanged, %s is red%s: %s' % (test.name, attempt, why), flush=True)
+    seconds = round(time.monotonic() - start, 2)
+    with open(seen, 'rb') as f:
+        marks = f.read()
+    os.unlink(seen)
+    with tree.saving:
+        tree.tests[test.name] = {
+            'digest': test.digest, 'seconds': None if why else seconds,
+            'asked of': sorted(c.id for c in chosen),
+            'comes by': sorted(c.id for c in chosen if marks[tree.number(c)])}
         tree.save()
-    return [t for t in tests if known[t.name] is not None]
 
 
-def symbols(path):
-    """member of an archive ('' for a program) -> the global names that it defines."""
-    done = subprocess.run(['nm', '-A', '-g', '--defined-only', path], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, check=False)
-    found = collections.defaultdict(set)
-    for line in done.stdout.splitlines():
-        place, _, rest = line.partition(' ')
-        parts = place.split(':')
-        found[parts[1] if len(parts) > 2 else ''].add(rest.split()[-1])
-    return found
+def measure(tree, tests, chosen, todo, jobs):
+    """How long each takes without a change, and which of the chosen it comes by, if that is not known of
+    what is to do. What is red then says nothing later, and is measured again in the next run."""
+    ids = {c.id for c in todo}
 
-
-class Linkage:
-    """Which tests have a file of the program in them: the others cannot notice what it does."""
-
-    def __init__(self, tree, tests):
-        self.objects = symbols(os.path.join(tree.build, 'libferry.a'))
-        self.programs = {t: symbols(os.path.join(tree.build, t))['']
-                         for t in {test.target for test in tests}}
-
-    def has(self, test, changed):
-        names = self.objects.get(changed.replace('/', '_') + '.o', set())
-        return not names or bool(names & self.programs[test.target])
+    def known(test):
+        old = tree.tests.get(test.name)
+        return old and old['digest'] == test.digest and old['seconds'] is not None and \
+            ids <= set(old['asked of'])
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(measure_one, tree, t, chosen) for t in tests if not known(t)]:
+            done.result()
+    for test in tests:
+        found = tree.tests[test.name]
+        test.seconds, test.comes_by = found['seconds'], set(found['comes by'])
+    return [t for t in tests if t.seconds is not None]
 
 
 # ---- one change ----
 
-def in_order(tree, tests, changed):
-    """Close ones first, then those that noticed something in this file before, then quick ones."""
-    caught = collections.Counter(r['test'] for r in tree.results.get('tried', {}).values()
-                                 if r['file'] == changed and r.get('test'))
-    seconds = tree.results['seconds']
-    return sorted(tests, key=lambda t: (-t.closeness(changed) - 4 * caught[t.name],
-                                        t.needs_emulator, seconds[t.name]))
+def in_order(tree, tests, change):
+    """By what the answer is likely to cost: close tests, and those that noticed something in this file
+    before, are likely to be the ones; quick ones are cheap."""
+    with tree.saving:
+        caught = collections.Counter(r['test'] for r in tree.tried.values()
+                                     if r['file'] == change.file and r.get('test'))
+    return sorted(tests, key=lambda t: (t.seconds + 0.05) / (1 + t.closeness(change.file) +
+                                                             4 * caught[t.name]))
 
 
-def ask(tree, tests, linkage, coverage, change):
-    """(verdict, test, why): verdict is caught, survived or unbuildable."""
-    seconds = tree.results['seconds']
-    ok, output = tree.ninja(['libferry.a'])
-    if not ok:
-        return 'unbuildable', None, next((l for l in output.splitlines() if 'error:' in l), '')
-    ordered = in_order(tree, [t for t in tests if linkage.has(t, change.file) and
-                              coverage.may(t, change)], change.file)
-    while ordered:
-        # a few at a time: linking all is most of the work
-        few, ordered = ordered[:6], ordered[6:]
-        ok, output = tree.ninja(sorted({t.target for t in few}))
-        if not ok:
-            return 'unbuildable', None, output[-200:]
-        for test in few:
-            limit = max(LEAST_SECONDS, SLOWER * seconds[test.name])
-            why = test.run(limit)
-            # once more: a busy host turns tests red, too
-            if why and ('not over' in why or test.run(limit)):
-                return 'caught', test.name, why
-    return 'survived', None, ''
+def notices(test, **environment):
+    """Why the test is red with the change, None if it is not: a busy host turns tests red, too."""
+    limit = max(LEAST_SECONDS, SLOWER * test.seconds)
+    why = test.run(limit, **environment)
+    if why and environment and 'not over' in why:
+        return why if not test.run(limit) else None
+    return why and test.run(limit, **environment) and why
 
 
-def try_change(tree, tests, linkage, coverage, change):
-    text = tree.read(change.file)
-    lines = text.split('\n')
+def ask(tree, tests, change, **environment):
+    """What is kept about the change: verdict is caught or survived."""
+    old = tree.tried.get(change.id, {})
+    asked = dict(old.get('asked') or {})
+    new = [t for t in tests if asked.get(t.name) != t.digest and change.id in t.comes_by]
+    out = {'verdict': 'survived', 'file': change.file, 'what': describe(change), 'asked': asked}
+    for test in in_order(tree, new, change):
+        why = notices(test, **environment)
+        if why:
+            return dict(out, verdict='caught', test=test.name, why=why)
+        asked[test.name] = test.digest
+    return out
+
+
+def ask_alone(tree, tests, change):
+    """The same for a change that needs a build."""
+    with open(os.path.join(TOP, change.file), encoding='utf-8') as f:
+        lines = f.read().split('\n')
     lines[change.line] = change.after
-    tree.write(change.file, '\n'.join(lines))
+    common = tree.write(change.file, '\n'.join(lines).encode())
     try:
-        return ask(tree, tests, linkage, coverage, change)
+        ok, output = tree.ninja([])
+        if not ok:
+            return {'verdict': 'unbuildable', 'file': change.file, 'what': describe(change),
+                    'why': next((l for l in output.splitlines() if 'error:' in l), '')}
+        return ask(tree, tests, change)
     finally:
-        tree.write(change.file, text)
+        tree.write(change.file, common)
 
 
 def describe(change):
@@ -459,16 +376,27 @@ def describe(change):
                                              change.before.strip(), change.after.strip())
 
 
-def report(tree, listed):
-    tried = tree.results.get('tried', {})
+def keep(tree, change, found):
+    with tree.saving:
+        tree.tried[change.id] = found
+        tree.save()
+    print('%-11s %s %s%s' % (found['verdict'], change.id, found['what'],
+                             ' (%s: %s)' % (found['test'], found['why']) if 'test' in found else
+                             ' (%d asked)' % len(found.get('asked', ()))), flush=True)
+
+
+def report(tree, listed, chosen):
+    """About the chosen ones (ids), or all that were ever tried. Returns how many survived."""
+    ids = set(tree.tried) if chosen is None else chosen
+    tried = {d: tree.tried[d] for d in ids if d in tree.tried and d not in listed}
     verdicts = collections.Counter(r['verdict'] for r in tried.values())
-    survivors = {d: r for d, r in tried.items() if r['verdict'] == 'survived' and d not in listed}
-    for digest, r in sorted(survivors.items(), key=lambda item: item[1]['what']):
-        print('SURVIVED %s %s' % (digest, r['what']))
-    print('%d changes: %d caught, %d listed as harmless, %d survived, %d could not be built' % (
-        len(tried), verdicts['caught'],
-        verdicts['survived'] - len(survivors), len(survivors), verdicts['unbuildable']))
-    return 1 if survivors else 0
+    for words in sorted('%s %s' % (r['what'], d) for d, r in tried.items() if r['verdict'] == 'survived'):
+        print('SURVIVED ' + words)
+    harmless_ones = len(ids & set(listed))
+    print('%d changes: %d caught, %d listed as harmless, %d survived, %d could not be built, '
+          '%d not tried' % (len(ids), verdicts['caught'], harmless_ones, verdicts['survived'],
+                            verdicts['unbuildable'], len(ids) - len(tried) - harmless_ones))
+    return verdicts['survived']
 
 
 def arguments():
@@ -478,54 +406,73 @@ def arguments():
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--seconds', type=float, help='begin no change after so long')
     parser.add_argument('--file', help='only files that match, as migration/ram/*')
-    parser.add_argument('--id', help='try only this change, known or not')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='changes at a time')
+    parser.add_argument('--then', help='suites for what the quick ones let through, as migration')
+    parser.add_argument('--id', help='try these changes, with commas between them, known or not')
     parser.add_argument('--show', help='print this change')
     parser.add_argument('--report', action='store_true')
-    parser.add_argument('--again', action='store_true', help='try survivors once more')
+    parser.add_argument('--again', action='store_true', help='forget what is known')
     return parser.parse_args()
+
+
+def wanted_changes(options):
+    ids = options.show or options.id
+    if not ids:
+        return choose(all_changes(TOP, options.file), options.count, options.seed)
+    found = [c for c in all_changes(TOP, None) if c.id in ids.split(',')]
+    if len(found) != len(set(ids.split(','))):
+        sys.exit('mutate: there is no such change in this source: %s' %
+                 ' '.join(set(ids.split(',')) - {c.id for c in found}))
+    return found
+
+
+def run(tree, options, chosen, listed):
+    """Shows the chosen changes to the quick tests, and what those let through to the others."""
+    over = time.monotonic() + options.seconds if options.seconds else None
+    alone = tree.bring_up_to_date(chosen)
+
+    def one(change, tests):
+        if over and time.monotonic() > over:
+            return
+        if change in alone:
+            keep(tree, change, ask_alone(tree, tests, change))
+        else:
+            keep(tree, change, ask(tree, tests, change, FERRY_MUTANT=str(tree.number(change))))
+
+    def is_open(change):
+        return change.id not in listed and \
+            tree.tried.get(change.id, {}).get('verdict') not in ('caught', 'unbuildable')
+
+    for suites in (SUITES, options.then.split(',')) if options.then else (SUITES,):
+        todo = [c for c in chosen if is_open(c)]
+        tests = measure(tree, tests_of(tree, suites), chosen, todo, options.jobs) if todo else []
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for done in [pool.submit(one, c, tests) for c in todo if c not in alone]:
+                done.result()
+        for change in todo:
+            if change in alone:
+                one(change, tests)
 
 
 def main():
     options = arguments()
-    start = time.monotonic()
     tree = Tree(options.build)
     listed = harmless()
     if options.report:
-        return report(tree, listed)
-    if options.show or options.id:
-        found = [c for c in all_changes(TOP, None) if c.id == (options.show or options.id)]
-        if not found:
-            sys.exit('mutate: there is no change %s in this source' % (options.show or options.id))
-        if options.show:
-            print(describe(found[0]))
-            return 0
-    tree.bring_up_to_date()
-    tests = measure(tree, tests_of(tree))
-    linkage = Linkage(tree, tests)
-    coverage = Coverage(tree, tests)
-    if options.id:
-        chosen = found
-    else:
-        chosen = choose(all_changes(tree.source, options.file), options.count, options.seed)
-    tried = tree.results.setdefault('tried', {})
-    for number, change in enumerate(chosen, 1):
-        known = tried.get(change.id)
-        if known and not options.id and not (options.again and known['verdict'] == 'survived'):
-            continue
-        if not options.id and change.id in listed:
-            tried[change.id] = {'verdict': 'survived', 'file': change.file, 'what': describe(change)}
-            continue
-        if options.seconds and time.monotonic() - start > options.seconds:
-            print('%d of %d looked at; the next run goes on from here' % (number - 1, len(chosen)))
-            break
-        verdict, test, why = try_change(tree, tests, linkage, coverage, change)
-        tried[change.id] = {'verdict': verdict, 'file': change.file, 'what': describe(change),
-                            'test': test, 'why': why}
-        tree.save()
-        print('%3d %-11s %s %s%s' % (number, verdict, change.id, describe(change),
-                                     ' (%s: %s)' % (test, why) if test else ''), flush=True)
-    tree.save()
-    return report(tree, listed)
+        return 1 if report(tree, listed, None) else 0
+    known = {c.id for c in all_changes(TOP, None)}
+    if set(listed) - known:
+        print('listed as harmless, and not in this source any more: %s' % ' '.join(set(listed) - known))
+    chosen = wanted_changes(options)
+    if options.show:
+        print('\n'.join(describe(c) for c in chosen))
+        return 0
+    if options.again:
+        tree.tests.clear()
+    for change in chosen if options.again or options.id else ():
+        tree.tried.pop(change.id, None)
+    run(tree, options, chosen, listed)
+    return 1 if report(tree, listed, {c.id for c in chosen}) else 0
 
 
 if __name__ == '__main__':
