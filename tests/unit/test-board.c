@@ -339,6 +339,18 @@ static void test_random_accesses(void)
     random_accesses(true, seed + 1);
 }
 
+/* A machine asks its board what a hart's timer is set to. */
+static void test_mtimecmp(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .harts = 2 });
+    uint64_t value = 0;
+
+    address_space_stx(f->machine.as, 0x2004008, 8, 123456789);
+    g_assert_true(cpus_query_mtimecmp(f->machine.cpus, 1, &value));
+    g_assert_cmpuint(value, ==, 123456789);
+    board_fixture_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -349,5 +361,6 @@ int main(int argc, char **argv)
     g_test_add_func("/board/lists", test_lists);
     g_test_add_func("/board/reset-vector", test_reset_vector);
     g_test_add_func("/board/random-accesses", test_random_accesses);
+    g_test_add_func("/board/mtimecmp", test_mtimecmp);
     return g_test_run();
 }

@@ -91,6 +91,26 @@ static void test_fd(void)
 }
 
 /* A set of descriptors stands for a file, with an offset as well. */
+/* -incoming fd:0, with a file as standard input. */
+static void test_fd_0(void)
+{
+    g_autofree char *path = path_of("input");
+    g_autoptr(GError) err = NULL;
+    int before = dup(0), fd;
+
+    g_assert_true(g_file_set_contents(path, "x", 1, NULL));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(dup2(fd, 0), ==, 0);
+    Channel *c = channel_new_fd(0, "fd:0", &err);
+    g_assert_no_error(err);
+    g_assert_true(channel_is_seekable(c));
+    g_assert_true(channel_close(c, NULL));
+    g_assert_cmpint(dup2(before, 0), ==, 0);
+    close(before);
+    close(fd);
+    unlink(path);
+}
+
 static void test_fd_set(void)
 {
     g_autofree char *path = path_of("set"), *text = NULL;
@@ -412,6 +432,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);       /* as main does, for pipes */
     g_test_add_func("/channel-local/fd", test_fd);
+    g_test_add_func("/channel-local/fd-0", test_fd_0);
     g_test_add_func("/channel-local/fd-set", test_fd_set);
     g_test_add_func("/channel-local/fifo", test_fifo);
     g_test_add_func("/channel-local/exec", test_exec);

@@ -514,6 +514,38 @@ static void test_stray_bits(void)
     side_free(side);
 }
 
+static void expect_changed(MappedFile *file, const char *want)
+{
+    g_autoptr(GError) err = NULL;
+
+    g_assert_false(mapped_file_unchanged(file, &err));
+    g_assert_nonnull(strstr(err->message, want));
+}
+
+/* Whoever reads for long asks whether it is still the same file. */
+static void test_file_changes(void)
+{
+    static const struct timespec then[2] = { { 1000000, 7 }, { 1000000, 7 } };
+    Side *side = side_new(one_mib, 1);
+    File f;
+
+    file_init(&f);
+    save_all(side, &f, false, 0);
+    Channel *channel = channel_on(f.fd);
+    MappedFile *file = mapped_file_open(side->ram, channel, RAM_LAYOUT_MAPPED, NULL);
+    channel_close(channel, NULL);
+    g_assert_true(mapped_file_unchanged(file, NULL));
+    g_assert_cmpint(futimens(f.fd, then), ==, 0);
+    expect_changed(file, "was written to while its guest was being restored");
+    mapped_file_accept(file);
+    g_assert_true(mapped_file_unchanged(file, NULL));
+    g_assert_cmpint(ftruncate(f.fd, 4096), ==, 0);
+    expect_changed(file, "has shrunk from");
+    mapped_file_close(file);
+    file_clear(&f);
+    side_free(side);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -528,5 +560,6 @@ int main(int argc, char **argv)
     g_test_add_func("/mapped/stray-bits", test_stray_bits);
     g_test_add_func("/mapped/sink", test_sink);
     g_test_add_func("/mapped/file-outlives-channel", test_file_outlives_channel);
+    g_test_add_func("/mapped/file-changes", test_file_changes);
     return g_test_run();
 }

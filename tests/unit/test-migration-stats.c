@@ -93,6 +93,7 @@ static void test_active_text(void)
     qapi_free_MigrationInfo(info);
 
     v = view(MIGRATION_STATUS_COMPLETED);
+    v.ram.postcopy_requests = 77;
     v.downtime_ms = v.setup_ms = 0;
     v.downtime_us = 423;
     v.setup_us = 7;
@@ -103,6 +104,7 @@ static void test_active_text(void)
     g_autofree char *unheard = migration_info_text(info, &v, false);
     g_assert_true(g_str_has_prefix(unheard, "Migration status: completed\naccepted: not known here, "
                                    "return-path is off\n"));
+    g_assert_nonnull(strstr(done, "\npostcopy request count: 77\n"));
     g_assert_nonnull(strstr(done, "\ndowntime: 0 ms (423 us)\nsetup: 0 ms (7 us)\n"));
     qapi_free_MigrationInfo(info);
     info = g_new0(MigrationInfo, 1);    /* a destination */

@@ -255,6 +255,7 @@ static void test_mutations(void)
     expect(mutate(0x0, 4, "5145564e"), "Not a migration stream");
     expect(mutate(0x4, 4, "00000002"), "SaveVM v2 format is obsolete");
     expect(mutate(0x4, 4, "00000004"), "Unsupported migration stream version");
+    expect(mutate(0x4, 13, "00000004"), "Unsupported migration stream version");
     expect(mutate(0x8, 9, ""), "Configuration section missing");
     expect(mutate(0xd, 4, "6e6f7065"), "Machine type received is 'nope' and local is 'none'");
     expect(mutate(0x9, 4, "ffffffff"), "Machine type received is 4294967295 bytes long");

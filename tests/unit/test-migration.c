@@ -43,8 +43,11 @@ bool __wrap_ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp)
 static void test_stopped(Fixture *f, gconstpointer dialect)
 {
     bool d10 = GPOINTER_TO_INT(dialect) == DIALECT_QEMU_10_0;
+    IncomingReceived received;
 
     listen_on(f->dst, f->unix_uri);
+    g_assert_false(incoming_received(f->dst->machine.migration->incoming, &received));
+    g_assert_cmpint(received.us, ==, 0);
     start(f->src, f->unix_uri);
     wait_out(f, MIGRATION_STATUS_COMPLETED);
     wait_in(f, MIGRATION_STATUS_COMPLETED);
@@ -54,6 +57,8 @@ static void test_stopped(Fixture *f, gconstpointer dialect)
                                 "MIGRATION:completed");
     assert_events(f->dst, "MIGRATION:setup MIGRATION:active X_MIGRATION_RECEIVED "
                   "MIGRATION:completed");
+    g_assert_true(incoming_received(f->dst->machine.migration->incoming, &received));
+    g_assert_cmpint(received.us, >, 0);
     assert_same_ram(f);
     g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), ==, 123456789);
     assert_run_state(f->src, RUN_STATE_POSTMIGRATE);
@@ -195,6 +200,30 @@ static void test_file(Fixture *f, gconstpointer unused)
     through_file(f, NULL);
 }
 
+/* A file that is written in its place says that it is not whole until it is. */
+static void assert_file_begins(Fixture *f, const char *magic)
+{
+    g_autofree char *content = NULL;
+    gsize len;
+
+    g_assert_true(g_file_get_contents(f->file_uri + strlen("file:"), &content, &len, NULL));
+    g_assert_cmpuint(len, >, 4);
+    g_assert_cmpmem(content, 4, magic, 4);
+}
+
+static void test_file_in_place(Fixture *f, gconstpointer unused)
+{
+    start_guest(f->src);
+    set_cap(f->src, "pause-before-switchover");
+    set_param(f->src, "x-file-in-place", "on");
+    start(f->src, f->file_uri);
+    wait_out(f, MIGRATION_STATUS_PRE_SWITCHOVER);
+    assert_file_begins(f, "part");
+    do_continue(f);
+    wait_out(f, MIGRATION_STATUS_COMPLETED);
+    assert_file_begins(f, "QEVM");
+}
+
 static void test_mapped_ram(Fixture *f, gconstpointer unused)
 {
     through_file(f, "mapped-ram");
@@ -301,6 +330,20 @@ static void test_needs_seekable(Fixture *f, gconstpointer unused)
                     "switch it off");
 }
 
+/* The one thread that query-migrationthreads knows of there. */
+static void assert_thread(TinyMachine *t, const char *name)
+{
+    tiny_lock(t);
+    MigrationThreadInfoList *list = qmp_query_migrationthreads(&t->machine, NULL);
+    tiny_unlock(t);
+
+    g_assert_nonnull(list);
+    g_assert_cmpstr(list->value->name, ==, name);
+    g_assert_cmpint(list->value->thread_id, >, 0);
+    g_assert_null(list->next);
+    qapi_free_MigrationThreadInfoList(list);
+}
+
 static void test_rate_limit(Fixture *f, gconstpointer unused)
 {
     set_param(f->src, "max-bandwidth", "500k");     /* 200 pages of 4 KiB: 1.6 s */
@@ -312,7 +355,11 @@ static void test_rate_limit(Fixture *f, gconstpointer unused)
         g_assert_cmpint(g_get_monotonic_time() - begin, <, 60 * G_USEC_PER_SEC);
         outgoing_view(f->src->machine.migration->outgoing, &v);
         outgoing_view_clear(&v);
-    } while (v.pending_wire_bytes < 4096);
+    } while (v.pending_wire_bytes < 4096 || v.transferred_bytes < 200 << 10);
+    /* several windows; the guest stands, so nothing is known of what it would dirty: the limit */
+    g_assert_cmpint(v.expected_downtime_ms, ==, 300);
+    assert_thread(f->src, "live_migration");
+    assert_thread(f->dst, "incoming");
     wait_out(f, MIGRATION_STATUS_COMPLETED);
     int64_t ms = (g_get_monotonic_time() - begin) / 1000;
     outgoing_view(f->src->machine.migration->outgoing, &v);
@@ -341,6 +388,7 @@ static uint64_t sent_bytes(Fixture *f, int *throttle_percent)
 static void test_auto_converge(Fixture *f, gconstpointer unused)
 {
     enum { DIRTY_PAGES = 60, SOON_BYTES = 8 << 20 };
+    OutgoingView v;
     int percent = 0;
 
     start_guest(f->src);
@@ -357,6 +405,9 @@ static void test_auto_converge(Fixture *f, gconstpointer unused)
         g_assert_cmpuint(sent_bytes(f, &percent), <, SOON_BYTES);
     }
     g_assert_cmpint(percent, ==, 20);
+    outgoing_view(f->src->machine.migration->outgoing, &v);
+    g_assert_cmpint(v.expected_downtime_ms, >, 100);    /* 240 KiB at 400 KiB/s, if that is reached */
+    outgoing_view_clear(&v);
     set_param(f->src, "max-bandwidth", "100M");
     set_param(f->src, "downtime-limit", "300");
     wait_out(f, MIGRATION_STATUS_COMPLETED);
@@ -412,6 +463,7 @@ int main(int argc, char **argv)
     ADD("xbzrle", DIALECT_QEMU_7_2, test_xbzrle);
     ADD("cache-size-in-setup", DIALECT_QEMU_10_0, test_cache_size_in_setup);
     ADD("file", DIALECT_QEMU_10_0, test_file);
+    ADD("file/in-place", DIALECT_QEMU_7_2, test_file_in_place);
     ADD("mapped-ram", DIALECT_QEMU_10_0, test_mapped_ram);
     ADD("fixed-ram", DIALECT_QEMU_10_0, test_fixed_ram);
     ADD("exec", DIALECT_QEMU_7_2, test_exec);

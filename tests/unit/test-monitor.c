@@ -408,6 +408,10 @@ static void test_hmp(Fixture *f, gconstpointer data)
                            "               Used              Total\r\n" },
         { "qom-get /machine type", "\"none-machine\"\r\n" },
         { "migrate", "migrate: string expected\r\nTry \"help migrate\" for more information\r\n" },
+        { "migrate_set_speed x", "Error: Invalid size x: MiB per second are expected, or a number "
+                                 "with its suffix, such as 800k or 2G\r\n" },
+        { "migrate nowhere", "Error: unknown migration protocol: nowhere: use tcp:HOST:PORT, "
+                             "unix:PATH, fd:NAME, exec:COMMAND or file:PATH\r\n" },
         { "migrate_start_postcopy", "Error: Enable postcopy with migrate_set_capability before the "
                                     "start of migration\r\n" },
         { "migrate_set_capability foo on", "Error: invalid parameter value: foo\r\n" },

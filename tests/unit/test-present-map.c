@@ -4,6 +4,7 @@
  * woken with the content in place, of two that place a page one wins, the end
  * wakes all; and everything at once from several threads. With both engines.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -692,6 +693,30 @@ static void test_engine_refused(void)
     fixture_clear(&f);
 }
 
+/* Missing memory that cannot be given back (here: it is a device's): nothing is armed. */
+static void test_cannot_punch(void)
+{
+    g_autoptr(GError) err = NULL;
+    Fixture f;
+
+    fixture_init(&f);
+    if (!begin_with(&f, &present_engine_userfaultfd)) {
+        fixture_clear(&f);
+        return;
+    }
+    int file = dup(f.a->fd), device = open("/dev/null", O_RDWR | O_CLOEXEC);
+    present_map_set_missing(f.map, 0, 3, 4);
+    g_assert_cmpint(dup2(device, f.a->fd), ==, f.a->fd);
+    g_assert_false(present_map_arm(f.map, &ops, &f, &err));
+    g_assert_true(g_str_has_prefix(err->message, "cannot give back missing memory of RAM block 'a'"));
+    g_assert_false(present_map_active(f.map));
+    g_assert_cmpint(dup2(file, f.a->fd), ==, f.a->fd);
+    close(file);
+    close(device);
+    present_map_end(f.map);
+    fixture_clear(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -712,5 +737,6 @@ int main(int argc, char **argv)
     g_test_add_func("/present-map/unasked/threads", test_unasked_threads);
     g_test_add_func("/present-map/runs", test_runs);
     g_test_add_func("/present-map/engine-refused", test_engine_refused);
+    g_test_add_func("/present-map/cannot-punch", test_cannot_punch);
     return g_test_run();
 }

@@ -483,6 +483,26 @@ static void test_signal(void)
     g_test_trap_assert_stderr("prog: terminating on signal 15 from pid * (test-runstate)\n*");
 }
 
+/* Lines that reach nobody else name the program. */
+static void test_report(void)
+{
+    if (g_test_subprocess()) {
+        Fixture f;
+        fixture_init(&f);
+        f.config.program = NULL;
+        machine_report(&f.machine, "one");
+        f.config.program = "prog";
+        machine_report(&f.machine, "two");
+        f.machine.config = NULL;
+        machine_report(&f.machine, "three");
+        fixture_clear(&f);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr("ferry: one\nprog: two\nferry: three\n");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -500,5 +520,6 @@ int main(int argc, char **argv)
     g_test_add_func("/runstate/no-reboot", test_no_reboot);
     g_test_add_func("/runstate/powerdown", test_powerdown);
     g_test_add_func("/runstate/signal", test_signal);
+    g_test_add_func("/runstate/report", test_report);
     return g_test_run();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* -sandbox: a call that is denied ends the process and is named; each case in its own process. */
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "softmmu/sandbox.h"
@@ -8,6 +9,7 @@ typedef struct Case {
     const char *path, *options;
     long nr;            /* called with arguments with which it could do nothing, were it allowed */
     const char *name;   /* NULL: it is allowed */
+    long flags;         /* its first argument */
 } Case;
 
 /* The first and the last of the table, and two between them. */
@@ -16,6 +18,9 @@ static const Case cases[] = {
     { "/sandbox/spawn", "on,spawn=deny", SYS_execve, "execve" },
     { "/sandbox/last", "on,resourcecontrol=deny", SYS_sched_setaffinity, "sched_setaffinity" },
     { "/sandbox/allowed", "on", SYS_sched_setaffinity, NULL },
+    /* a new process; such flags do not go together */
+    { "/sandbox/processes", "on,spawn=deny", SYS_clone, "clone without CLONE_THREAD", CLONE_SIGHAND },
+    { "/sandbox/processes-allowed", "on", SYS_clone, NULL, CLONE_SIGHAND },
 };
 
 static Opts *parse(const Case *c)
@@ -35,7 +40,7 @@ static void child(const Case *c)
     sandbox_enter(opts, &err);
     g_assert_no_error(err);
     opts_free(opts);
-    syscall(c->nr, 0, 0, 0, 0);
+    syscall(c->nr, c->flags, 0, 0, 0);
     g_printerr("nothing denied\n");
     _exit(0);   /* a sanitizer's last look for leaks needs what is denied (ptrace) */
 }

@@ -154,6 +154,11 @@ def test_daemonize():
             for fd in (0, 1, 2):
                 target = os.readlink(f'/proc/{pid}/fd/{fd}')
                 expect(target == '/dev/null', f'fd {fd} of the daemon is {target}')
+            # a session of its own that it does not lead: no terminal can become its own
+            session = os.getsid(pid)
+            expect(session not in (os.getsid(0), pid), f'session {session} of daemon {pid}')
+            with open(f'/proc/{pid}/status', encoding='ascii') as file:
+                expect('\nUmask:\t0027\n' in file.read(), 'umask')
             execute, stream = qmp_session(monitor)
             expect('prelaunch' in execute('query-status'), 'status')
             second = run(options[:-3] + ['-pidfile', pidfile])

@@ -34,14 +34,19 @@ static void add_port(Ports *p, const char *chardev, const char *port)
     g_assert_null(board_fixture_device(p->f, port));
 }
 
-static void ports_init(Ports *p)
+static void ports_new(Ports *p, const char *port)
 {
     *p = (Ports){ .f = board_fixture_new(&(BoardOptions){ .virtio = true }) };
     p->dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
     p->path = g_build_filename(p->dir, "s", NULL);
     p->d = driver_new(p->f, "virtio-console", SERIAL_QUEUE_CONTROL_OUT);
     g_autofree char *socket = g_strdup_printf("unix:%s,server=on,wait=off", p->path);
-    add_port(p, socket, "virtserialport,chardev=c,nr=1,name=n");
+    add_port(p, socket, port);
+}
+
+static void ports_init(Ports *p)
+{
+    ports_new(p, "virtserialport,chardev=c,nr=1,name=n");
 }
 
 static void ports_clear(Ports *p)
@@ -249,6 +254,27 @@ static void test_moved(void)
     check_moved(true, "");
 }
 
+/* Without any queue a driver can write its last words into the configuration, for the first console. */
+static void test_emergency(void)
+{
+    Ports p;
+    char said[8] = "";
+
+    ports_new(&p, "virtconsole,chardev=c,nr=1");
+    int fd = dial(&p);
+    board_fixture_run(p.f, true);
+    reg_write(&p.d, 0x108, 'o');
+    reg_write(&p.d, 0x108, 0);          /* no character */
+    board_fixture_run(p.f, false);
+    reg_write(&p.d, 0x108, 'x');        /* the guest does not run */
+    board_fixture_run(p.f, true);
+    reg_write(&p.d, 0x108, 'h');
+    g_assert_cmpint(recv(fd, said, sizeof(said), MSG_DONTWAIT), ==, 2);
+    g_assert_cmpstr(said, ==, "oh");
+    close(fd);
+    ports_clear(&p);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -257,5 +283,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-serial/before-driver", test_before_driver);
     g_test_add_func("/virtio-serial/always-there", test_always_there);
     g_test_add_func("/virtio-serial/moved", test_moved);
+    g_test_add_func("/virtio-serial/emergency", test_emergency);
     return g_test_run();
 }

@@ -58,8 +58,9 @@ static void test_disk(void)
 {
     BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
     Driver d = driver_new(f, "virtio-blk", 0);
-    struct { uint64_t sector; uint32_t sectors, flags; } zero = { 8, 2, 1 };
+    struct { uint64_t sector; uint32_t sectors, flags; } zero = { 8, 2, 1 }, far = { 2047, 2, 0 };
     uint8_t out[2048], in[2048], id[20];
+    BlockNodeInfo info;
 
     for (unsigned i = 0; i < sizeof(out); i++) {
         out[i] = i * 7 + i / 256;
@@ -79,10 +80,18 @@ static void test_disk(void)
     g_assert_cmpuint(disk_request(&d, 13, 0, &zero, sizeof(zero), true), ==, 0);
     memset(out + 512, 0, 1024);
     check_disk_file(f, 7 * 512, out, sizeof(out));
+    block_node_info(block_backends_find(board_blocks(f->board), "d0"), &info);
+    g_assert_cmpuint(info.stats->rd_operations, ==, 1);
+    g_assert_cmpuint(info.stats->rd_bytes, ==, sizeof(in));
+    g_assert_cmpuint(info.stats->wr_operations, ==, 2);
+    g_assert_cmpuint(info.stats->wr_bytes, ==, sizeof(out) + 1024);
+    g_assert_cmpuint(info.stats->flush_operations, ==, 1);
     g_assert_cmpuint(disk_request(&d, 0, 2047, in, 1024, false), ==, 1);      /* past the end */
     g_assert_cmpuint(disk_request(&d, 1, UINT64_MAX, out, 512, true), ==, 1);
     g_assert_cmpuint(disk_request(&d, 0, 0, in, 100, false), ==, 1);          /* no whole sector */
     g_assert_cmpuint(disk_request(&d, 99, 0, in, 512, false), ==, 2);         /* unsupported */
+    g_assert_cmpuint(disk_request(&d, 13, 0, &far, sizeof(far), true), ==, 1);
+    g_assert_cmpuint(used_len(&d, 9), ==, 1);       /* nothing but the status was written */
     board_fixture_free(f);
 }
 
@@ -231,6 +240,12 @@ static void test_net_control(void)
 
     board_fixture_run(f, true);
     driver_init(&d);
+    for (unsigned i = 0; i < sizeof(net->mac); i++) {
+        uint64_t byte;
+
+        address_space_ldx(d.as, d.mmio + 0x100 + i, 1, &byte);
+        g_assert_cmphex(byte, ==, net->mac[i]);
+    }
     address_space_write(d.as, DATA_BASE, macs, sizeof(macs));
     address_space_write(d.as, DATA_BASE + 256, &ack, 1);
     put_desc(&d, 0, DATA_BASE, sizeof(macs), F_NEXT, 1);
@@ -443,18 +458,13 @@ static void modern_address(const Driver *d, unsigned reg, uint64_t addr)
     reg_write(d, reg + 4, addr >> 32);
 }
 
-static void modern_init(Driver *d)
+static void modern_init_with(Driver *d, uint32_t without)
 {
-    static const uint8_t zeros[0x3000];
-
-    d->avail = d->base + 0x1000;
-    d->used = d->base + 0x2000;
-    address_space_write(d->as, d->base, zeros, sizeof(zeros));
     reg_write(d, 0x70, 3);
     for (unsigned half = 0; half < 2; half++) {
         reg_write(d, 0x14, half);
         reg_write(d, 0x24, half);
-        reg_write(d, 0x20, reg_read(d, 0x10) & ~FEATURE(29)); /* no event index */
+        reg_write(d, 0x20, reg_read(d, 0x10) & ~(half ? 0 : without));
     }
     reg_write(d, 0x70, 0xb);
     g_assert_cmphex(reg_read(d, 0x70), ==, 0xb);
@@ -466,6 +476,16 @@ static void modern_init(Driver *d)
     reg_write(d, 0x44, 1);
     g_assert_cmpuint(reg_read(d, 0x44), ==, 1);
     reg_write(d, 0x70, 0xf);
+}
+
+static void modern_init(Driver *d)
+{
+    static const uint8_t zeros[0x3000];
+
+    d->avail = d->base + 0x1000;
+    d->used = d->base + 0x2000;
+    address_space_write(d->as, d->base, zeros, sizeof(zeros));
+    modern_init_with(d, FEATURE(29));   /* no event index */
 }
 
 /* The ring goes round where the driver said it ends, and a mistake asks for a reset. */
@@ -493,6 +513,25 @@ static void test_modern(void)
     board_fixture_free(f);
 }
 
+/* The event index would be behind the end of memory: the buffer is used, and then it is an error. */
+static void test_modern_no_event(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true, .modern = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+
+    d.avail = 0x84000000 - (4 + 2 * RING_NUM);
+    d.used = d.base + 0x2000;
+    board_fixture_run(f, true);
+    modern_init_with(&d, 0);
+    put_desc(&d, 0, DATA_BASE, 16, F_WRITE, 0);
+    offer(&d, 0);
+    kick(&d);
+    g_assert_cmpuint(used_idx(&d), ==, 1);
+    g_assert_cmphex(reg_read(&d, 0x70), ==, 0x4f);  /* DEVICE_NEEDS_RESET */
+    g_assert_cmphex(reg_read(&d, 0x60), ==, 3);
+    board_fixture_free(f);
+}
+
 /* Rings beyond 4 GiB: what the driver wrote in halves is what the queue has. */
 static void test_modern_high(void)
 {
@@ -512,6 +551,24 @@ static void test_modern_high(void)
     board_fixture_free(f);
 }
 
+/* A queue's size is a power of two up to 1024; others are not taken. */
+static void test_queue_sizes(void)
+{
+    BoardFixture *f = board_fixture_new(&(BoardOptions){ .virtio = true });
+    Driver d = driver_new(f, "virtio-rng", 0);
+    const VirtQueue *vq = &board_fixture_virtio(f, "virtio-rng")->queues[0];
+    uint32_t taken = 0;
+
+    for (uint32_t size = 0; size <= 2049; size++) {
+        reg_write(&d, 0x38, 512);
+        reg_write(&d, 0x38, size);
+        g_assert_cmpuint(vq->num, ==, size && size <= 1024 && !(size & (size - 1)) ? size : 512);
+        taken += vq->num == size;
+    }
+    g_assert_cmpuint(taken, ==, 11);
+    board_fixture_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -527,6 +584,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/empty-slot", test_empty_slot);
     g_test_add_func("/virtio/features", test_features);
     g_test_add_func("/virtio/modern", test_modern);
+    g_test_add_func("/virtio/modern-no-event", test_modern_no_event);
     g_test_add_func("/virtio/modern-high", test_modern_high);
+    g_test_add_func("/virtio/queue-sizes", test_queue_sizes);
     return g_test_run();
 }

@@ -98,7 +98,7 @@ static const VMStateField dev_fields[] = {
     VMSTATE_INT64(i64, Device),
     VMSTATE_UINT32_V(late, Device, 3),
     VMSTATE_BUFFER(raw, Device),
-    VMSTATE_UNUSED(70),
+    VMSTATE_UNUSED(65),
     VMSTATE_UINT32_ARRAY(words, Device, 3),
     VMSTATE_STRUCT(one, Device, vmstate_entry, Entry),
     VMSTATE_STRUCT_ARRAY(entries, Device, 2, vmstate_entry, Entry),
@@ -228,7 +228,7 @@ static void test_bytes(void)
     };
     g_assert_cmpmem(bytes->data, sizeof(head), head, sizeof(head));
     g_assert_cmpmem(bytes->data + bytes->len - sizeof(tail), sizeof(tail), tail, sizeof(tail));
-    g_assert_cmpuint(bytes->len, ==, sizeof(head) + 70 + 12 + 9 + 18 + 4 + 12 + 27 + sizeof(tail));
+    g_assert_cmpuint(bytes->len, ==, sizeof(head) + 65 + 12 + 9 + 18 + 4 + 12 + 27 + sizeof(tail));
 }
 
 static void test_timer_not_armed(void)
@@ -266,7 +266,7 @@ static void test_description(void)
         "{\"name\": \"i64\", \"type\": \"int64\", \"size\": 8}, "
         "{\"name\": \"late\", \"type\": \"uint32\", \"size\": 4}, "
         "{\"name\": \"raw\", \"type\": \"buffer\", \"size\": 5}, "
-        "{\"name\": \"unused\", \"type\": \"unused_buffer\", \"size\": 70}, "
+        "{\"name\": \"unused\", \"type\": \"unused_buffer\", \"size\": 65}, "
         "{\"name\": \"words\", \"array_len\": 3, \"type\": \"uint32\", \"size\": 4}, "
         "{\"name\": \"one\", \"type\": \"struct\", \"struct\": " ENTRY ", \"size\": 9}, "
         "{\"name\": \"entries\", \"array_len\": 2, \"type\": \"struct\", \"struct\": " ENTRY
@@ -305,8 +305,8 @@ static void test_description_index(void)
     g_autofree char *text = vmstate_json_text(json);
     g_assert_nonnull(strstr(text, "{\"name\": \"d\", \"index\": 0, \"type\": \"struct\", "));
     g_assert_nonnull(strstr(text, "{\"name\": \"d\", \"index\": 1, \"type\": \"struct\", "));
-    g_assert_nonnull(strstr(text, "\"size\": 222}, {"));    /* with dev/sub */
-    g_assert_true(g_str_has_suffix(text, "\"size\": 205}]}"));
+    g_assert_nonnull(strstr(text, "\"size\": 217}, {"));    /* with dev/sub */
+    g_assert_true(g_str_has_suffix(text, "\"size\": 200}]}"));
     json_object_put(json);
     stream_writer_free(w);
     g_free(t);
@@ -424,7 +424,7 @@ static void test_subsections(void)
     rig_init(&b);
     bytes->data[sub_at + 8] = 'x';
     g_assert_false(load_dev(&b, bytes->data, bytes->len, 3, NULL, &err));
-    g_assert_cmpstr(err->message, ==, "Unknown subsection 'dev/sux' of 'dev' at offset 0xcd: "
+    g_assert_cmpstr(err->message, ==, "Unknown subsection 'dev/sux' of 'dev' at offset 0xc8: "
                     "No such file or directory");
 
     /* somebody else's name: left alone */

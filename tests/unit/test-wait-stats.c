@@ -145,6 +145,50 @@ static void test_blocktime(void)
     wait_stats_free(in.waits);
 }
 
+/* What query-migrate says of each that waited, and of all. */
+static void test_waits_info(void)
+{
+    Machine machine = { .ram = ram_list_new() };
+    Incoming in = { .machine = &machine, .waits = wait_stats_new(2), .switched = true, .requests = 5,
+                    .duplicates = 2 };
+
+    g_mutex_init(&in.lock);
+    machine.present = present_map_new(machine.ram);
+    for (int us = 1; us <= 1000; us++) {
+        wait_stats_add(in.waits, 1, us * 10000, us);
+    }
+    wait_stats_add(in.waits, -1, 20000000, 4000);
+    XPostcopyWaits *info = incoming_waits_info(&in);
+    const XPostcopyWaitList *l = info->waits;
+
+    g_assert_cmpuint(info->requests, ==, 5);
+    g_assert_cmpuint(info->duplicates, ==, 2);
+    g_assert_cmpstr(l->value->who, ==, "all");
+    g_assert_cmpuint(l->value->count, ==, 1001);
+    l = l->next;
+    g_assert_cmpstr(l->value->who, ==, "vcpu 1");   /* the other one has not waited */
+    g_assert_cmpuint(l->value->count, ==, 1000);
+    g_assert_cmpuint(l->value->mean, ==, 500);
+    g_assert_cmpuint(l->value->p50, >=, 490);
+    g_assert_cmpuint(l->value->p50, <=, 510);
+    g_assert_cmpuint(l->value->p90, >=, 880);
+    g_assert_cmpuint(l->value->p90, <=, 930);
+    g_assert_cmpuint(l->value->p99, >=, 970);
+    g_assert_cmpuint(l->value->p99, <=, 1000);
+    g_assert_cmpuint(l->value->max, ==, 1000);
+    l = l->next;
+    g_assert_cmpstr(l->value->who, ==, "devices");
+    g_assert_cmpuint(l->value->max, ==, 4000);
+    g_assert_null(l->next);
+    qapi_free_XPostcopyWaits(info);
+    in.switched = false;
+    g_assert_null(incoming_waits_info(&in));
+    g_mutex_clear(&in.lock);
+    wait_stats_free(in.waits);
+    present_map_free(machine.present);
+    ram_list_free(machine.ram);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -154,5 +198,6 @@ int main(int argc, char **argv)
     g_test_add_func("/wait-stats/all-blocked-random", test_all_blocked_random);
     g_test_add_func("/wait-stats/one-never-waits", test_one_never_waits);
     g_test_add_func("/wait-stats/blocktime", test_blocktime);
+    g_test_add_func("/wait-stats/info", test_waits_info);
     return g_test_run();
 }
