@@ -39,6 +39,8 @@ typedef struct ChannelOps {
     ssize_t (*writev)(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
     /** channel_pwrite_all, some bytes of it (>0); only ever called where channel_is_seekable. */
     ssize_t (*pwrite)(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+    /** channel_punch; only ever called where channel_is_seekable. */
+    bool (*punch)(Channel *c, uint64_t offset, uint64_t len, GError **errp);
     /** channel_settle. */
     bool (*settle)(Channel *c, GError **errp);
     /** channel_check_room. */
@@ -88,6 +90,12 @@ bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
 size_t channel_write_now(Channel *c, const void *buf, size_t len);
 /** Writes all of it at offset, not where the file stands; only where channel_is_seekable. */
 bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+/**
+ * What was written there is not wanted any more, and is to take no room; what is read there afterwards
+ * may be zeros or what it was. In order with channel_pwrite_all. Where the file system cannot do that,
+ * nothing happens. False: something before it has failed.
+ */
+bool channel_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp);
 /**
  * Waits until what was written has reached the descriptor: a file takes copies, which are written
  * later (errors are told by a later call). To be called before channel_fd is moved or looked at.

@@ -51,6 +51,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
                         GError **errp);
 ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp);
 bool channel_fd_settle(Channel *c, GError **errp);
 bool channel_fd_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp);
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp);
@@ -110,6 +111,8 @@ FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp)
  */
 ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, int64_t offset,
                            GError **errp);
+/** channel_punch, in turn. */
+bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **errp);
 /** Waits until all is written. */
 bool file_writer_settle(FileWriter *w, GError **errp);
 /** And whether what comes will find room: channel_check_room. */

@@ -385,6 +385,11 @@ ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offs
     return -1;
 }
 
+bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+{
+    return true;        /* nothing is there */
+}
+
 bool channel_fd_settle(Channel *c, GError **errp)
 {
     return true;        /* what is written has been handed to the kernel */
@@ -519,6 +524,11 @@ bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset
         len -= (size_t)n;
     }
     return true;
+}
+
+bool channel_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+{
+    return c->ops->punch(c, offset, len, errp);
 }
 
 bool channel_settle(Channel *c, GError **errp)

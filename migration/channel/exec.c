@@ -223,7 +223,8 @@ static bool exec_close(Channel *c, GError **errp)
 }
 
 static const ChannelOps exec_ops = {
-    "exec", exec_writev, channel_fd_pwrite, channel_fd_settle, channel_fd_room, exec_read,
+    "exec", exec_writev, channel_fd_pwrite, channel_fd_punch, channel_fd_settle,
+    channel_fd_room, exec_read,
     exec_complete, exec_describe_end, channel_fd_shutdown, exec_close,
 };
 

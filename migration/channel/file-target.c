@@ -309,6 +309,14 @@ int file_target_write_pieces(FileTarget *t, const FilePiece *pieces, unsigned n,
     return err;
 }
 
+void file_target_punch(FileTarget *t, uint64_t offset, uint64_t len)
+{
+    while (fallocate(t->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) < 0 &&
+           errno == EINTR) {
+        /* again */
+    }
+}
+
 int file_target_room(FileTarget *t, uint64_t end, uint64_t *free_bytes)
 {
     struct statvfs fs;

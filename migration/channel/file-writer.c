@@ -22,6 +22,7 @@ typedef struct FileBlock {
     uint8_t *data;          /* NULL until it is used for the first time */
     size_t len;
     int64_t offset;         /* -1: where the file stands */
+    uint64_t hole;          /* no data: so many bytes are to take no room; 0: data */
 } FileBlock;
 
 struct FileWriter {
@@ -86,19 +87,29 @@ static bool overlaps(const FilePiece *pieces, unsigned n, const FileBlock *b)
     return false;
 }
 
-/* Locked. As many of the first blocks as may be written in any order; 0: the first has no position. */
+/* Locked. As many of the first blocks as may be written in any order; 0: the first has no position, or is a hole. */
 static unsigned gather(FileWriter *w, FilePiece *pieces)
 {
     unsigned most = file_target_is_direct(w->target) ? MIN(w->count, DIRECT_BLOCKS) : 1, n = 0;
 
     while (n < most) {
         const FileBlock *b = &w->blocks[(w->first + n) % BLOCKS];
-        if (b->offset < 0 || overlaps(pieces, n, b)) {
+        if (b->offset < 0 || b->hole || overlaps(pieces, n, b)) {
             break;
         }
         pieces[n++] = (FilePiece){ b->data, b->len, (uint64_t)b->offset };
     }
     return n;
+}
+
+/* The first, which cannot be written together with others. 0 or an errno. */
+static int write_alone(FileWriter *w, FileBlock *b, uint64_t *at)
+{
+    if (b->hole) {
+        file_target_punch(w->target, (uint64_t)b->offset, b->hole);
+        return 0;
+    }
+    return file_target_write(w->target, b->data, b->len, -1, at);
 }
 
 /* Locked; let go meanwhile. */
@@ -112,11 +123,12 @@ static void write_first(FileWriter *w)
     w->writing = MAX(n, 1);
     g_mutex_unlock(&w->lock);
     int err = n ? file_target_write_pieces(w->target, pieces, n, &at)
-                : file_target_write(w->target, b->data, b->len, -1, &at);
+                : write_alone(w, b, &at);
     g_mutex_lock(&w->lock);
     note_error(w, err, FILE_STEP_WRITE, at);
     for (unsigned i = 0; i < w->writing; i++) {
         w->blocks[(w->first + i) % BLOCKS].len = 0;
+        w->blocks[(w->first + i) % BLOCKS].hole = 0;
     }
     w->first = (w->first + w->writing) % BLOCKS;
     w->count -= w->writing;
@@ -251,10 +263,22 @@ static FileBlock *last_block(FileWriter *w, int64_t offset)
 {
     FileBlock *b = &w->blocks[(w->first + w->count + BLOCKS - 1) % BLOCKS];
 
-    if (w->count == w->writing || b->len == BLOCK_BYTES || (b->offset < 0) != (offset < 0)) {
+    if (w->count == w->writing || b->hole || b->len == BLOCK_BYTES || (b->offset < 0) != (offset < 0)) {
         return NULL;
     }
     return offset < 0 || b->offset + (int64_t)b->len == offset ? b : NULL;
+}
+
+/* Locked, and waits. The next free one; NULL with errp. */
+static FileBlock *free_block(FileWriter *w, GError **errp)
+{
+    while (check_writer(w, errp)) {
+        if (w->count < BLOCKS) {
+            return &w->blocks[(w->first + w->count++) % BLOCKS];
+        }
+        g_cond_wait(&w->changed, &w->lock);
+    }
+    return NULL;
 }
 
 /* Locked, and waits. One that takes what comes at offset; NULL with errp. */
@@ -299,6 +323,19 @@ ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, i
     g_cond_broadcast(&w->changed);
     g_mutex_unlock(&w->lock);
     return b ? (ssize_t)done : -1;
+}
+
+bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **errp)
+{
+    g_mutex_lock(&w->lock);
+    FileBlock *b = free_block(w, errp);
+    if (b) {
+        b->offset = (int64_t)offset;
+        b->hole = len;
+    }
+    g_cond_broadcast(&w->changed);
+    g_mutex_unlock(&w->lock);
+    return b;
 }
 
 bool file_writer_settle(FileWriter *w, GError **errp)

@@ -53,6 +53,13 @@ static ssize_t file_pwrite(Channel *c, const void *buf, size_t len, uint64_t off
     return w ? file_writer_writev(w, &iov, 1, (int64_t)offset, errp) : -1;
 }
 
+static bool file_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+{
+    FileWriter *w = writer_of(c, errp);
+
+    return w && file_writer_punch(w, offset, len, errp);
+}
+
 static bool file_settle(Channel *c, GError **errp)
 {
     return !c->writer || file_writer_settle(c->writer, errp);
@@ -103,11 +110,11 @@ static bool file_close(Channel *c, GError **errp)
 }
 
 static const ChannelOps file_ops = {
-    "file", file_writev, file_pwrite, file_settle, file_room, channel_fd_read,
+    "file", file_writev, file_pwrite, file_punch, file_settle, file_room, channel_fd_read,
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 static const ChannelOps fd_ops = {
-    "fd", file_writev, file_pwrite, file_settle, file_room, channel_fd_read,
+    "fd", file_writev, file_pwrite, file_punch, file_settle, file_room, channel_fd_read,
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 

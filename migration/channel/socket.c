@@ -25,12 +25,14 @@
 #define UNIX_RETRY_MAX 1500
 
 static const ChannelOps socket_ops = {
-    "tcp", channel_fd_writev, channel_fd_pwrite, channel_fd_settle, channel_fd_room,
+    "tcp", channel_fd_writev, channel_fd_pwrite, channel_fd_punch, channel_fd_settle,
+    channel_fd_room,
     channel_fd_read, channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown,
     channel_fd_close,
 };
 static const ChannelOps unix_ops = {
-    "unix", channel_fd_writev, channel_fd_pwrite, channel_fd_settle, channel_fd_room,
+    "unix", channel_fd_writev, channel_fd_pwrite, channel_fd_punch, channel_fd_settle,
+    channel_fd_room,
     channel_fd_read, channel_fd_complete, channel_fd_describe_end, channel_fd_shutdown,
     channel_fd_close,
 };

@@ -2,8 +2,8 @@
 /*
  * mapped-ram and fixed-ram, writing. Called by ram/save; never moves the
  * stream's own position but to step over a block's regions. A zero page is
- * not written: its bit is clear, also when it was written before, for the
- * bitmap decides over what lies in the file.
+ * not written: its bit is clear. Where it was written before, its place becomes
+ * a hole, if the file system can do that; the bitmap decides over what is read.
  */
 #include "migration/mapped/mapped-save.h"
 
@@ -28,6 +28,12 @@ typedef struct MappedBlock {
     MappedSums *sums;       /* NULL: without */
 } MappedBlock;
 
+/* Neighbours. */
+typedef struct MappedPages {
+    size_t block;
+    uint64_t first, count;
+} MappedPages;
+
 typedef struct MappedSave {
     RamPageOut out;
     RAMList *ram;
@@ -35,9 +41,8 @@ typedef struct MappedSave {
     RamLayout layout;
     size_t count;
     MappedBlock *blocks;
-    /* neighbours not yet written */
-    size_t run_block;
-    uint64_t run_first, run_pages;
+    MappedPages run;        /* not yet written */
+    MappedPages holes;      /* written before, and zero now: not yet holes */
 } MappedSave;
 
 /* With O_APPEND the kernel ignores the position of a pwrite. */
@@ -103,30 +108,57 @@ static void note_sums(MappedSave *m, size_t block, uint64_t first, uint64_t coun
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
-    uint64_t offset = m->run_first * TARGET_PAGE_SIZE, len = m->run_pages * TARGET_PAGE_SIZE;
+    const MappedPages *run = &m->run;
+    uint64_t offset = run->first * TARGET_PAGE_SIZE, len = run->count * TARGET_PAGE_SIZE;
 
     if (len == 0) {
         return true;
     }
-    note_sums(m, m->run_block, m->run_first, m->run_pages);
-    m->run_pages = 0;
+    note_sums(m, run->block, run->first, run->count);
+    m->run.count = 0;
     /* Its error may be of what was written before: the channel says where. */
-    return channel_pwrite_all(m->channel, ram_list_get(m->ram, m->run_block)->host + offset, len,
-                              m->blocks[m->run_block].region.pages_offset + offset, errp);
+    return channel_pwrite_all(m->channel, ram_list_get(m->ram, run->block)->host + offset, len,
+                              m->blocks[run->block].region.pages_offset + offset, errp);
+}
+
+/* The same of holes. A page is in one pass once: whichever of the two comes first, none is undone. */
+static bool flush_holes(MappedSave *m, GError **errp)
+{
+    const MappedPages *holes = &m->holes;
+    uint64_t len = holes->count * TARGET_PAGE_SIZE;
+
+    m->holes.count = 0;
+    return len == 0 || channel_punch(m->channel, m->blocks[holes->block].region.pages_offset +
+                                     holes->first * TARGET_PAGE_SIZE, len, errp);
+}
+
+static bool is_next(const MappedPages *pages, size_t block, uint64_t page)
+{
+    return pages->count && pages->block == block && page == pages->first + pages->count;
+}
+
+static bool add_to_holes(MappedSave *m, size_t block, uint64_t page, GError **errp)
+{
+    if (!is_next(&m->holes, block, page)) {
+        if (!flush_holes(m, errp)) {
+            return false;
+        }
+        m->holes = (MappedPages){ .block = block, .first = page };
+    }
+    m->holes.count++;
+    return true;
 }
 
 /* Neighbours are written together: by the time it is, the guest may have changed the page. */
 static bool add_to_run(MappedSave *m, size_t block, uint64_t page, GError **errp)
 {
-    if (m->run_pages && (m->run_block != block || page != m->run_first + m->run_pages ||
-                         m->run_pages == RUN_MAX_PAGES) && !flush_run(m, errp)) {
-        return false;
+    if (!is_next(&m->run, block, page) || m->run.count == RUN_MAX_PAGES) {
+        if (!flush_run(m, errp)) {
+            return false;
+        }
+        m->run = (MappedPages){ .block = block, .first = page };
     }
-    if (m->run_pages == 0) {
-        m->run_block = block;
-        m->run_first = page;
-    }
-    m->run_pages++;
+    m->run.count++;
     return true;
 }
 
@@ -138,12 +170,13 @@ static bool mapped_save_page(RamPageOut *out, StreamWriter *w, size_t block, uin
     uint64_t *word = &m->blocks[block].bitmap[page / 64], bit = 1ULL << (page % 64);
 
     if (content->kind == RAM_PAGE_ZERO) {
+        bool was = *word & bit;
         *word &= ~bit;
         if (m->blocks[block].sums) {
             mapped_sums_clear(m->blocks[block].sums, page);
         }
         *cost = 0;
-        return true;
+        return !was || add_to_holes(m, block, page, errp);
     }
     *word |= bit;
     *cost = content->len;
@@ -176,7 +209,7 @@ static bool mapped_save_part_end(RamPageOut *out, StreamWriter *w, uint64_t *cos
 {
     MappedSave *m = (MappedSave *)out;
 
-    return flush_run(m, errp) && put_eos(m, w, cost, errp);
+    return flush_run(m, errp) && flush_holes(m, errp) && put_eos(m, w, cost, errp);
 }
 
 /* The bitmap is as it will be in the file. */
@@ -216,7 +249,7 @@ static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)
     MappedSave *m = (MappedSave *)out;
     uint64_t bytes;
 
-    if (!flush_run(m, errp)) {
+    if (!flush_run(m, errp) || !flush_holes(m, errp)) {
         return false;
     }
     for (size_t i = 0; i < m->count; i++) {

@@ -76,11 +76,40 @@ def page_becomes_zero(layout):
         source.set_parameters(max_bandwidth=0, downtime_limit=1000)
         wait_migration(source)
         check_equal(qtest.readq(0x403000), 0, 'the source\'s own memory')
+        used = os.stat(channel.path).st_blocks * 512
+        check(not EMULATOR.is_ferry or used <= (7 << 20) + (512 << 10), 'pages that are zero again '
+              'take room: %d bytes in all', used)
         destination = VM(bench, 'destination', EMULATOR, guest, incoming='defer', paused=True)
         destination.set_capabilities(**{layout: True})
         destination.command('migrate-incoming', uri=channel.incoming)
         wait_loaded(destination)
         compare_ram(bench, source, destination)
+    return run
+
+
+def endless(layout, **caps):
+    """A guest that rewrites its memory without end: the file stays as long as its memory, however often
+    that is written."""
+    def run(bench):
+        guest = Bare('checker', harts=2, size='6M', memory=16)
+        channel = channels.File(bench)
+        move = Move(bench, EMULATOR, guest, channel, caps={layout: True, **caps})
+        move.params.update(max_bandwidth=64 << 20, downtime_limit=1)
+
+        def during(source, _destination):
+            def written():
+                info = source.migration()
+                check(info['status'] not in ('completed', 'failed'), 'it has ended: %s', info)
+                return info.get('ram', {}).get('normal', 0) * 4096 >= 5 * (guest.memory << 20)
+            wait_until(written, 120, '5 times the memory to be written')
+            source.set_parameters(max_bandwidth=0, downtime_limit=5000)
+        move.during = during
+        move.run()
+        now = os.stat(channel.path)
+        bound = (guest.memory << 20) + BOARD_RAM + (6 << 20)
+        check(now.st_size <= bound, 'the file has %d bytes, more than %d', now.st_size, bound)
+        check(now.st_blocks * 512 <= (guest.memory << 20) + (1 << 20), 'it takes %d bytes on disk',
+              now.st_blocks * 512)
     return run
 
 
@@ -203,6 +232,7 @@ def cases():
             yield Case('%s, %s, offset' % (layout, word), saved(layout, paused, offset=True))
         yield Case('%s, rewritten while saving' % layout, saved(layout, False, passes=True))
         yield Case('%s, loadgen' % layout, saved(layout, False, mode='loadgen', passes=True))
+        yield Case('%s, rewritten five times' % layout, endless(layout))
         yield Case('%s, a page becomes zero' % layout, page_becomes_zero(layout))
         yield Case('%s to a socket is refused' % layout,
                    refused('tcp:127.0.0.1:1', [], layout))

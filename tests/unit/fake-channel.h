@@ -68,6 +68,11 @@ static ssize_t fake_pwrite(Channel *c, const void *buf, size_t len, uint64_t off
     g_assert_not_reached();
 }
 
+static bool fake_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+{
+    g_assert_not_reached();
+}
+
 static bool fake_settle(Channel *c, GError **errp)
 {
     return true;
@@ -102,8 +107,8 @@ static bool fake_close(Channel *c, GError **errp)
 
 static inline FakeChannel *fake_channel_new(const void *in, size_t len, size_t piece)
 {
-    static const ChannelOps ops = { "fake", fake_writev, fake_pwrite, fake_settle, fake_room,
-                                    fake_read, fake_complete, fake_describe_end, fake_shutdown,
+    static const ChannelOps ops = { "fake", fake_writev, fake_pwrite, fake_punch, fake_settle,
+                                    fake_room, fake_read, fake_complete, fake_describe_end, fake_shutdown,
                                     fake_close };
     FakeChannel *f = g_new0(FakeChannel, 1);
 
