@@ -99,6 +99,8 @@ struct Outgoing {
     ReturnPath *rp;
     ReturnPathOps rp_ops;
     MultifdSend *multifd;       /* NULL: no parallel channels */
+    uint64_t answered_bytes;    /* ram_save_urgent_bytes when it last held the background back */
+    int64_t answered_us, held_us;   /* when; how much of its due that has cost the background */
     StreamWriter *urgent;       /* postcopy-preempt: pages that were asked for */
     uint64_t bytes_base;        /* over connections that were lost */
     RateLimit rate;

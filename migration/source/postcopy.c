@@ -34,6 +34,8 @@
 #define ALIVE_EVERY_US G_USEC_PER_SEC
 #define COMMAND_BYTES 5         /* of one without data */
 #define DISCARD_RANGES 12
+#define STAND_BACK_US 100
+#define STAND_BACK_MAX_US 20000
 
 /* ---- what the destination says: return path thread ---- */
 
@@ -277,11 +279,44 @@ static void follow_settings(Outgoing *o)
     ram_save_set_postcopy(o->saver, &opt);
 }
 
-/* Asked before each page, so no locks. What was asked for is not limited. */
+/*
+ * Who has got a page goes on and often needs another at once, which without a channel for it would come
+ * behind what is under way by then: so the background stands back for a moment after each answer, but
+ * for no more than half of the time.
+ */
+static void stand_back(Outgoing *o)
+{
+    uint64_t answered = ram_save_urgent_bytes(o->saver);
+
+    if (answered == o->answered_bytes || ram_save_is_asked(o->saver)) {
+        return;
+    }
+    int64_t now = g_get_monotonic_time();
+    o->held_us = MAX(o->held_us - (now - o->answered_us), 0);
+    o->answered_bytes = answered;
+    o->answered_us = now;
+    if (o->held_us >= STAND_BACK_MAX_US) {
+        return;
+    }
+    g_mutex_lock(&o->lock);
+    o->kicked = false;      /* that was for what has been answered */
+    while (!o->kicked && !ram_save_is_asked(o->saver) && !o->way_back_ended && !o->postcopy.abandoned &&
+           g_cond_wait_until(&o->wake, &o->lock, now + STAND_BACK_US)) {
+        /* woken for something else */
+    }
+    g_mutex_unlock(&o->lock);
+    o->answered_us = g_get_monotonic_time();
+    o->held_us += o->answered_us - now;
+}
+
+/* Asked before each page. What was asked for is not limited. */
 static bool part_is_over(void *opaque)
 {
     Outgoing *o = opaque;
 
+    if (o->postcopy.background && !o->urgent) {
+        stand_back(o);
+    }
     return !ram_save_is_asked(o->saver) &&
            (!o->postcopy.background ||
             rate_exhausted(&o->rate, outgoing_bytes_limited(o), o->part_limit));
