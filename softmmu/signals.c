@@ -182,6 +182,14 @@ static void *signals_loop(void *opaque)
     }
 }
 
+void signals_block(void)
+{
+    sigset_t set;
+
+    signal_set(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 Signals *signals_new(struct Machine *machine, const char *pidfile, GError **errp)
 {
     Signals *s = g_new0(Signals, 1);
@@ -191,8 +199,8 @@ Signals *signals_new(struct Machine *machine, const char *pidfile, GError **errp
     s->pidfile = pidfile;
     g_mutex_init(&s->lock);
     s->is_tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &s->tty) == 0;
+    signals_block();
     signal_set(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
     s->end_fd = eventfd(0, EFD_CLOEXEC);
     s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (s->signal_fd < 0 || s->end_fd < 0) {

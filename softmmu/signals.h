@@ -10,10 +10,15 @@ struct Machine;
 typedef struct Signals Signals;
 
 /**
- * Blocks the signals for this thread and all that it starts, and starts the one thread that takes
+ * The signals wait for signals_new, in this thread and all that it starts: what is made between the
+ * two (a pid file) is not left behind. Main thread, behind the last fork, before any other thread
+ * exists.
+ */
+void signals_block(void);
+/**
+ * Blocks the signals as signals_block does, and starts the one thread that takes
  * them. Until signals_watch they end the process at once, as by default, and take the file pidfile
- * (may be NULL; outlives this object) along. Main thread, behind the last fork, before any other
- * thread exists.
+ * (may be NULL; outlives this object) along. Where and when as signals_block.
  */
 Signals *signals_new(struct Machine *machine, const char *pidfile, GError **errp);
 /**

@@ -401,6 +401,7 @@ static bool go_to_background(Vl *vl, GError **errp)
     if (vl->cl->daemonize && !daemon_start(&vl->daemon_fd, errp)) {
         return false;
     }
+    signals_block();    /* from before there is a pid file until somebody removes it */
     if (vl->cl->pidfile) {
         vl->pidfile = pidfile_create(vl->cl->pidfile, errp);
         if (!vl->pidfile) {

@@ -107,6 +107,25 @@ static void test_starting(void)
     g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 }
 
+/* A signal that comes before there is anybody to take it: the pid file goes along all the same. */
+static void test_blocked(void)
+{
+    g_autofree char *path = pidfile_name();
+
+    if (g_test_subprocess()) {
+        Machine machine = { 0 };
+        signals_block();
+        write_pidfile(path);
+        kill(getpid(), SIGTERM);
+        g_assert_nonnull(signals_new(&machine, path, NULL));
+        g_usleep(HANGS_S * G_USEC_PER_SEC);
+        _exit(0);
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
 /* One signal meets an end that was begun before: it changes nothing. */
 static void test_one_while_ending(void)
 {
@@ -135,6 +154,7 @@ int main(int argc, char **argv)
     g_test_add_func("/signals/end-hangs", test_end_hangs);
     g_test_add_func("/signals/building-hangs", test_building_hangs);
     g_test_add_func("/signals/starting", test_starting);
+    g_test_add_func("/signals/blocked", test_blocked);
     g_test_add_func("/signals/one-while-ending", test_one_while_ending);
     return g_test_run();
 }
