@@ -39,5 +39,5 @@ bool socket_chardev_spec(SocketSpec *spec, Opts *opts, GError **errp)
     spec->kind = SOCKET_INET;
     spec->host = g_strdup(host ? host : "");
     spec->port = g_strdup(port);
-    return true;
+    return socket_spec_check(spec, errp);
 }

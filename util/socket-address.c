@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "util/bounded.h"
 #include "util/error.h"
+#include "util/port.h"
 
 #define CONNECT_TIMEOUT_MS 30000
 
@@ -49,13 +50,21 @@ static char *need(Opts *opts, const char *prefix, const char *name, GError **err
     return g_strdup(value);
 }
 
+bool socket_spec_check(const SocketSpec *spec, GError **errp)
+{
+    g_autofree char *address = spec->kind == SOCKET_INET ? socket_spec_text(spec) : NULL;
+
+    return !address || port_check(spec->port, address, errp);
+}
+
 static bool inet_from_opts(SocketSpec *spec, Opts *opts, const char *prefix, GError **errp)
 {
     g_autofree char *key = g_strconcat(prefix, "to", NULL);
-    uint64_t to = 0;
+    const char *to = opts_get(opts, key);
+    uint16_t last = 0;
 
     if (!(spec->host = need(opts, prefix, "host", errp)) ||
-        !(spec->port = need(opts, prefix, "port", errp)) || !opts_get_u64(opts, key, &to, errp) ||
+        !(spec->port = need(opts, prefix, "port", errp)) || !socket_spec_check(spec, errp) ||
         !get_bool(opts, prefix, "ipv4", &spec->ipv4, &spec->has_ipv4, errp) ||
         !get_bool(opts, prefix, "ipv6", &spec->ipv6, &spec->has_ipv6, errp) ||
         !get_bool(opts, prefix, "keep-alive", &spec->keep_alive, NULL, errp) ||
@@ -63,11 +72,11 @@ static bool inet_from_opts(SocketSpec *spec, Opts *opts, const char *prefix, GEr
         !get_bool(opts, prefix, "mptcp", &spec->mptcp, NULL, errp)) {
         return false;
     }
-    if (to > 65535) {
+    if (to && !port_parse(to, &last)) {
         error_setg(errp, "Parameter '%s' expects a port up to 65535", key);
         return false;
     }
-    spec->to = to;
+    spec->to = last;
     return true;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "hw/net/net-priv.h"
 #include "softmmu/runstate.h"
+#include "util/port.h"
 
 #define SLIRP_SECTION "slirp"
 /* between "timer" and the CPUs (machine-virt 2.1) */
@@ -273,10 +274,10 @@ static bool host_port(const char *text, bool need_port, struct in_addr *addr, in
 {
     const char *colon = strrchr(text, ':');
     g_autofree char *host = colon ? g_strndup(text, colon - text) : NULL;
-    uint64_t n = 0;
+    uint16_t n = 0;
 
     addr->s_addr = INADDR_ANY;
-    if (!colon || !parse_u64(colon + 1, &n) || n > 65535 || (need_port && n == 0)) {
+    if (!colon || !port_parse(colon + 1, &n) || (need_port && n == 0)) {
         return false;
     }
     *port = n;

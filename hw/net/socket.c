@@ -17,6 +17,10 @@ static bool spec_from_text(SocketSpec *spec, const char *text, GError **errp)
     }
     *spec = (SocketSpec){ .kind = SOCKET_INET, .host = g_strndup(text, colon - text),
                           .port = g_strdup(colon + 1), .has_ipv4 = true, .ipv4 = true };
+    if (!socket_spec_check(spec, errp)) {
+        socket_spec_clear(spec);
+        return false;
+    }
     return true;
 }
 

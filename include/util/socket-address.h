@@ -31,6 +31,8 @@ typedef struct SocketSpec {
  */
 bool socket_spec_from_opts(SocketSpec *spec, SocketKind kind, Opts *opts, const char *prefix,
                            GError **errp);
+/** Of a spec that was filled in otherwise: is its port one? */
+bool socket_spec_check(const SocketSpec *spec, GError **errp);
 void socket_spec_clear(SocketSpec *spec);
 /** "host:port", or the path; caller frees. */
 char *socket_spec_text(const SocketSpec *spec);

@@ -11,6 +11,7 @@
 #include "util/error.h"
 #include "util/near-name.h"
 #include "util/opts.h"
+#include "util/port.h"
 
 ChannelAddress *channel_address_new(void)
 {
@@ -71,13 +72,10 @@ static bool parse_switch(const char *value, const char *name, ChannelSwitch *out
 
 static bool parse_last_port(const char *value, uint16_t *out, GError **errp)
 {
-    uint64_t port;
-
-    if (!value || !parse_u64(value, &port) || port == 0 || port > 65535) {
+    if (!value || !port_parse(value, out) || *out == 0) {
         error_setg(errp, "error parsing to= argument: '%s' is not a port number", value ? value : "");
         return false;
     }
-    *out = port;
     return true;
 }
 
@@ -128,18 +126,7 @@ static bool parse_tcp_options(ChannelAddress *a, const char *options, GError **e
 
 static bool parse_port(ChannelAddress *a, const char *text, GError **errp)
 {
-    char *end;
-    unsigned long port = strtoul(a->port, &end, 10);
-
-    if (!*a->port) {
-        return refuse_tcp(text, errp);
-    }
-    if (*end == '\0' && port > 65535) {
-        error_setg(errp, "Port number %s in address '%s' is not in the range 0..65535", a->port,
-                   text);
-        return false;
-    }
-    return true;
+    return *a->port ? port_check(a->port, text, errp) : refuse_tcp(text, errp);
 }
 
 /* host:port, :port, [v6]:port, each with options behind. */
@@ -287,13 +274,19 @@ ChannelAddress *channel_address_parse(const char *uri, GError **errp)
 
 bool channel_address_check(const ChannelAddress *a, GError **errp)
 {
-    uint64_t port;
+    uint16_t port;
 
     if (a->ipv4 == CHANNEL_OFF && a->ipv6 == CHANNEL_OFF) {
         error_setg(errp, "Cannot disable IPv4 and IPv6 at same time");
         return false;
     }
-    if (a->to && (!parse_u64(a->port, &port) || port > a->to)) {
+    if (a->kind == CHANNEL_TCP) {
+        g_autofree char *address = g_strdup_printf("%s:%s", a->host, a->port);
+        if (!port_check(a->port, address, errp)) {
+            return false;
+        }
+    }
+    if (a->to && (!port_parse(a->port, &port) || port > a->to)) {
         error_setg(errp, "The ports from %s to %u are none: 'to' is the last of a range that begins "
                    "with the port's number", a->port, a->to);
         return false;

@@ -465,7 +465,21 @@ def moved_with_a_new_port(bench):
             wait_until(lambda vm=there: vm.status() != 'inmigrate', 60, 'the guest')
 
 
+def ports_that_are_none(bench):
+    """As objects, too, a port is refused that a resolver would leave bits of away."""
+    vm = start(bench)
+    none = {'host': '127.0.0.1', 'port': '99999999'}
+    want = "Port number 99999999 in address '127.0.0.1:99999999' is not in the range 0..65535"
+    channel = [{'channel-type': 'main', 'addr': {'transport': 'socket', 'type': 'inet', **none}}]
+    refused(vm, want, 'migrate', channels=channel)
+    refused(vm, want, 'migrate', uri='tcp:127.0.0.1:99999999')
+    refused(vm, want, 'netdev_add', type='stream', id='n', addr={'type': 'inet', **none})
+    refused(vm, "Failed to add chardev 'c': " + want, 'chardev-add', id='c', backend={'type': 'socket', 'data': {
+        'addr': {'type': 'inet', 'data': none}}})
+
+
 CASES = [
+    Case('ports that are none', ports_that_are_none),
     Case('block nodes come and go', block_nodes),
     Case('the guest sets its clock', clock_is_set),
     Case('port comes and goes', port_comes_and_goes),

@@ -65,6 +65,10 @@ static void test_bad(void)
         { "tcp:[::1]", "error parsing IPv6 address '[::1]': [ADDRESS]:PORT is expected" },
         { "tcp:a:1:2", "error parsing address 'a:1:2'" HOST_PORT },
         { "tcp:a:65536", "Port number 65536 in address 'a:65536' is not in the range 0..65535" },
+        { "tcp:a:99999999999999999999", "Port number 99999999999999999999 in address "
+                                        "'a:99999999999999999999' is not in the range 0..65535" },
+        { "tcp:a:-1", "Port number -1 in address 'a:-1' is not in the range 0..65535" },
+        { "tcp:a: 1", "Port number  1 in address 'a: 1' is not in the range 0..65535" },
         { "tcp:a:1,foo", "Invalid option 'foo' in address: expected to, ipv4, ipv6, keep-alive, mptcp "
                          "or numeric" },
         { "tcp:a:1,ipv4=x", "error parsing 'ipv4' flag '=x': expected on or off" },
@@ -72,6 +76,7 @@ static void test_bad(void)
         { "tcp:a:1,ipv4=off,ipv6=off", "Cannot disable IPv4 and IPv6 at same time" },
         { "tcp:a:1,to", "error parsing to= argument: '' is not a port number" },
         { "tcp:a:1,to=12x", "error parsing to= argument: '12x' is not a port number" },
+        { "tcp:a:1,to=0x50", "error parsing to= argument: '0x50' is not a port number" },
         { "tcp:a:1,to=65536", "error parsing to= argument: '65536' is not a port number" },
         { "tcp:a:9,to=8", "The ports from 9 to 8 are none: 'to' is the last of a range that begins with "
                           "the port's number" },

@@ -20,6 +20,20 @@ NAME = os.path.basename(EMULATOR)
 TIMEOUT = 20
 BASE = ['-nodefaults', '-display', 'none']
 
+# A resolver takes each of these for a port, by leaving bits away.
+NO_PORTS = [
+    *((option, 'tcp:localhost:99999999', 'localhost', '99999999')
+      for option in ('-qmp', '-monitor', '-serial', '-incoming')),
+    ('-qmp', 'tcp:127.0.0.1:-1,server=on,wait=off', '127.0.0.1', '-1'),
+    ('-chardev', 'socket,id=c,host=127.0.0.1,port=65536,server=on,wait=off', '127.0.0.1', '65536'),
+    ('-chardev', 'socket,id=c,host=127.0.0.1,port=65536,reconnect=1', '127.0.0.1', '65536'),
+    ('-netdev', 'socket,id=n,listen=127.0.0.1:65537', '127.0.0.1', '65537'),
+    ('-netdev', 'socket,id=n,udp=127.0.0.1:65537,localaddr=127.0.0.1:0', '127.0.0.1', '65537'),
+    ('-netdev', 'stream,id=n,addr.type=inet,addr.host=127.0.0.1,addr.port=65537', '127.0.0.1', '65537'),
+    ('-netdev', 'dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,'
+     'remote.host=127.0.0.1,remote.port=70000', '127.0.0.1', '70000'),
+]
+
 # Options after BASE -> what stderr must say behind "NAME: ". All exit with 1.
 ERRORS = [
     (['-foo'], '-foo: invalid option'),
@@ -66,6 +80,8 @@ ERRORS = [
     (['-M', 'virt', '-incoming', 'foo'], '-incoming foo: '),
     (['-M', 'virt', '-incoming', 'tcp:127.0.0.1'], '-incoming tcp:127.0.0.1: '),
     (['-M', 'virt', '-incoming', 'unix:/nonexistent/s'], '-incoming unix:/nonexistent/s: '),
+    *((['-M', 'virt', option, value], f"Port number {port} in address '{host}:{port}' is not in the range "
+       '0..65535') for option, value, host, port in NO_PORTS),
     (['-M', 'none', '-global', 'migration.x-foo=on'], '-global migration.x-foo=on: '),
     (['-M', 'none', '-global', 'migration.max-bandwidth=x'],
      '-global migration.max-bandwidth=x: '),
