@@ -49,7 +49,8 @@ HEADER = 'ferry-mutant.h'
 SUITES = ('unit', 'quick')
 # They look at documents, other languages or the inspector, or build everything anew.
 NOT_ASKED = ('absent', 'references', 'rooms', 'simd-cross', 'qapi-bad-schemas', 'inspect',
-             'inspect-apart', 'inspect-cli', 'inspect-damage', 'inspect-paging', 'manual', 'startup-full')
+             'inspect-apart', 'inspect-cli', 'inspect-damage', 'inspect-paging', 'manual',
+             'mutation-schemata', 'startup-full')
 SLOWER = 6          # a test may take so many times what it took unchanged
 LEAST_SECONDS = 30
 MOST = 65536        # numbers of changes
