@@ -90,6 +90,28 @@ bool channel_write_all(Channel *c, const void *buf, size_t len, GError **errp);
 size_t channel_write_now(Channel *c, const void *buf, size_t len);
 /** Writes all of it at offset, not where the file stands; only where channel_is_seekable. */
 bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
+
+#define CHANNEL_RUN_BYTES (1u << 20)
+
+/** Memory that is copied and written later, by whichever thread comes to it first. */
+typedef struct ChannelRun {
+    const void *data;           /* may change until it is copied: guest RAM */
+    size_t len;                 /* 1 to CHANNEL_RUN_BYTES */
+    uint64_t offset;
+    /** What will be in the file, on the thread that writes it. NULL: nobody wants to know. */
+    void (*copied)(const struct ChannelRun *run, const void *copy);
+    void *opaque;               /* the two of them are copied's */
+    uint64_t tag;
+} ChannelRun;
+
+/** channel_pwrite_run has n threads (1 to 255). A seekable channel that is written to; once. False with errp. */
+bool channel_set_writers(Channel *c, unsigned n, GError **errp);
+/**
+ * One more run. Runs may be written in any order, so no two that overlap may be there at the same time:
+ * channel_settle is between them. data and opaque stay until then, or until c is closed. Waits while many
+ * are waiting; errors are told by a later call. The thread that writes to c.
+ */
+bool channel_pwrite_run(Channel *c, const ChannelRun *run, GError **errp);
 /**
  * What was written there is not wanted any more, and is to take no room; what is read there afterwards
  * may be zeros or what it was. In order with channel_pwrite_all. Where the file system cannot do that,

@@ -45,6 +45,7 @@ typedef struct RamSaveOptions {
     bool ignore_shared;         /* blocks that are shared are announced, not sent */
     bool postcopy;              /* it may follow: blocks of large host pages say so */
     bool checksum;              /* of each page; mapped layouts only */
+    unsigned file_writers;      /* threads that write pages, 255 at most; mapped layouts only; 0: the file's */
     const struct RamSimd *simd; /* how pages are looked at; NULL: as well as this CPU can */
 } RamSaveOptions;
 

@@ -113,6 +113,10 @@ ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, i
                            GError **errp);
 /** channel_punch, in turn. */
 bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **errp);
+/** Starts n threads for runs: channel_set_writers. */
+bool file_writer_start_runs(FileWriter *w, unsigned n, GError **errp);
+/** channel_pwrite_run. */
+bool file_writer_run(FileWriter *w, const ChannelRun *run, GError **errp);
 /** Waits until all is written. */
 bool file_writer_settle(FileWriter *w, GError **errp);
 /** And whether what comes will find room: channel_check_room. */

@@ -36,7 +36,6 @@ struct FileTarget {
     /* set once */
     int fd;
     int direct_fd;          /* the same, O_DIRECT; -1: not wanted */
-    FileRing *ring;         /* direct */
     ChannelFileOptions options;
     int folder;             /* beside: its descriptor; -1: in place */
     char *name, *temporary; /* beside: in that folder */
@@ -47,7 +46,7 @@ struct FileTarget {
     uint8_t held[CHANNEL_FILE_MARK_BYTES];
     unsigned held_bytes;
     off_t start;            /* where they belong */
-    uint64_t unsynced;      /* bytes since the kernel was last told */
+    uint64_t unsynced;      /* bytes since the kernel was last told; atomic */
 };
 
 /* ---- opening ---- */
@@ -209,9 +208,10 @@ static int write_all(int fd, const uint8_t *buf, size_t len, int64_t offset, uin
 /* The disk begins early, so that the end, when the guest stands still, is not long in coming. */
 static void begin_writeback(FileTarget *t, size_t len)
 {
-    t->unsynced += len;
-    if (t->options.sync && t->unsynced >= WRITEBACK_BYTES) {
-        t->unsynced = 0;
+    uint64_t unsynced = __atomic_add_fetch(&t->unsynced, len, __ATOMIC_RELAXED);
+
+    if (t->options.sync && unsynced >= WRITEBACK_BYTES) {
+        __atomic_store_n(&t->unsynced, 0, __ATOMIC_RELAXED);    /* of two threads, one too many is no harm */
         sync_file_range(t->fd, 0, 0, SYNC_FILE_RANGE_WRITE);    /* a hint: its errors come again */
     }
 }
@@ -243,11 +243,7 @@ int file_open_direct(int fd, int access)
 int file_target_go_direct(FileTarget *t, int direct_fd)
 {
     t->direct_fd = direct_fd >= 0 ? direct_fd : file_open_direct(t->fd, O_WRONLY);
-    if (t->direct_fd < 0) {
-        return errno;
-    }
-    t->ring = file_ring_new();
-    return 0;
+    return t->direct_fd < 0 ? errno : 0;
 }
 
 bool file_target_is_direct(const FileTarget *t)
@@ -274,7 +270,8 @@ static int write_rest(FileTarget *t, const FilePiece *p, size_t done, uint64_t *
 }
 
 /* Some devices want more than 4096: then it goes through the cache after all. */
-static int write_direct(FileTarget *t, const FilePiece *pieces, unsigned n, uint64_t *failed_at)
+static int write_direct(FileTarget *t, FileRing *ring, const FilePiece *pieces, unsigned n,
+                        uint64_t *failed_at)
 {
     FileRingOp ops[FILE_RING_DEPTH];
     int err = 0;
@@ -282,7 +279,7 @@ static int write_direct(FileTarget *t, const FilePiece *pieces, unsigned n, uint
     for (unsigned i = 0; i < n; i++) {
         ops[i] = direct_part(t, &pieces[i]);
     }
-    file_ring_run(t->ring, ops, n);
+    file_ring_run(ring, ops, n);
     for (unsigned i = 0; i < n && !err; i++) {
         if (ops[i].err == 0 || ops[i].err == EINVAL) {
             err = write_rest(t, &pieces[i], ops[i].err ? 0 : ops[i].len, failed_at);
@@ -294,13 +291,13 @@ static int write_direct(FileTarget *t, const FilePiece *pieces, unsigned n, uint
     return err;
 }
 
-int file_target_write_pieces(FileTarget *t, const FilePiece *pieces, unsigned n,
+int file_target_write_pieces(FileTarget *t, FileRing *ring, const FilePiece *pieces, unsigned n,
                              uint64_t *failed_at)
 {
     int err = 0;
 
     if (t->direct_fd >= 0) {
-        return write_direct(t, pieces, n, failed_at);
+        return write_direct(t, ring, pieces, n, failed_at);
     }
     for (unsigned i = 0; i < n && !err; i++) {
         err = write_rest(t, &pieces[i], 0, failed_at);
@@ -411,7 +408,6 @@ int file_target_free(FileTarget *t)
     if (t->direct_fd >= 0 && close(t->direct_fd) < 0 && !err) {
         err = errno;
     }
-    file_ring_free(t->ring);
     if (t->folder >= 0) {
         close(t->folder);
     }

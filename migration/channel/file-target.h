@@ -2,13 +2,14 @@
 /*
  * A file that is being written, until it is whole (migration-stream 6.7): its first bytes are
  * withheld and a mark stands in their place; where a path was given it has no name, or a
- * temporary one. What was written counts when it is completed. One thread at a time; every call
- * may wait for the file system.
+ * temporary one. What was written counts when it is completed. One thread at a time, but for pieces;
+ * every call may wait for the file system.
  */
 #ifndef MIGRATION_CHANNEL_FILE_TARGET_H
 #define MIGRATION_CHANNEL_FILE_TARGET_H
 
 #include "migration/channel.h"
+#include "util/file-ring.h"
 
 typedef struct FileTarget FileTarget;
 
@@ -47,10 +48,11 @@ typedef struct FilePiece {
  */
 int file_target_go_direct(FileTarget *t, int direct_fd);
 /**
- * Writes n pieces, FILE_RING_DEPTH at most, which do not overlap; with direct I/O at the same time.
+ * Writes n pieces, FILE_RING_DEPTH at most, which do not overlap; with direct I/O at the same time,
+ * through ring, which is the calling thread's. Several threads at once, each with other pieces.
  * 0 or an errno, then *failed_at says where.
  */
-int file_target_write_pieces(FileTarget *t, const FilePiece *pieces, unsigned n,
+int file_target_write_pieces(FileTarget *t, FileRing *ring, const FilePiece *pieces, unsigned n,
                              uint64_t *failed_at);
 /** Is it worth having several? */
 bool file_target_is_direct(const FileTarget *t);

@@ -4,77 +4,18 @@
  * into blocks, and a thread writes them. So a file server that does not answer
  * holds up that thread and nobody else, who is left behind when the user has
  * lost patience; and one that does answers while the next pages are looked
- * for. Used by file.c only. An error is told by the next call.
+ * for. More threads, for what lies at positions, are file-runs.c's. Used by
+ * file.c only. An error is told by the next call.
  */
 #include <inttypes.h>
 #include <stdlib.h>
-#include "migration/channel/channel-private.h"
+#include "migration/channel/file-writer-private.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 
-#define BLOCK_BYTES (1u << 20)
-#define BLOCKS 8
-#define BLOCK_ALIGN 4096            /* for direct I/O */
-#define DIRECT_BLOCKS 4u            /* at the same time: the others are filled meanwhile */
 #define FREE_WAIT_US (300 * 1000)   /* for a thread that is about to come back */
 
-typedef struct FileBlock {
-    uint8_t *data;          /* NULL until it is used for the first time */
-    size_t len;
-    int64_t offset;         /* -1: where the file stands */
-    uint64_t hole;          /* no data: so many bytes are to take no room; 0: data */
-} FileBlock;
-
-struct FileWriter {
-    /* set once */
-    FileTarget *target;     /* the thread's */
-    char *name;
-    int refs;               /* atomic: the user's and the thread's */
-    GMutex lock;
-    GCond changed;
-    /* protected by lock */
-    FileBlock blocks[BLOCKS];   /* a ring; the thread reads those being written without the lock */
-    unsigned first, count;
-    unsigned writing;       /* so many of them, from the first on */
-    bool closing;           /* nothing more comes, */
-    bool complete;          /* and it was all */
-    bool cancelled;         /* nothing more is wanted */
-    bool ended;             /* the thread, and fd is closed */
-    bool lost;              /* nobody waits for the thread */
-    bool asked;             /* for room: to this length, */
-    uint64_t room_end;
-    uint64_t room_free;     /* and the answer, */
-    int room_errno;         /* or why there is none */
-    int os_errno;           /* the first error, */
-    FileStep failed_step;   /* in doing what, */
-    uint64_t failed_at;     /* where it was written */
-};
-
-static void writer_unref(FileWriter *w)
-{
-    if (!g_atomic_int_dec_and_test(&w->refs)) {
-        return;
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        free(w->blocks[i].data);
-    }
-    g_mutex_clear(&w->lock);
-    g_cond_clear(&w->changed);
-    g_free(w->name);
-    g_free(w);
-}
-
 /* ---- the thread ---- */
-
-/* Locked. The first one is the cause. */
-static void note_error(FileWriter *w, int err, FileStep step, uint64_t at)
-{
-    if (err && !w->os_errno) {
-        w->os_errno = err;
-        w->failed_step = step;
-        w->failed_at = at;
-    }
-}
 
 static bool overlaps(const FilePiece *pieces, unsigned n, const FileBlock *b)
 {
@@ -113,7 +54,7 @@ static int write_alone(FileWriter *w, FileBlock *b, uint64_t *at)
 }
 
 /* Locked; let go meanwhile. */
-static void write_first(FileWriter *w)
+static void write_first(FileWriter *w, FileRing *ring)
 {
     FileBlock *b = &w->blocks[w->first];
     FilePiece pieces[DIRECT_BLOCKS];
@@ -122,10 +63,10 @@ static void write_first(FileWriter *w)
 
     w->writing = MAX(n, 1);
     g_mutex_unlock(&w->lock);
-    int err = n ? file_target_write_pieces(w->target, pieces, n, &at)
+    int err = n ? file_target_write_pieces(w->target, ring, pieces, n, &at)
                 : write_alone(w, b, &at);
     g_mutex_lock(&w->lock);
-    note_error(w, err, FILE_STEP_WRITE, at);
+    file_writer_note_error(w, err, FILE_STEP_WRITE, at);
     for (unsigned i = 0; i < w->writing; i++) {
         w->blocks[(w->first + i) % BLOCKS].len = 0;
         w->blocks[(w->first + i) % BLOCKS].hole = 0;
@@ -164,7 +105,7 @@ static void make_whole(FileWriter *w)
         err = file_target_publish(w->target, &step);
     }
     g_mutex_lock(&w->lock);
-    note_error(w, err, step, 0);
+    file_writer_note_error(w, err, step, 0);
 }
 
 /*
@@ -174,11 +115,12 @@ static void make_whole(FileWriter *w)
 static gpointer writer_thread(gpointer opaque)
 {
     FileWriter *w = opaque;
+    FileRing *ring = file_target_is_direct(w->target) ? file_ring_new() : NULL;
 
     g_mutex_lock(&w->lock);
-    while (!w->cancelled && !w->os_errno && (w->count || !w->closing)) {
+    while (!w->cancelled && !w->os_errno && (w->count || file_runs_pending(w) || !w->closing)) {
         if (w->count) {
-            write_first(w);
+            write_first(w, ring);
         } else if (w->asked) {
             look_for_room(w);
         } else {
@@ -191,17 +133,19 @@ static gpointer writer_thread(gpointer opaque)
     if (w->complete && !w->cancelled && !w->os_errno) {
         make_whole(w);
     }
+    file_runs_wait(w);      /* whoever writes has the target, too */
     g_mutex_unlock(&w->lock);
+    file_ring_free(ring);
     int err = file_target_free(w->target);
     g_mutex_lock(&w->lock);
-    note_error(w, err, FILE_STEP_CLOSE, 0);
+    file_writer_note_error(w, err, FILE_STEP_CLOSE, 0);
     w->ended = true;
     if (w->lost) {
         bounded_regain();
     }
     g_cond_broadcast(&w->changed);
     g_mutex_unlock(&w->lock);
-    writer_unref(w);
+    file_writer_unref(w);
     return NULL;
 }
 
@@ -218,7 +162,7 @@ FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp)
     thread = bounded_may_start(errp) ? thread_start("file_writer", writer_thread, w, errp) : NULL;
     if (!thread) {
         w->refs = 1;
-        writer_unref(w);
+        file_writer_unref(w);
         return NULL;
     }
     g_thread_unref(thread);     /* nobody joins it */
@@ -226,37 +170,6 @@ FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp)
 }
 
 /* ---- its user ---- */
-
-static void set_error(const FileWriter *w, GError **errp)
-{
-    switch (w->failed_step) {
-    case FILE_STEP_WRITE:
-        error_setg_errno(errp, w->os_errno, "Unable to write to '%s' at 0x%" PRIx64, w->name,
-                         w->failed_at);
-        break;
-    case FILE_STEP_SYNC:
-        error_setg_errno(errp, w->os_errno, "Unable to bring '%s' to the disk", w->name);
-        break;
-    case FILE_STEP_NAME:
-        error_setg_errno(errp, w->os_errno, "Unable to put what was written in the place of '%s'",
-                         w->name);
-        break;
-    case FILE_STEP_CLOSE:
-        error_setg_errno(errp, w->os_errno, "Unable to close '%s'", w->name);
-        break;
-    }
-}
-
-/* Locked. False with errp where nothing more can be written. */
-static bool check_writer(const FileWriter *w, GError **errp)
-{
-    if (w->cancelled) {
-        error_setg(errp, "Unable to write to '%s': Operation was cancelled", w->name);
-    } else if (w->os_errno) {
-        set_error(w, errp);
-    }
-    return !w->cancelled && !w->os_errno;
-}
 
 /* Locked. The last block if there is room in it for what comes at offset and it is not being written. */
 static FileBlock *last_block(FileWriter *w, int64_t offset)
@@ -272,7 +185,7 @@ static FileBlock *last_block(FileWriter *w, int64_t offset)
 /* Locked, and waits. The next free one; NULL with errp. */
 static FileBlock *free_block(FileWriter *w, GError **errp)
 {
-    while (check_writer(w, errp)) {
+    while (file_writer_check(w, errp)) {
         if (w->count < BLOCKS) {
             return &w->blocks[(w->first + w->count++) % BLOCKS];
         }
@@ -286,7 +199,7 @@ static FileBlock *block_for(FileWriter *w, int64_t offset, GError **errp)
 {
     FileBlock *b;
 
-    while (check_writer(w, errp)) {
+    while (file_writer_check(w, errp)) {
         b = last_block(w, offset);
         if (b) {
             return b;
@@ -341,10 +254,10 @@ bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **er
 bool file_writer_settle(FileWriter *w, GError **errp)
 {
     g_mutex_lock(&w->lock);
-    while (w->count && !w->cancelled && !w->os_errno) {
+    while ((w->count || file_runs_pending(w)) && !w->cancelled && !w->os_errno) {
         g_cond_wait(&w->changed, &w->lock);
     }
-    bool ok = check_writer(w, errp);
+    bool ok = file_writer_check(w, errp);
     g_mutex_unlock(&w->lock);
     return ok;
 }
@@ -358,7 +271,7 @@ bool file_writer_room(FileWriter *w, uint64_t end, uint64_t bytes, GError **errp
     while (w->asked && !w->cancelled && !w->os_errno) {
         g_cond_wait(&w->changed, &w->lock);
     }
-    bool ok = check_writer(w, errp);
+    bool ok = file_writer_check(w, errp);
     if (ok && w->room_errno) {
         error_setg_errno(errp, w->room_errno, "'%s' cannot be made %" PRIu64 " MiB long", w->name,
                          (end >> 20) + 1);
@@ -395,7 +308,7 @@ ChannelEnd file_writer_close(FileWriter *w, bool complete, int ms, GError **errp
         /* again */
     }
     if (w->ended || w->cancelled) {
-        end = check_writer(w, errp) ? CHANNEL_END_TAKEN : CHANNEL_END_FAILED;
+        end = file_writer_check(w, errp) ? CHANNEL_END_TAKEN : CHANNEL_END_FAILED;
     }
     g_mutex_unlock(&w->lock);
     return end;
@@ -423,6 +336,7 @@ void file_writer_free(FileWriter *w)
 
     g_mutex_lock(&w->lock);
     w->cancelled = true;
+    file_runs_drop(w);
     g_cond_broadcast(&w->changed);
     while (!w->ended && g_cond_wait_until(&w->changed, &w->lock, until)) {
         /* again */
@@ -432,5 +346,5 @@ void file_writer_free(FileWriter *w)
         bounded_lose();
     }
     g_mutex_unlock(&w->lock);
-    writer_unref(w);
+    file_writer_unref(w);
 }

@@ -60,6 +60,22 @@ static bool file_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
     return w && file_writer_punch(w, offset, len, errp);
 }
 
+bool channel_set_writers(Channel *c, unsigned n, GError **errp)
+{
+    FileWriter *w;
+
+    g_assert(c->seekable);
+    w = writer_of(c, errp);
+    return w && file_writer_start_runs(w, n, errp);
+}
+
+bool channel_pwrite_run(Channel *c, const ChannelRun *run, GError **errp)
+{
+    FileWriter *w = writer_of(c, errp);
+
+    return w && file_writer_run(w, run, errp);
+}
+
 static bool file_settle(Channel *c, GError **errp)
 {
     return !c->writer || file_writer_settle(c->writer, errp);

@@ -18,7 +18,7 @@
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
 
-#define RUN_MAX_PAGES 256   /* 1 MiB */
+#define RUN_MAX_PAGES (CHANNEL_RUN_BYTES / TARGET_PAGE_SIZE)
 #define SUMS_CHUNK 65536    /* of checksums: a part in which all are 0 stays a hole */
 
 typedef struct MappedBlock {
@@ -43,6 +43,7 @@ typedef struct MappedSave {
     MappedBlock *blocks;
     MappedPages run;        /* not yet written */
     MappedPages holes;      /* written before, and zero now: not yet holes */
+    bool parallel;          /* the channel's threads write, in any order */
 } MappedSave;
 
 /* With O_APPEND the kernel ignores the position of a pwrite. */
@@ -86,12 +87,6 @@ static bool mapped_save_setup_end(RamPageOut *out, StreamWriter *w, GError **err
     return stream_writer_ok(w, errp);
 }
 
-/* One thread writes: what is written later lies on top. */
-static bool mapped_save_begin_pass(RamPageOut *out, StreamWriter *w, GError **errp)
-{
-    return true;
-}
-
 /* A page that changes between this and its write is dirty: it comes again, and its sum with it. */
 static void note_sums(MappedSave *m, size_t block, uint64_t first, uint64_t count)
 {
@@ -105,20 +100,42 @@ static void note_sums(MappedSave *m, size_t block, uint64_t first, uint64_t coun
     }
 }
 
+/* On the thread that writes: what is summed up is what is in the file. */
+static void note_copied(const ChannelRun *run, const void *copy)
+{
+    for (size_t at = 0; at < run->len; at += TARGET_PAGE_SIZE) {
+        mapped_sums_note(run->opaque, run->tag + at / TARGET_PAGE_SIZE, (const uint8_t *)copy + at);
+    }
+}
+
+static bool hand_out_run(MappedSave *m, const MappedPages *pages, const uint8_t *data, uint64_t at,
+                         GError **errp)
+{
+    MappedSums *sums = m->blocks[pages->block].sums;
+    ChannelRun run = { .data = data, .len = pages->count * TARGET_PAGE_SIZE, .offset = at,
+                       .copied = sums ? note_copied : NULL, .opaque = sums, .tag = pages->first };
+
+    return channel_pwrite_run(m->channel, &run, errp);
+}
+
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
-    const MappedPages *run = &m->run;
-    uint64_t offset = run->first * TARGET_PAGE_SIZE, len = run->count * TARGET_PAGE_SIZE;
+    const MappedPages run = m->run;
+    uint64_t offset = run.first * TARGET_PAGE_SIZE, len = run.count * TARGET_PAGE_SIZE;
+    const uint8_t *data = ram_list_get(m->ram, run.block)->host + offset;
+    uint64_t at = m->blocks[run.block].region.pages_offset + offset;
 
     if (len == 0) {
         return true;
     }
-    note_sums(m, run->block, run->first, run->count);
     m->run.count = 0;
     /* Its error may be of what was written before: the channel says where. */
-    return channel_pwrite_all(m->channel, ram_list_get(m->ram, run->block)->host + offset, len,
-                              m->blocks[run->block].region.pages_offset + offset, errp);
+    if (m->parallel) {
+        return hand_out_run(m, &run, data, at, errp);
+    }
+    note_sums(m, run.block, run.first, run.count);
+    return channel_pwrite_all(m->channel, data, len, at, errp);
 }
 
 /* The same of holes. A page is in one pass once: whichever of the two comes first, none is undone. */
@@ -147,6 +164,18 @@ static bool add_to_holes(MappedSave *m, size_t block, uint64_t page, GError **er
     }
     m->holes.count++;
     return true;
+}
+
+/*
+ * What one thread writes later lies on top. Of several the older content of a page, and its sum, may
+ * come last, or a hole, unless all that was put before is in the file first.
+ */
+static bool mapped_save_begin_pass(RamPageOut *out, StreamWriter *w, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+
+    return !m->parallel ||
+           (flush_run(m, errp) && flush_holes(m, errp) && channel_settle(m->channel, errp));
 }
 
 /* Neighbours are written together: by the time it is, the guest may have changed the page. */
@@ -249,7 +278,9 @@ static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)
     MappedSave *m = (MappedSave *)out;
     uint64_t bytes;
 
-    if (!flush_run(m, errp) || !flush_holes(m, errp)) {
+    /* The sums are complete when all pages are in the file. */
+    if (!flush_run(m, errp) || !flush_holes(m, errp) ||
+        (m->parallel && !channel_settle(m->channel, errp))) {
         return false;
     }
     for (size_t i = 0; i < m->count; i++) {
@@ -324,4 +355,12 @@ bool mapped_save_set_checksum(RamPageOut *out, GError **errp)
         }
     }
     return true;
+}
+
+bool mapped_save_set_writers(RamPageOut *out, unsigned n, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+
+    m->parallel = true;
+    return channel_set_writers(m->channel, n, errp);
 }

@@ -2,7 +2,7 @@
 /*
  * Writing side of the mapped layouts: each page at its own place in the
  * file, so the file is bounded by the guest's RAM however often a page is
- * written. Migration thread only.
+ * written. Migration thread only; what it has noted several threads may write.
  */
 #ifndef MIGRATION_MAPPED_MAPPED_SAVE_H
 #define MIGRATION_MAPPED_MAPPED_SAVE_H
@@ -16,5 +16,7 @@
 RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GError **errp);
 /** Before the first block: with checksums (migration-stream 6.8). False: no memory, no libxxhash. */
 bool mapped_save_set_checksum(RamPageOut *out, GError **errp);
+/** Before the first block: n threads write the pages, 1 to 255. False: they cannot be had. */
+bool mapped_save_set_writers(RamPageOut *out, unsigned n, GError **errp);
 
 #endif

@@ -255,7 +255,8 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
     if (!s->out) {
         s->out = page_out_new[s->opt.layout](s->ram, stream_writer_channel(w), s->opt.layout, errp);
     }
-    if (!s->out || (s->opt.checksum && !mapped_save_set_checksum(s->out, errp))) {
+    if (!s->out || (s->opt.checksum && !mapped_save_set_checksum(s->out, errp)) ||
+        (s->opt.file_writers && !mapped_save_set_writers(s->out, s->opt.file_writers, errp))) {
         return false;
     }
     s->out->counters = &s->counters;

@@ -16,6 +16,12 @@ static bool wants_multifd(const Outgoing *o)
     return outgoing_has_cap(o, MIGRATION_CAP(MULTIFD)) && !outgoing_is_mapped(o);
 }
 
+unsigned outgoing_file_writers(const Outgoing *o)
+{
+    return outgoing_has_cap(o, MIGRATION_CAP(MULTIFD)) && outgoing_is_mapped(o)
+               ? migration_settings_params(o->settings).multifd_channels : 0;
+}
+
 /* QEMU 7.2 has no place for pages of zeros in a packet: they would be lost. */
 bool outgoing_channels_detect_zero(const Outgoing *o)
 {

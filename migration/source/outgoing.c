@@ -119,6 +119,7 @@ static bool make_saver(Outgoing *o, GError **errp)
         .ignore_shared = outgoing_has_cap(o, MIGRATION_CAP(X_IGNORE_SHARED)),
         .postcopy = outgoing_has_cap(o, MIGRATION_CAP(POSTCOPY_RAM)),
         .checksum = outgoing_has_cap(o, MIGRATION_CAP(X_RAM_CHECKSUM)),
+        .file_writers = outgoing_file_writers(o),
         .simd = migration_settings_simd(o->settings),
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);

@@ -3,7 +3,8 @@
  * Preloaded by test-stuck.py: a name server that does not answer for
  * "slow.test", a file server that neither writes nor reads files in a folder
  * "hung", however often it is asked, a disk that does not answer for a
- * folder "deaf", and one that fails behind 1.5 MiB of each file for "broken".
+ * folder "deaf", and one that behind 1.5 MiB of each file fails for "broken", and
+ * does not answer for "stuck".
  */
 
 #include <dlfcn.h>
@@ -15,6 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define GOOD_BYTES 0x180000
 #define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
@@ -27,7 +29,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     return REAL(getaddrinfo)(host, port, hints, list);
 }
 
-static void wait_for(int fd, const char *folder)
+static bool is_in(int fd, const char *folder)
 {
     char link[32], path[256];
     ssize_t n;
@@ -35,7 +37,12 @@ static void wait_for(int fd, const char *folder)
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     n = readlink(link, path, sizeof(path) - 1);
     path[n > 0 ? n : 0] = '\0';
-    if (strstr(path, folder)) {
+    return strstr(path, folder);
+}
+
+static void wait_for(int fd, const char *folder)
+{
+    if (is_in(fd, folder)) {
         sleep(60);
     }
 }
@@ -54,13 +61,15 @@ int fdatasync(int fd)
 /* Far enough for headers, and then a disk that is broken from there on. */
 static bool is_broken(int fd, off_t offset)
 {
-    char link[32], path[256];
-    ssize_t n;
+    return offset >= GOOD_BYTES && is_in(fd, "/broken/");
+}
 
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    n = readlink(link, path, sizeof(path) - 1);
-    path[n > 0 ? n : 0] = '\0';
-    return strstr(path, "/broken/") && offset >= 0x180000;
+/* The same, but it does not answer. */
+static void wait_if_stuck(int fd, off_t offset)
+{
+    if (offset >= GOOD_BYTES) {
+        wait_for(fd, "/stuck/");
+    }
 }
 
 ssize_t write(int fd, const void *buf, size_t len)
@@ -76,6 +85,7 @@ ssize_t write(int fd, const void *buf, size_t len)
 ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
     wait_for_server(fd);
+    wait_if_stuck(fd, offset);
     if (is_broken(fd, offset)) {
         errno = EIO;
         return -1;

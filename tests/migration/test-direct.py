@@ -77,15 +77,16 @@ def untouched(path, doing):
     return have, pages
 
 
-def round_trip(save_direct, load_direct, layout='mapped_ram', how='path'):
+def round_trip(save_direct, load_direct, layout='mapped_ram', how='path', multifd=0):
     def run(bench):
         need_direct(bench.dir)
         path = bench.path('image')
         uri = 'file:' + path
         vm = VM(bench, 'source', EMULATOR, GUEST, qtest=True, paused=True)
         fill(vm)
-        vm.set_capabilities(**{layout: True})
-        vm.set_parameters(direct_io=save_direct)
+        caps = {layout: True, 'multifd': bool(multifd)}
+        vm.set_capabilities(**caps)
+        vm.set_parameters(direct_io=save_direct, multifd_channels=multifd or 2)
         if how == 'in place':
             vm.set_parameters(**{'x-file-in-place': True})
         if how == 'fdset':      # as libvirt does it; the one without O_DIRECT comes last
@@ -104,8 +105,8 @@ def round_trip(save_direct, load_direct, layout='mapped_ram', how='path'):
             check(cached(path)[0] > 1000, 'the page cache is not used without direct-io')
         forget(path)
         there = VM(bench, 'restored', EMULATOR, GUEST, incoming='defer', paused=True)
-        there.set_capabilities(**{layout: True})
-        there.set_parameters(direct_io=load_direct)
+        there.set_capabilities(**caps)
+        there.set_parameters(direct_io=load_direct, multifd_channels=multifd or 2)
         if how == 'fdset':
             for flags in (os.O_DIRECT, 0):
                 fd = os.open(path, os.O_RDONLY | flags)
@@ -137,6 +138,8 @@ def cases():
                            round_trip(save, load))
     for how in ('in place', 'offset', 'fdset'):
         yield Case('both, ' + how, round_trip(True, True, how=how))
+    for multifd, how in ((1, 'path'), (2, 'fdset'), (8, 'offset')):
+        yield Case('both, %d threads, %s' % (multifd, how), round_trip(True, True, how=how, multifd=multifd))
     yield Case('both, fixed-ram', round_trip(True, True, layout='fixed_ram'))
     yield Case('a guest that writes', running)
 

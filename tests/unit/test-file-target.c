@@ -335,7 +335,9 @@ static void test_direct(void)
         memset(data[i], 'a' + (int)i, 1 << 20);
         pieces[i] = (FilePiece){ data[i], rows[i].len, rows[i].offset };
     }
-    g_assert_cmpint(file_target_write_pieces(t, pieces, G_N_ELEMENTS(rows), &at), ==, 0);
+    FileRing *ring = file_ring_new();
+    g_assert_cmpint(file_target_write_pieces(t, ring, pieces, G_N_ELEMENTS(rows), &at), ==, 0);
+    file_ring_free(ring);
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_assert_cmpint(pread(fd, back, rows[i].len, rows[i].offset), ==, rows[i].len);
         g_assert_cmpmem(back, rows[i].len, data[i], rows[i].len);
