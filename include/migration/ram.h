@@ -172,6 +172,7 @@ typedef struct RamLoadOptions {
     bool ignore_shared;         /* as when it was saved */
     RamLayout layout;
     bool checksum;              /* a file without is refused; what is there is checked anyway */
+    unsigned file_readers;      /* threads that read pages, 255 at most; mapped layouts only; 0: who loads */
     const struct RamSimd *simd; /* NULL: as well as this CPU can */
 } RamLoadOptions;
 

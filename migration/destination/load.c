@@ -302,6 +302,9 @@ static RamLoader *make_loader(Migration *m, const MigrationSettings *s)
         .ignore_shared = migration_settings_caps(s) & MIGRATION_CAP(X_IGNORE_SHARED),
         .layout = migration_settings_layout(s),
         .checksum = migration_settings_caps(s) & MIGRATION_CAP(X_RAM_CHECKSUM),
+        .file_readers = migration_settings_layout(s) != RAM_LAYOUT_STREAM &&
+                        migration_settings_caps(s) & MIGRATION_CAP(MULTIFD)
+                            ? migration_settings_params(s).multifd_channels : 0,
         .simd = migration_settings_simd(s),
     };
     return ram_loader_new(m->machine->ram, m->machine->dirty, &opt);

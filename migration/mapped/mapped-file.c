@@ -301,11 +301,14 @@ bool mapped_file_run(const MappedFile *f, size_t block, uint64_t from, MappedRun
     return true;
 }
 
-/* At most FILE_RING_DEPTH chunks, by whoever comes first in parallel. */
-static bool read_chunks(MappedFile *f, FileRingOp *ops, unsigned n)
+/* At most FILE_RING_DEPTH chunks; who has no ring takes the file's, if it comes first. */
+static bool read_chunks(MappedFile *f, FileRing *ring, FileRingOp *ops, unsigned n)
 {
     bool ok = true;
 
+    if (ring) {
+        return file_ring_run(ring, ops, n);
+    }
     if (g_mutex_trylock(&f->ring_lock)) {
         ok = file_ring_run(f->ring, ops, n);
         g_mutex_unlock(&f->ring_lock);
@@ -318,7 +321,7 @@ static bool read_chunks(MappedFile *f, FileRingOp *ops, unsigned n)
 }
 
 /* False if that does not go, for whatever reason: the plain way says which, or does without. */
-static bool read_direct(MappedFile *f, uint8_t *buf, uint64_t len, uint64_t offset)
+static bool read_direct(MappedFile *f, FileRing *ring, uint8_t *buf, uint64_t len, uint64_t offset)
 {
     while (len > 0) {
         FileRingOp ops[FILE_RING_DEPTH];
@@ -331,28 +334,29 @@ static bool read_direct(MappedFile *f, uint8_t *buf, uint64_t len, uint64_t offs
             offset += chunk;
             len -= chunk;
         }
-        if (!read_chunks(f, ops, n)) {
+        if (!read_chunks(f, ring, ops, n)) {
             return false;
         }
     }
     return true;
 }
 
-static bool read_around_cache(const MappedFile *f, uint8_t *buf, uint64_t len, uint64_t offset)
+static bool read_around_cache(const MappedFile *f, FileRing *ring, uint8_t *buf, uint64_t len,
+                              uint64_t offset)
 {
-    return f->direct_fd >= 0 && read_direct((MappedFile *)f, buf, len, offset);
+    return f->direct_fd >= 0 && read_direct((MappedFile *)f, ring, buf, len, offset);
 }
 
 /* What fits a cache is checked right after it was read; direct reads want to be long. */
-static bool read_pages(const MappedFile *f, const OpenBlock *b, uint64_t first, uint64_t count,
-                       uint8_t *buf, GError **errp)
+static bool read_pages(const MappedFile *f, FileRing *ring, const OpenBlock *b, uint64_t first,
+                       uint64_t count, uint8_t *buf, GError **errp)
 {
     uint64_t at_once = !b->sums ? count : f->direct_fd >= 0 ? DIRECT_PAGES : CHECKED_PAGES;
 
     while (count > 0) {
         uint64_t n = MIN(count, at_once), at = b->region.pages_offset + (first << TARGET_PAGE_BITS);
 
-        if ((!read_around_cache(f, buf, n << TARGET_PAGE_BITS, at) &&
+        if ((!read_around_cache(f, ring, buf, n << TARGET_PAGE_BITS, at) &&
              !read_at(f, buf, n << TARGET_PAGE_BITS, at, errp)) ||
             (b->sums && !mapped_sums_check_pages(b->sums, first, n, buf, errp))) {
             return false;
@@ -364,15 +368,26 @@ static bool read_pages(const MappedFile *f, const OpenBlock *b, uint64_t first, 
     return true;
 }
 
-bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
-                      GError **errp)
+bool mapped_file_read_by(const MappedFile *f, FileRing *ring, size_t block, uint64_t first,
+                         uint64_t count, void *buf, GError **errp)
 {
-    if (!read_pages(f, &f->blocks[block], first, count, buf, errp)) {
+    if (!read_pages(f, ring, &f->blocks[block], first, count, buf, errp)) {
         error_prepend(errp, "%s: RAM block \"%s\": ", mapped_layout_name(f->layout),
                       ram_list_get(f->ram, block)->idstr);
         return false;
     }
     return true;
+}
+
+bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
+                      GError **errp)
+{
+    return mapped_file_read_by(f, NULL, block, first, count, buf, errp);
+}
+
+bool mapped_file_is_direct(const MappedFile *f)
+{
+    return f->direct_fd >= 0;
 }
 
 bool mapped_file_has_sums(const MappedFile *f, size_t block)

@@ -12,6 +12,7 @@
 #include "migration/channel.h"
 #include "migration/stream.h"
 #include "softmmu/ramblock.h"
+#include "util/file-ring.h"
 
 typedef struct MappedFile MappedFile;
 
@@ -37,6 +38,11 @@ bool mapped_file_has_sums(const MappedFile *f, size_t block);
 /** Reads pages that are present into buf; with checksums: as they were saved, or false. The block is open. */
 bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_t count, void *buf,
                       GError **errp);
+/** The same for a thread that has a ring of its own, if the file is direct. */
+bool mapped_file_read_by(const MappedFile *f, FileRing *ring, size_t block, uint64_t first,
+                         uint64_t count, void *buf, GError **errp);
+/** Is it read around the page cache? */
+bool mapped_file_is_direct(const MappedFile *f);
 
 /**
  * False with errp if somebody has written to the file since it was opened, or since

@@ -4,9 +4,8 @@
 #define MIGRATION_MAPPED_MAPPED_LOAD_H
 
 #include "migration/mapped/mapped-file.h"
+#include "migration/mapped/mapped-readers.h"
 #include "migration/ram/load.h"
-
-typedef void MappedCameFn(void *opaque, uint64_t pages);
 
 /**
  * Hands every page of an open block to the sink: what is in the file is
@@ -15,6 +14,12 @@ typedef void MappedCameFn(void *opaque, uint64_t pages);
  */
 bool mapped_load_block(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,
                        MappedCameFn *came, void *came_opaque, GError **errp);
+/**
+ * The same, but that readers read what is in the file and tell the sink and whoever wants to hear of it:
+ * those that they were made with. The sink is this one.
+ */
+bool mapped_load_block_by(MappedReaders *readers, const MappedFile *file, size_t block,
+                          const RamPageSink *sink, void *opaque, GError **errp);
 
 /** Only the latter: what is in the file is left as it is, for whoever reads it later. */
 bool mapped_load_absent(const MappedFile *file, size_t block, const RamPageSink *sink, void *opaque,

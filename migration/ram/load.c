@@ -36,6 +36,7 @@ struct RamLoader {
     /* incoming thread only */
     RamFresh *fresh;            /* NULL until the block list came; read by any thread behind that */
     MappedFile *file;           /* mapped layouts: from the first block on */
+    MappedReaders *readers;     /* of it; NULL: this thread reads */
     uint64_t parts;                 /* payloads loaded */
     bool *named;                /* block i was in the block list */
     bool *came;                 /* pages of block i came */
@@ -213,19 +214,37 @@ static void expect_pages(RamLoader *l, size_t index)
     __atomic_fetch_sub(&l->stats->in_file, all - present, __ATOMIC_RELAXED);
 }
 
+static bool open_mapped(RamLoader *l, StreamReader *r, GError **errp)
+{
+    if (!l->file) {
+        l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
+    }
+    if (l->file && !l->readers && l->opt.file_readers && !l->listed) {
+        l->readers = mapped_readers_new(l->file, l->opt.file_readers, l->sink, l->sink_opaque,
+                                        pages_came, l, errp);
+        return l->readers != NULL;
+    }
+    return l->file != NULL;
+}
+
+static bool load_mapped_pages(RamLoader *l, size_t index, GError **errp)
+{
+    if (l->listed) {
+        return mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp);
+    }
+    return l->readers ? mapped_load_block_by(l->readers, l->file, index, l->sink, l->sink_opaque, errp)
+                      : mapped_load_block(l->file, index, l->sink, l->sink_opaque, pages_came, l, errp);
+}
+
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
     uint64_t start = stream_reader_offset(r);
 
-    if (!l->file) {
-        l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
-    }
-    if (!l->file || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp)) {
+    if (!open_mapped(l, r, errp) || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp)) {
         return false;
     }
     expect_pages(l, index);
-    if (!(l->listed ? mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp)
-                    : mapped_load_block(l->file, index, l->sink, l->sink_opaque, pages_came, l, errp))) {
+    if (!load_mapped_pages(l, index, errp)) {
         return false;
     }
     l->skipped += stream_reader_offset(r) - start;      /* most of them may be holes */
@@ -661,6 +680,7 @@ void ram_loader_set_sync_point(RamLoader *l, RamSyncPoint *fn, void *opaque)
 void ram_loader_free(RamLoader *l)
 {
     if (l) {
+        mapped_readers_free(l->readers);
         mapped_file_close(l->file);
         ram_fresh_free(l->fresh);
         g_free(l->named);

@@ -108,5 +108,10 @@ ssize_t read(int fd, void *buf, size_t len)
 ssize_t pread(int fd, void *buf, size_t len, off_t offset)
 {
     wait_for_server(fd);
+    wait_if_stuck(fd, offset);
+    if (is_broken(fd, offset)) {
+        errno = EIO;
+        return -1;
+    }
     return REAL(pread)(fd, buf, len, offset);
 }

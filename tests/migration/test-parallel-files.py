@@ -145,6 +145,71 @@ def hangs(how):
     return run
 
 
+def image(bench, folder):
+    """Of memory that is full, with checksums."""
+    os.mkdir(bench.path(folder))
+    vm = VM(bench, 'source', EMULATOR, BareNone('idle', memory=32), qtest=True, paused=True)
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    for at in range(1 << 20, 31 << 20, 1 << 20):
+        qtest.memset(at, 1 << 20, at >> 20)
+    vm.set_capabilities(**caps(2, x_ram_checksum=True))
+    path = os.path.join(bench.path(folder), 'image')
+    vm.command('migrate', uri='file:' + path)
+    wait_migration(vm)
+    return path
+
+
+def loading(bench, path, preload=True, **more):
+    os.environ.update({'LD_PRELOAD': SLOW_SERVERS} if preload else {})
+    try:
+        vm = VM(bench, 'destination', EMULATOR, BareNone('idle', memory=32), incoming='defer', paused=True)
+    finally:
+        os.environ.pop('LD_PRELOAD', None)
+    vm.set_capabilities(**caps(4, events=True))
+    vm.set_parameters(multifd_channels=4, **more)
+    vm.command('migrate-incoming', uri='file:' + path, exit_on_error=False)
+    return vm
+
+
+def damaged(bench):
+    """One byte of one page, wherever it is: found by whichever thread reads it, and named."""
+    path = image(bench, 'images')
+    at = os.path.getsize(path) - (9 << 20)
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        f.write(b'?')
+    for direct in (False, True):
+        vm = loading(bench, path, preload=False, direct_io=direct)
+        text = wait_migration(vm, ['failed'])['error-desc']
+        bench.note(text)
+        check(re.search('mapped-ram: RAM block "ram": the page at 0x[0-9a-f]+ is not what was saved', text),
+              'the message is: %s', text)
+        vm.quit()
+
+
+def read_fails(bench):
+    """A disk that fails under several threads; mended, the next attempt is good."""
+    path = image(bench, 'broken')
+    vm = loading(bench, path)
+    text = wait_migration(vm, ['failed'])['error-desc']
+    bench.note(text)
+    check(re.search(r"RAM block \"ram\": cannot read '.*image' at 0x[0-9a-f]+: Input/output error", text),
+          'the message is: %s', text)
+    os.rename(os.path.dirname(path), bench.path('mended'))
+    vm.command('migrate-incoming', uri='file:' + bench.path('mended') + '/image')
+    wait_loaded(vm)
+
+
+def read_hangs(bench):
+    """A file server that does not answer any of the threads."""
+    path = image(bench, 'stuck')
+    vm = loading(bench, path)
+    wait_until(lambda: threads(vm, 'multifdrecv', 'nanosleep') == 4, 30, 'the threads to be stuck')
+    vm.command('query-migrate')
+    vm.quit(AT_ONCE)
+
+
 def cancelled(bench):
     """Early, in the middle and late; then it is saved after all."""
     guest = Bare('checker', size='4M', memory=32)
@@ -181,6 +246,9 @@ def cases():
     yield Case('a file server that hangs, cancel', hangs('cancel'))
     yield Case('a file server that hangs, quit', hangs('quit'))
     yield Case('cancelled', cancelled)
+    yield Case('a damaged page', damaged)
+    yield Case('reading from a disk that fails', read_fails)
+    yield Case('reading from a file server that hangs, quit', read_hangs)
 
 
 if __name__ == '__main__':
