@@ -86,16 +86,20 @@ def cancelled(pair):
     return run
 
 
-def saved(pair, channel, theirs, ours=None):
-    """multifd with mapped-ram: the file is the same, whatever number of threads either side has."""
+def saved(pair, channel, theirs, ours=None, direct=(False, False), again=False):
+    """multifd with mapped-ram: the file is the same, whatever number of threads either side has,
+    around the page cache or not; again: each page is written several times."""
     def run(bench):
         source, destination = PAIRS[pair]
         need(source, destination)
-        Move(bench, source, Bare('checker', harts=2, size='2M'), channel(bench),
-             destination_emulator=destination, caps={'multifd': True, 'mapped_ram': True},
-             dst_caps={'multifd': bool(ours), 'mapped_ram': True},
-             params={'multifd_channels': theirs},
-             dst_params={'multifd_channels': ours} if ours else {}).run()
+        move = Move(bench, source, Bare('checker', harts=2, size='2M'), channel(bench),
+                    destination_emulator=destination, caps={'multifd': True, 'mapped_ram': True},
+                    dst_caps={'multifd': bool(ours), 'mapped_ram': True},
+                    params={'multifd_channels': theirs, 'direct_io': direct[0]},
+                    dst_params={'direct_io': direct[1], **({'multifd_channels': ours} if ours else {})})
+        if again:
+            force_passes(move)
+        move.run()
     return run
 
 
@@ -135,6 +139,13 @@ def matrix():
                                           (channels.File, 2, None)):
                 yield Case('%s, %s, %d channels, read with %s' % (pair, channel.name, theirs, ours),
                            saved(pair, channel, theirs, ours))
+            for theirs, ours, direct in ((1, 16, (True, True)), (2, 8, (True, False)), (8, 2, (False, True)),
+                                         (16, 1, (True, True))):
+                words = ['directly' if d else 'through the cache' for d in direct]
+                yield Case('%s, %d channels %s, read with %d %s' % (pair, theirs, words[0], ours, words[1]),
+                           saved(pair, channels.File, theirs, ours, direct))
+            yield Case('%s, 8 channels, written again and again' % pair,
+                       saved(pair, channels.File, 8, 4, again=True))
         for channel, count, compression, zero in itertools.product(
                 ('unix', 'tcp'), (1, 2, 8, 16), ('none', 'zlib', 'zstd'), zeros):
             yield Case('%s, %s, %d channel%s, %s%s' % (pair, channel, count, 's' * (count > 1),
