@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The interpreter on a tiny machine: RAM, one MMIO word that ends the test, real vCPU threads. */
 #include <string.h>
+#include "migration/source/object.h"
+#include "migration/source/pace.h"
 #include "softmmu/guest-ram.h"
 #include "tests/unit/hart-machine.h"
 
@@ -179,10 +181,11 @@ static void test_dirty_log_copies(void)
 static uint64_t run_throttled(HartMachine *h, int pct)
 {
     RISCVCPU *cpu = cpus_get(h->machine.cpus, 0);
+    Outgoing o = { .machine = &h->machine };
     uint64_t before = cpu->instret;
     gint64 until = g_get_monotonic_time() + 300000;
 
-    cpus_throttle_set(h->machine.cpus, pct);
+    outgoing_set_throttle(&o, pct);     /* as auto-converge does */
     g_assert_cmpint(cpus_throttle_get(h->machine.cpus), ==, pct);
     cpus_pause_end(h->machine.cpus);
     while (g_get_monotonic_time() < until) {
