@@ -139,6 +139,22 @@ bool channel_read_all(Channel *c, void *buf, size_t len, GError **errp); /* shor
  */
 bool channel_peek(Channel *c, void *buf, size_t len);
 /**
+ * From now on memory may be sent without a copy in the kernel, which locks it meanwhile. TCP; false with
+ * errp elsewhere, and where the kernel cannot.
+ */
+bool channel_begin_uncopied(Channel *c, GError **errp);
+/**
+ * Writes all of it so. It is read until channel_settle_uncopied has returned: what is changed before may
+ * arrive as it was or as it is. False also where the kernel may lock less memory than one call has. What
+ * it cannot lock because others have locked as much as may be, it copies. The thread that writes to c.
+ */
+bool channel_write_uncopied(Channel *c, const struct iovec *iov, int iovcnt, GError **errp);
+/**
+ * Waits until the kernel has let go of all of it: the peer's kernel has it. *copied: there was some since
+ * the last call, and the kernel has copied all of that after all.
+ */
+bool channel_settle_uncopied(Channel *c, bool *copied, GError **errp);
+/**
  * Nothing more will be written: the peer sees the end of what it reads, what
  * it says can still be read. No thread may be writing. Sockets and pipes.
  */

@@ -18,6 +18,7 @@
 typedef struct RamStats {
     uint64_t transferred_bytes;     /* page records and EOS words of this section (7.2 rule), and multifd */
     uint64_t multifd_bytes;         /* what went over parallel channels */
+    uint64_t missed_zero_copy;      /* sync points of one of them before which the kernel has copied all */
     uint64_t duplicate_pages, normal_pages;
     uint64_t dirty_sync_count;
     uint64_t dirty_pages_rate;      /* pages/s */

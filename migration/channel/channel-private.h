@@ -24,6 +24,10 @@ struct Channel {
     int direct_fd;          /* incoming, direct: the file again; 0: none */
     FileTarget *target;     /* what is written, until its writer is made and has it; else NULL */
     struct FileWriter *writer;  /* the writing thread makes it, others may shut it down; atomic */
+    /* uncopied.c's, its writer's; numbers go round */
+    uint32_t uncopied_sent, uncopied_done;  /* calls; of which the kernel has told that it is through */
+    uint32_t uncopied_then; /* uncopied_sent when all were done */
+    bool uncopied_really;   /* and one of them since then without a copy */
     /* any thread, atomic */
     int silence_ms;         /* channel_set_liveness; 0: as long as the kernel likes */
     /** Where silence_ms is not 0: nothing was heard of the peer for that long. */
@@ -63,6 +67,11 @@ bool channel_fd_close(Channel *c, GError **errp);
 bool channel_wait(int fd, short events, int wake_fd, GError **errp);
 /** The same; true also after ms (-1: never), *ready false. */
 bool channel_wait_for(int fd, short events, int wake_fd, int ms, bool *ready, GError **errp);
+
+/** The same for one of c's, which also fails when the peer is gone: channel_set_liveness, _patience. */
+bool channel_wait_alive(Channel *c, int fd, short events, GError **errp);
+/** False with errp after a shutdown; verb: "write to". */
+bool channel_check_open(Channel *c, const char *verb, GError **errp);
 
 /* ---- socket.c ---- */
 

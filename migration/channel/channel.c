@@ -227,7 +227,7 @@ static int ms_to_next_look(const Channel *c)
  * nothing has changed. A reader needs it, too: what it has sent before keeps
  * the kernel from probing.
  */
-static bool wait_alive(Channel *c, int fd, short events, GError **errp)
+bool channel_wait_alive(Channel *c, int fd, short events, GError **errp)
 {
     int silence = g_atomic_int_get(&c->silence_ms);
     bool ready;
@@ -248,7 +248,7 @@ static bool wait_alive(Channel *c, int fd, short events, GError **errp)
     return true;
 }
 
-static bool channel_check_open(Channel *c, const char *verb, GError **errp)
+bool channel_check_open(Channel *c, const char *verb, GError **errp)
 {
     if (g_atomic_int_get(&c->shut)) {
         error_setg(errp, "Unable to %s '%s': Channel was shut down", verb, c->name);
@@ -269,7 +269,7 @@ static bool wait_to_read(Channel *c, const ChannelWaitHook *hook, GError **errp)
     if (hook) {
         hook->fn(hook->opaque, true);
     }
-    bool ok = wait_alive(c, c->rfd, POLLIN, errp);
+    bool ok = channel_wait_alive(c, c->rfd, POLLIN, errp);
     if (hook) {
         hook->fn(hook->opaque, false);
     }
@@ -305,7 +305,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
             }
             return -1;
         }
-        if (!wait_alive(c, c->wfd, POLLOUT, errp)) {
+        if (!channel_wait_alive(c, c->wfd, POLLOUT, errp)) {
             error_prepend(errp, "Unable to write to %s: ", channel_noun(c));
             return -1;
         }
@@ -359,7 +359,7 @@ bool channel_peek(Channel *c, void *buf, size_t len)
     int64_t until = g_get_monotonic_time() + PEEK_REST_US;
     ssize_t n;
 
-    while (c->is_socket && wait_alive(c, c->rfd, POLLIN, NULL) && !g_atomic_int_get(&c->shut)) {
+    while (c->is_socket && channel_wait_alive(c, c->rfd, POLLIN, NULL) && !g_atomic_int_get(&c->shut)) {
         n = recv(c->rfd, buf, len, MSG_PEEK | MSG_DONTWAIT);
         if (n == (ssize_t)len) {
             return true;

@@ -22,6 +22,7 @@ static MigrationStats *ram_stats(const OutgoingView *v)
     s->mbps = v->mbps;
     s->dirty_sync_count = r->dirty_sync_count;
     s->multifd_bytes = r->multifd_bytes;
+    s->dirty_sync_missed_zero_copy = r->missed_zero_copy;
     s->page_size = TARGET_PAGE_SIZE;
     s->pages_per_second = r->pages_per_second;
     s->precopy_bytes = v->precopy_bytes;

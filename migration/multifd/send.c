@@ -111,11 +111,15 @@ static bool put_packet(SendChannel *c, GError **errp)
 
     multifd_packet_encode(&c->pages, &c->packet);
     stream_put_buffer_nocopy(c->w, &c->packet, sizeof(c->packet));
-    for (int i = 0; i < c->payload.count; i++) {
+    for (int i = 0; i < c->payload.count && !c->s->opt.zero_copy; i++) {
         stream_put_buffer_nocopy(c->w, c->payload.iov[i].iov_base, c->payload.iov[i].iov_len);
     }
     bool ok = stream_flush(c->w, errp);
     uint64_t bytes = stream_writer_bytes(c->w) - before;
+    if (ok && c->s->opt.zero_copy && c->payload.count) {
+        ok = channel_write_uncopied(c->channel, c->payload.iov, c->payload.count, errp);
+        bytes += ok ? c->payload.bytes : 0;
+    }
     __atomic_fetch_add(&c->s->bytes, bytes, __ATOMIC_RELAXED);
     if (c->s->counters) {
         ram_counter_add(&c->s->counters->now.multifd_bytes, bytes);
@@ -168,6 +172,21 @@ static bool send_batch(SendChannel *c, const Batch *b, GError **errp)
     return ok;
 }
 
+/* What the kernel still reads belongs before the sync point. */
+static bool settle_uncopied(SendChannel *c, GError **errp)
+{
+    bool copied = false;
+
+    if (!c->s->opt.zero_copy) {
+        return true;
+    }
+    bool ok = channel_settle_uncopied(c->channel, &copied, errp);
+    if (copied && c->s->counters) {
+        ram_counter_add(&c->s->counters->now.missed_zero_copy, 1);
+    }
+    return ok;
+}
+
 static bool send_sync(SendChannel *c, uint64_t number, GError **errp)
 {
     c->pages.flags = MULTIFD_FLAG_SYNC;
@@ -175,7 +194,8 @@ static bool send_sync(SendChannel *c, uint64_t number, GError **errp)
     c->pages.normal = c->pages.zero = c->pages.payload_bytes = 0;
     c->payload.count = c->payload.bytes = 0;
     trace_multifd_send_sync_main_signal(c->id);
-    return fault_point(c->s->opt.faults, FAULT_SRC_MULTIFD_SYNC, errp) && put_packet(c, errp);
+    return fault_point(c->s->opt.faults, FAULT_SRC_MULTIFD_SYNC, errp) && settle_uncopied(c, errp) &&
+           put_packet(c, errp);
 }
 
 /* ---- a channel's thread ---- */

@@ -21,6 +21,7 @@ typedef struct MultifdSendOptions {
     const MultifdCodec *codec;
     int level;                  /* of the codec */
     bool detect_zero;           /* channels look for pages of zeros, and only name them */
+    bool zero_copy;             /* content is sent from where it is: channel_begin_uncopied was called; no codec */
     uint8_t uuid[16];           /* the guest's; all zero: it has none */
     Faults *faults;
 } MultifdSendOptions;

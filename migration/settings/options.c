@@ -69,6 +69,17 @@ static bool check_rules(MigrationCaps caps, GError **errp)
     return true;
 }
 
+/* What is compressed is not the guest's memory any more. */
+static bool check_zero_copy(MigrationCaps caps, const MigrationParameters *p, GError **errp)
+{
+    if (caps & MIGRATION_CAP(ZERO_COPY_SEND) &&
+        p->multifd_compression != MULTI_FD_COMPRESSION_NONE) {
+        error_setg(errp, "Zero copy only available for non-compressed non-TLS multifd migration");
+        return false;
+    }
+    return true;
+}
+
 static bool check_available(MigrationCaps caps, GError **errp)
 {
     for (int cap = 0; cap < MIGRATION_CAPABILITY__MAX; cap++) {
@@ -90,7 +101,8 @@ bool migration_options_set_capabilities(MigrationOptions *o,
         MigrationCaps bit = UINT64_C(1) << l->value->capability;
         caps = l->value->state ? caps | bit : caps & ~bit;
     }
-    bool ok = check_rules(caps, errp) && check_available(caps, errp);
+    bool ok = check_rules(caps, errp) && check_available(caps, errp) &&
+              check_zero_copy(caps, &o->params, errp);
     if (ok) {
         o->caps = caps;
     }
@@ -216,7 +228,7 @@ bool migration_options_set_parameters(MigrationOptions *o, const MigrationParame
 
     g_mutex_lock(&o->lock);
     migration_params_copy(&next, &o->params);
-    bool ok = params_merge(&next, p, errp);
+    bool ok = params_merge(&next, p, errp) && check_zero_copy(o->caps, &next, errp);
     if (ok) {
         migration_params_clear(&o->params);
         o->params = next;

@@ -39,6 +39,7 @@ static MultifdSend *make_send(Outgoing *o)
         .level = p.multifd_compression == MULTI_FD_COMPRESSION_ZLIB ? p.multifd_zlib_level
                                                                     : p.multifd_zstd_level,
         .detect_zero = outgoing_channels_detect_zero(o),
+        .zero_copy = outgoing_has_cap(o, MIGRATION_CAP(ZERO_COPY_SEND)),
         .faults = &o->machine->faults,
     };
 
@@ -63,6 +64,7 @@ static bool connect_channel(Outgoing *o, unsigned i, GError **errp)
         channel_set_liveness(c, &channel_liveness);
     }
     return channel_set_add(o->channels, CHANNEL_ROLE_MULTIFD, i, c, errp) &&
+           (!outgoing_has_cap(o, MIGRATION_CAP(ZERO_COPY_SEND)) || channel_begin_uncopied(c, errp)) &&
            multifd_send_add(o->multifd, c, errp);
 }
 

@@ -24,7 +24,7 @@ def is_qemu72(emulator):
 
 
 def crossed(pair, count=2, compression='none', zero=None, channel='unix', caps=None, legacy=False,
-            paused=False, harts=2, during=None):
+            paused=False, harts=2, during=None, dst_caps=None):
     def run(bench):
         source, destination = PAIRS[pair]
         need(source, destination)
@@ -34,7 +34,7 @@ def crossed(pair, count=2, compression='none', zero=None, channel='unix', caps=N
         extra = ['-global', 'migration.multifd-flush-after-each-section=on'] if legacy else []
         move = Move(bench, source, Bare(mode, harts=harts, size='2M'), channels.ALL[channel](bench),
                     destination_emulator=destination, caps=dict(multifd=True, **(caps or {})),
-                    params=dict(both, **({'zero_page_detection': zero} if zero else {})),
+                    dst_caps=dst_caps, params=dict(both, **({'zero_page_detection': zero} if zero else {})),
                     dst_params=both, paused=paused, extra=extra,
                     dst_extra=[] if destination.is_ferry else extra)
         if mode == 'checker' and not paused:
@@ -133,6 +133,8 @@ def matrix():
                    crossed(pair, caps={'pause_before_switchover': True, 'return_path': True},
                            paused=paused, during=pauses))
         yield Case('%s, cancelled' % pair, cancelled(pair))
+        yield Case('%s, zero copy' % pair, crossed(pair, channel='tcp', caps={'zero_copy_send': True},
+                                                   dst_caps={'multifd': True}, paused=paused))
         if '10.0' in pair:
             yield Case('%s, flush after each section' % pair, crossed(pair, legacy=True, zero='legacy'))
             for channel, theirs, ours in ((channels.File, 4, 1), (channels.FileOffset, 1, 8),
