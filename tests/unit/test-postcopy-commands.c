@@ -6,6 +6,9 @@
  */
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include "../tiny-machine/arriving.h"
 #include "migration/stream/format.h"
 
@@ -325,6 +328,82 @@ static void test_other_address(void)
     g_rmdir(dir);
 }
 
+static int dial(const char *dir, int number)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%d", dir, number);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void recover_at(Arriving *a, const char *dir, int number)
+{
+    g_autofree char *uri = g_strdup_printf("unix:%s/%d", dir, number);
+    g_autoptr(GError) err = NULL;
+
+    tiny_lock(a->t);
+    g_assert_true(incoming_recover(&a->in, uri, &err));
+    tiny_unlock(a->t);
+}
+
+/* All is here and the source has not heard of it: it is told wherever it was waited for last, as often as
+   it asks, and whatever a connection says that is none of the source's changes nothing. */
+static void test_afterwards(void)
+{
+    /* type 5 with the bitmap of 8 pages, the acknowledgement, the last word */
+    static const uint8_t want[] = { 0, 5, 0, 4, 3, 'r', 'a', 'm', 0, 0, 0, 0, 0, 0, 0, 8,
+                                    0xff, 0, 0, 0, 0, 0, 0, 0,
+                                    1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
+                                    0, 6, 0, 4, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0 };
+    g_autoptr(GByteArray) b = setup(), again = g_byte_array_new();
+    g_autoptr(GError) err = NULL;
+    g_autofree char *dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
+    Arriving *a = arriving_new(8, 0);
+
+    put_switch(b);
+    put_be(b, 1, SECTION_EOF);
+    g_assert_true(arriving_load(a, b->data, b->len, &err));
+    g_assert_cmpint(arriving_await(a, &err), ==, PAGE_READERS_ENDED);
+    a->in.after = afterwards_new(&a->in);
+    put_command(again, MIG_CMD_RECV_BITMAP, "\3ram", 4);
+    put_command(again, MIG_CMD_POSTCOPY_RESUME, NULL, 0);
+    put_page(again, true, "ram", 0x1000, 0x11);     /* was here before */
+    put_be(again, 1, SECTION_EOF);
+    for (int turn = 0; turn < 2; turn++) {
+        uint8_t said[sizeof(want) + 1];
+        size_t len = 0;
+        ssize_t n;
+
+        recover_at(a, dir, 2 * turn);
+        recover_at(a, dir, 2 * turn + 1);
+        g_assert_cmpint(dial(dir, 2 * turn), ==, -1);
+        int fd = dial(dir, 2 * turn + 1);
+        g_assert_cmpint(write(fd, "stranger", 8), ==, 8);
+        close(fd);
+        fd = dial(dir, 2 * turn + 1);
+        g_assert_cmpint(write(fd, again->data, again->len), ==, again->len);
+        while ((n = read(fd, said + len, sizeof(said) - len)) > 0) {
+            len += n;
+        }
+        g_assert_cmpint(n, ==, 0);
+        g_assert_cmpmem(said, len, want, sizeof(want));
+        close(fd);
+    }
+    g_assert_cmphex(page_of(a, 1)[0], ==, 0);
+    afterwards_free(g_steal_pointer(&a->in.after));
+    arriving_free(a);
+    for (int i = 0; i < 4; i++) {
+        g_autofree char *path = g_strdup_printf("%s/%d", dir, i);
+        g_unlink(path);
+    }
+    g_rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -333,5 +412,6 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/broken", test_broken);
     g_test_add_func("/postcopy/recovery", test_recovery);
     g_test_add_func("/postcopy/other-address", test_other_address);
+    g_test_add_func("/postcopy/afterwards", test_afterwards);
     return g_test_run();
 }
