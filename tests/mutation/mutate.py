@@ -334,12 +334,13 @@ def in_order(tree, tests, change):
 
 
 def notices(test, **environment):
-    """Why the test is red with the change, None if it is not: a busy host turns tests red, too."""
+    """Why the test is red with the change, None if it is not. A busy host turns tests red, too: it is red
+    again, and is not without the change."""
     limit = max(LEAST_SECONDS, SLOWER * test.seconds)
     why = test.run(limit, **environment)
-    if why and environment and 'not over' in why:
-        return why if not test.run(limit) else None
-    return why and test.run(limit, **environment) and why
+    if not why or ('not over' not in why and not test.run(limit, **environment)):
+        return None
+    return why if not environment or not test.run(limit) else None
 
 
 def ask(tree, tests, change, **environment):
