@@ -148,10 +148,10 @@ PolicyVerdict policy_verdict(const PolicyOutlook *o)
     if (o->sync_wire_bytes < fits(o)) {
         return POLICY_WILL_FINISH;
     }
-    if (!o->trend.seen && slower_than_link(o)) {
+    if (!o->trend.seen) {       /* rates alone do not tell, and jump */
         return POLICY_NOT_KNOWN;
     }
-    if (o->trend.seen && o->trend.stalled == 0) {
+    if (o->trend.stalled == 0) {
         return POLICY_WILL_FINISH;
     }
     if (o->auto_converge && o->throttle_percent < o->throttle_max) {
