@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "util/error.h"
+#include "util/memory-room.h"
 #include "util/size-text.h"
 
 /* Gap and alignment between blocks in the global offset space. */
@@ -142,7 +143,9 @@ static bool backing_map(RAMBlock *block, GError **errp)
         set_error_with_limit(errp, errno, "set the size of", block);
         return false;
     }
-    void *host = mmap(NULL, block->used_length, PROT_READ | PROT_WRITE, MAP_SHARED, block->fd, 0);
+    void *host = !memory_has_room(block->used_length)
+                     ? MAP_FAILED : mmap(NULL, block->used_length, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                         block->fd, 0);
     if (host == MAP_FAILED) {
         set_error_with_limit(errp, errno, "map", block);
         return false;
@@ -155,8 +158,9 @@ static bool backing_map(RAMBlock *block, GError **errp)
 /* All clear; costs memory only where bits are set. NULL with errp. */
 static uint64_t *bits_new(RAMBlock *block, const char *what, GError **errp)
 {
-    void *bits = mmap(NULL, bits_bytes(block), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    void *bits = !memory_has_room(bits_bytes(block))
+                     ? MAP_FAILED : mmap(NULL, bits_bytes(block), PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (bits == MAP_FAILED) {
         set_error_with_limit(errp, errno, what, block);

@@ -33,6 +33,7 @@
 #include "softmmu/signals.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/memory-room.h"
 
 typedef struct Vl {
     CommandLine *cl;
@@ -446,6 +447,7 @@ int ferry_main(int argc, char **argv)
     bool done = false;
     int status = 0;
 
+    memory_room_init();
     signal(SIGPIPE, SIG_IGN); /* a lost peer is an error code, not an end */
     signal(SIGXFSZ, SIG_IGN); /* nor is a file that may not grow (ulimit -f) */
     vl.machine.config = &vl.cl->config;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "util/bounded.h"
 #include "util/error.h"
+#include "util/memory-room.h"
 
 struct BoundedCall {
     /* set once */
@@ -59,6 +60,9 @@ bool bounded_thread_start(void *(*fn)(void *), void *opaque)
     pthread_attr_t attr;
     pthread_t thread;
 
+    if (!memory_has_room_for_thread()) {
+        return false;
+    }
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     bool ok = pthread_create(&thread, &attr, fn, opaque) == 0;

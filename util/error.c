@@ -2,6 +2,9 @@
 /* The error helpers of util/error.h; used by everything, prints nothing. */
 #include "util/error.h"
 
+#include <errno.h>
+#include "util/memory-room.h"
+
 /* Not G_DEFINE_QUARK: its cache is a plain variable, and errors are made on every thread. */
 GQuark ferry_error_quark(void)
 {
@@ -55,8 +58,13 @@ void error_set_class(GError **errp, FerryErrorCode code, const char *fmt, ...)
 GThread *thread_start(const char *name, GThreadFunc fn, void *opaque, GError **errp)
 {
     g_autoptr(GError) err = NULL;
-    GThread *thread = g_thread_try_new(name, fn, opaque, &err);
+    GThread *thread = NULL;
 
+    if (!memory_has_room_for_thread()) {
+        error_setg_errno(&err, errno, "no room for its stack");
+    } else {
+        thread = g_thread_try_new(name, fn, opaque, &err);
+    }
     if (!thread) {
         error_setg(errp, "cannot start the thread '%s': %s; a limit of the process may be too low "
                    "(ulimit -v, ulimit -u)", name, err->message);

@@ -3,6 +3,7 @@
 #include "accel/interp/block.h"
 #include "softmmu/guest-ram.h"
 #include "util/error.h"
+#include "util/memory-room.h"
 
 #define HASH_BITS 14
 #define ARENA_BYTES (32u << 20)
@@ -24,7 +25,7 @@ InterpState *interp_state_new(const void *const *handlers, GError **errp)
 {
     InterpState *st = g_new0(InterpState, 1);
 
-    st->arena = g_try_malloc(ARENA_BYTES);
+    st->arena = memory_has_room(ARENA_BYTES) ? g_try_malloc(ARENA_BYTES) : NULL;
     if (!st->arena) {
         g_free(st);
         error_setg(errp, "no memory for decoded guest code (%u MiB for each hart); raise the limit "

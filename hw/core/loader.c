@@ -17,6 +17,7 @@
 #include "softmmu/machine.h"
 #include "softmmu/runstate.h"
 #include "util/error.h"
+#include "util/memory-room.h"
 #include "util/size-text.h"
 
 #define IMAGE_MAX_BYTES (4ULL << 30)
@@ -182,7 +183,9 @@ static void buffer_free(void *opaque)
 static GBytes *image_copy(int fd, size_t size, const char *path, GError **errp)
 {
     size_t len = MAX(size, 1);
-    void *data = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *data = !memory_has_room(len)
+                     ? MAP_FAILED : mmap(NULL, len, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     Buffer *b;
 
     if (data == MAP_FAILED) {

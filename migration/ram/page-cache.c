@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "util/error.h"
+#include "util/memory-room.h"
 
 #define PAGE_SHIFT 12
 #define WAYS_MIN 12
@@ -90,8 +91,9 @@ PageCache *page_cache_new(uint64_t bytes, GError **errp)
         error_setg(errp, "page cache of %" G_GUINT64_FORMAT " MiB is too large", bytes >> 20);
         return NULL;
     }
-    arena = mmap(NULL, arena_size(capacity), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                 -1, 0);
+    arena = !memory_has_room(arena_size(capacity))
+                ? MAP_FAILED : mmap(NULL, arena_size(capacity), PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (arena == MAP_FAILED) {
         error_setg_errno(errp, errno, "not enough memory for a page cache of %" G_GUINT64_FORMAT
                          " MiB: choose a smaller xbzrle-cache-size", bytes >> 20);

@@ -50,14 +50,19 @@ def leave_nothing():
             process.kill()
 
 
-def start(options=(), limit=None, **kwargs):
+def start(options=(), limit=None, talk='', **kwargs):
+    """talk: what stands on its standard input (at most a pipe takes)."""
     def before():
         no_core()
         if limit:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
-    STARTED.append(subprocess.Popen([EMULATOR, *OPTIONS, *options], stdin=subprocess.DEVNULL,
-                                    text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    here, there = os.pipe()
+    os.write(there, talk.encode())
+    os.close(there)
+    STARTED.append(subprocess.Popen([EMULATOR, *OPTIONS, *options], stdin=here, text=True,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                     preexec_fn=before, **kwargs))
+    os.close(here)
     return STARTED[-1]
 
 
@@ -181,6 +186,36 @@ def test_address_space():
                f'{mib} MiB: exit {process.returncode}: {stderr!r}')
         seen.add(re.search("RAM block '([^']+)'", stderr)[1])
     expect(len(seen) > 1, f'always {seen}: the limits show nothing')
+
+
+def test_no_limit_aborts():
+    """Each limit is enough, or an error says what did not fit: at none does a small allocation fail,
+    which would be a signal. Around the places where something large has just found its room."""
+    if SANITIZED:
+        raise Skip('built with a sanitizer')
+
+    def runs(kib):
+        process = start(['-qmp', 'stdio'], limit=(resource.RLIMIT_AS, kib * 1024),
+                        talk='{"execute": "qmp_capabilities"}\n{"execute": "quit"}\n')
+        _, stderr = process.communicate(timeout=TIMEOUT)
+        expect(process.returncode in (0, 1), f'{kib} KiB: exit {process.returncode}: {stderr!r}')
+        expect(process.returncode == 0 or 'ulimit -v' in stderr, f'{kib} KiB: {stderr!r}')
+        said = re.search("RAM block '[^']+'|decoded guest code|thread '[^']+'", stderr)
+        return said[0] if said else None
+
+    said, edges = [None], 0
+    low = 100 << 10
+    while (what := runs(low)) is not None:
+        if what != said[-1]:    # it is the next that does not fit: here the last was the last that fits
+            said.append(what)
+            edges += 1
+            for kib in range(low - 1024, low + 1024, 128):
+                runs(kib)
+        low += 1024
+        expect(low < 1 << 20, 'nothing is enough')
+    for kib in range(low - 1024, low + 1024, 64):
+        runs(kib)
+    expect(edges > 3, f'{said}: the limits show nothing')
 
 
 def test_no_more_threads_and_memory():
