@@ -19,6 +19,8 @@
 #include "util/port.h"
 
 #define CONNECT_TIMEOUT_MS 30000
+#define UNIX_RETRY_MS 20    /* a full queue of a server that does not accept */
+#define UNIX_NEAR_MS 20     /* a path answers at once as a rule: then nothing is put off */
 
 /* ---- from options ---- */
 
@@ -265,23 +267,45 @@ static int connect_error(int fd)
     return err;
 }
 
-/* A socket connected to addr, or -1 with errno. */
-static int connect_one(const SocketSpec *spec, const SocketAddr *addr, int type)
+static bool job_is_dropped(SocketJob *job)
 {
-    int one = 1, err = 0;
+    g_mutex_lock(&job->lock);
+    bool dropped = job->dropped;
+    g_mutex_unlock(&job->lock);
+    return dropped;
+}
+
+/* 0 or an errno. A server whose queue is full may only be slow. */
+static int connect_wait(SocketJob *job, int fd, const SocketAddr *addr)
+{
+    gint64 until = g_get_monotonic_time() + CONNECT_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    struct pollfd p = { fd, POLLOUT, 0 };
+
+    while (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0) {
+        if (errno == EINPROGRESS) {
+            return poll(&p, 1, CONNECT_TIMEOUT_MS) > 0 ? connect_error(fd) : ETIMEDOUT;
+        }
+        if (errno != EAGAIN || addr->storage.ss_family != AF_UNIX ||
+            g_get_monotonic_time() >= until || job_is_dropped(job)) {
+            return errno;
+        }
+        poll(NULL, 0, UNIX_RETRY_MS);
+    }
+    return 0;
+}
+
+/* A socket connected to addr, or -1 with errno. */
+static int connect_one(SocketJob *job, const SocketAddr *addr)
+{
+    const SocketSpec *spec = &job->spec;
+    int one = 1;
     int protocol = spec->mptcp && addr->storage.ss_family != AF_UNIX ? IPPROTO_MPTCP : 0;
-    int fd = socket(addr->storage.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    int fd = socket(addr->storage.ss_family, job->type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
 
     if (fd < 0) {
         return -1;
     }
-    if (connect(fd, (const struct sockaddr *)&addr->storage, addr->len) < 0) {
-        struct pollfd p = { fd, POLLOUT, 0 };
-        err = errno;
-        if (err == EINPROGRESS) {
-            err = poll(&p, 1, CONNECT_TIMEOUT_MS) > 0 ? connect_error(fd) : ETIMEDOUT;
-        }
-    }
+    int err = connect_wait(job, fd, addr);
     if (err) {
         close(fd);
         errno = err;
@@ -299,7 +323,7 @@ static void job_run(SocketJob *job)
     bool found = socket_spec_resolve(&job->spec, job->type, !job->connect, &job->addrs, &job->err);
 
     for (unsigned i = 0; found && job->connect && i < job->addrs.count; i++) {
-        job->fd = connect_one(&job->spec, &job->addrs.list[i], job->type);
+        job->fd = connect_one(job, &job->addrs.list[i]);
         err = errno;
         if (job->fd >= 0) {
             return;
@@ -356,13 +380,24 @@ static bool is_quick(const SocketSpec *spec, bool connect)
     struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *list;
 
     if (spec->kind == SOCKET_UNIX) {
-        return true;
+        return !connect;    /* a path may be on a file server that does not answer */
     }
     if (connect || getaddrinfo(*spec->host ? spec->host : NULL, spec->port, &hints, &list)) {
         return false;
     }
     freeaddrinfo(list);
     return true;
+}
+
+/* Until it has ended, or a time (monotonic); true if it has. */
+static bool job_wait_until(SocketJob *job, gint64 until)
+{
+    g_mutex_lock(&job->lock);
+    while (!job->ended && g_cond_wait_until(&job->cond, &job->lock, until)) {
+    }
+    bool ended = job->ended;
+    g_mutex_unlock(&job->lock);
+    return ended;
 }
 
 static SocketJob *job_start(const SocketSpec *spec, int type, bool connect, GMainContext *context,
@@ -395,6 +430,9 @@ static SocketJob *job_start(const SocketSpec *spec, int type, bool connect, GMai
         return NULL;
     }
     g_thread_unref(thread); /* nobody waits for it */
+    if (spec->kind == SOCKET_UNIX) {
+        job_wait_until(job, g_get_monotonic_time() + UNIX_NEAR_MS * G_TIME_SPAN_MILLISECOND);
+    }
     return job;
 }
 
@@ -412,14 +450,7 @@ SocketJob *socket_lookup_start(const SocketSpec *spec, int type, GMainContext *c
 
 bool socket_job_wait(SocketJob *job, int ms, int *fd, SocketAddrs *addrs, GError **errp)
 {
-    gint64 until = g_get_monotonic_time() + (gint64)ms * 1000;
-
-    g_mutex_lock(&job->lock);
-    while (!job->ended && g_cond_wait_until(&job->cond, &job->lock, until)) {
-    }
-    bool ended = job->ended;
-    g_mutex_unlock(&job->lock);
-    if (!ended) {
+    if (!job_wait_until(job, g_get_monotonic_time() + (gint64)ms * 1000)) {
         return false;
     }
     if (addrs) {

@@ -76,6 +76,13 @@ bool channel_check_open(Channel *c, const char *verb, GError **errp);
 /* ---- socket.c ---- */
 
 Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError **errp);
+/** Says why nobody could be reached; returns -1. err: an errno, or -1 when cancelled. */
+int channel_connect_failed(const char *peer, bool is_unix, int err, const GError *cancelled,
+                           GError **errp);
+struct sockaddr_un;
+/** A socket connected to the path, or -1 with errp. Ends when cancel_fd becomes readable. */
+int channel_connect_path(const ChannelAddress *a, const struct sockaddr_un *sun, int cancel_fd,
+                         GError **errp);
 
 #define LISTEN_SOCKETS_MAX 8
 

@@ -21,8 +21,6 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262      /* not in older C libraries; where the kernel has none it says so */
 #endif
-#define UNIX_RETRY_MS 20        /* a full accept queue */
-#define UNIX_RETRY_MAX 1500
 
 static const ChannelOps socket_ops = {
     "tcp", channel_fd_writev, channel_fd_pwrite, channel_fd_punch, channel_fd_settle,
@@ -163,15 +161,7 @@ static int connect_wait(int fd, const struct sockaddr *sa, socklen_t len, int ms
     int so_error = 0;
     socklen_t so_len = sizeof(so_error);
 
-    for (int tries = 0; connect(fd, sa, len) < 0; tries++) {
-        if (errno == EAGAIN && sa->sa_family == AF_UNIX && tries < UNIX_RETRY_MAX) {
-            struct pollfd p = { .fd = cancel_fd, .events = POLLIN };
-            if (poll(&p, 1, UNIX_RETRY_MS) > 0) {
-                error_setg(errp, "Operation was cancelled");
-                return -1;
-            }
-            continue;
-        }
+    if (connect(fd, sa, len) < 0) {
         if (errno != EINPROGRESS && errno != EINTR) {
             return errno == EISCONN ? 0 : errno;
         }
@@ -205,16 +195,7 @@ static int connect_one(const struct sockaddr *sa, socklen_t len, const ChannelAd
         return fd;
     }
     close(fd);
-    if (err < 0) {
-        error_setg(errp, "Failed to connect to '%s': %s", peer, cancelled->message);
-    } else {
-        bool is_unix = sa->sa_family == AF_UNIX;
-        bool nobody = err == ECONNREFUSED || (is_unix && err == ENOENT);
-        error_setg(errp, "Failed to connect to '%s': %s%s%s", peer, g_strerror(err),
-                   nobody ? ": nobody listens there; is the destination started, with -incoming and "
-                            "this " : "", !nobody ? "" : is_unix ? "path?" : "port?");
-    }
-    return -1;
+    return channel_connect_failed(peer, false, err, cancelled, errp);
 }
 
 static bool is_cancelled(int cancel_fd)
@@ -278,7 +259,7 @@ Channel *channel_socket_connect(const ChannelAddress *a, int cancel_fd, GError *
     if (a->kind == CHANNEL_TCP) {
         fd = connect_tcp(a, cancel_fd, &err);
     } else if (unix_address(a->path, &sun, &err)) {
-        fd = connect_one((struct sockaddr *)&sun, sizeof(sun), a, cancel_fd, a->path, &err);
+        fd = channel_connect_path(a, &sun, cancel_fd, &err);
     }
     if (fd < 0) {
         g_propagate_error(errp, err);

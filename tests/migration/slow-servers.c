@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Preloaded by test-stuck.py: a name server that does not answer for
- * "slow.test", a file server that neither writes nor reads files in a folder
+ * "slow.test", a file server that neither writes nor reads files, nor lets anybody connect, in a folder
  * "hung", however often it is asked, a disk that does not answer for a
  * folder "deaf", and one that behind 1.5 MiB of each file fails for "broken", and
  * does not answer for "stuck".
@@ -13,7 +13,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define GOOD_BYTES 0x180000
@@ -70,6 +72,14 @@ static void wait_if_stuck(int fd, off_t offset)
     if (offset >= GOOD_BYTES) {
         wait_for(fd, "/stuck/");
     }
+}
+
+int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    if (addr->sa_family == AF_UNIX && strstr(((const struct sockaddr_un *)addr)->sun_path, "/hung/")) {
+        sleep(60);
+    }
+    return REAL(connect)(fd, addr, len);
 }
 
 ssize_t write(int fd, const void *buf, size_t len)

@@ -4,6 +4,7 @@
 SIGTERM end it at once. "At once" is a second here; the limits leave room for a slow, busy machine."""
 import os
 import signal
+import socket
 import time
 
 from ferrytest import emulators
@@ -50,6 +51,29 @@ def hung_file(bench):
     with open(path, 'wb') as file:
         file.write(bytes(1 << 20))
     return 'file:' + path
+
+
+def hung_path(bench):
+    """A path on a file server that does not answer: nobody can connect to it."""
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
+    os.mkdir(bench.path('hung'))
+    return 'unix:' + bench.path('hung/socket')
+
+
+def full_server(bench):
+    """A server that accepts nobody and has as many waiting as it lets wait."""
+    server, first = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    bench.at_end(server.close)
+    bench.at_end(first.close)
+    server.bind(bench.path('full'))
+    server.listen(0)
+    first.connect(bench.path('full'))
+    return server
+
+
+def full_queue(bench):
+    full_server(bench)
+    return 'unix:' + bench.path('full')
 
 
 def deaf_disk(bench):
@@ -120,6 +144,40 @@ def destination(bench, where, how, deferred):
     end(vm, how)
 
 
+def add_client(vm, path):
+    since = time.monotonic()
+    vm.command('chardev-add', id='c', backend={
+        'type': 'socket', 'data': {'server': False, 'addr': {'type': 'unix', 'data': {'path': path}}}})
+    check(time.monotonic() - since < AT_ONCE, 'chardev-add waited')
+
+
+def device(bench, where, how, hot):
+    """A character device connects: while the machine runs, or before there is a monitor."""
+    path = where(bench)[5:]
+    if hot:
+        vm = start(bench, 'machine')
+        add_client(vm, path)
+        answers(vm)
+    else:
+        vm = start(bench, 'machine', extra=['-chardev', 'socket,id=c,path=' + path])
+        time.sleep(1)
+        check(vm.running(), 'it did not wait: %s', vm.stderr())
+    end(vm, how)
+
+
+def accepted_at_last(bench):
+    """Whoever waits in front of a full queue is let in when there is room."""
+    server = full_server(bench)
+    server.settimeout(AT_ONCE)
+    vm = start(bench, 'machine')
+    add_client(vm, bench.path('full'))
+    server.accept()[0].close()      # who was there before
+    with server.accept()[0] as ours:
+        ours.settimeout(AT_ONCE)
+        vm.quit()
+        check_equal(ours.recv(1), b'', 'end of the connection')
+
+
 def refused(vm, name, **arguments):
     try:
         vm.command(name, **arguments)
@@ -141,12 +199,18 @@ def bind_error_is_the_answer(bench):
 
 CASES = [Case('migrate-incoming: a bind error is the answer', bind_error_is_the_answer)]
 for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
+                         ('hung path', hung_path, 'setup'), ('full queue', full_queue, 'setup'),
                          ('hung file', hung_file, 'active'), ('deaf disk', deaf_disk, 'disk'),
                          ('command that sleeps', sleeping_command, 'finish'),
                          ('command that ignores SIGTERM and reads nothing', deaf_command, 'setup')):
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+for place, at in (('hung path', hung_path), ('full queue', full_queue)):
+    for ending, now in (('quit', True), ('SIGTERM', True), ('SIGTERM', False)):
+        CASES.append(Case('%s, %s, %s' % ('chardev-add' if now else '-chardev', place, ending),
+                          lambda b, at=at, ending=ending, now=now: device(b, at, ending, now)))
+CASES.append(Case('chardev-add, full queue, accepted', accepted_at_last))
 for place, at in (('fifo', fifo), ('name', slow_name), ('hung file', hung_file),
                   ('command', silent_command)):
     for ending in ('quit', 'SIGTERM'):
