@@ -144,6 +144,32 @@ def destination(bench, where, how, deferred):
     end(vm, how)
 
 
+def cut_by_yank(bench, where, ends):
+    """A read that waits is ended by yank where it can be; where not, nothing else waits for it."""
+    uri = where(bench)
+    vm = start(bench, 'destination', incoming='defer')
+    vm.command('migrate-incoming', uri=uri)
+    if uri.startswith('unix:'):     # somebody comes, and says what it is going to be and no more
+        peer = socket.socket(socket.AF_UNIX)
+        bench.at_end(peer.close)
+        peer.connect(uri[5:])
+        peer.sendall(b'QEVM\0\0\0\3')
+    wait_until(lambda: {'type': 'migration'} in vm.command('query-yank'), AT_ONCE, 'the connection')
+    error = refused(vm, 'migrate-pause')
+    check('only supported during postcopy' in error, 'migrate-pause says: %s', error)
+    vm.command('yank', instances=[{'type': 'migration'}])
+    if ends:
+        check_equal(vm.wait_exit(AT_ONCE), 1, 'exit status')
+        check('Unable to read' in vm.stderr(), 'it says: %s', vm.stderr())
+    else:
+        answers(vm)
+        end(vm, 'quit')
+
+
+def silent_peer(bench):
+    return 'unix:' + bench.path('in')
+
+
 def add_client(vm, path):
     since = time.monotonic()
     vm.command('chardev-add', id='c', backend={
@@ -206,6 +232,10 @@ for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+for place, at, over in (('hung file', hung_file, False), ('command', silent_command, True),
+                        ('peer that falls silent', silent_peer, True)):
+    CASES.append(Case('migrate-incoming, %s, yank' % place,
+                      lambda b, at=at, over=over: cut_by_yank(b, at, over)))
 for place, at in (('hung path', hung_path), ('full queue', full_queue)):
     for ending, now in (('quit', True), ('SIGTERM', True), ('SIGTERM', False)):
         CASES.append(Case('%s, %s, %s' % ('chardev-add' if now else '-chardev', place, ending),
