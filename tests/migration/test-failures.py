@@ -22,7 +22,7 @@ class Pair:
     """A source with a living guest and a destination that waits behind a proxy."""
 
     def __init__(self, bench, guest=None, dst_guest=None, dst_emulator=None, caps=None,
-                 memory=32, harts=2, paused=False, **proxy):
+                 memory=32, harts=2, paused=False, channel=channels.Unix, **proxy):
         self.bench = bench
         self.guest = guest or Bare('checker', harts=harts, size='2M', memory=memory)
         self.journey = Journey()
@@ -31,12 +31,17 @@ class Pair:
         self.source.set_capabilities(events=True, **(caps or {}))
         if self.guest.mode != 'none':
             wait_alive(self.source)
-        self.channel = channels.Unix(bench)
+        self.channel = channel(bench)
         self.destination = VM(bench, 'destination', dst_emulator or EMULATOR,
                               dst_guest or self.guest, incoming='defer', paused=paused)
         self.destination.set_capabilities(events=True, **(caps or {}))
         self.destination.command('migrate-incoming', uri=self.channel.incoming)
-        self.proxy = Proxy(bench, self.channel.incoming[5:], **proxy)
+        kind, where = self.channel.incoming.split(':', 1)
+        if kind == 'tcp':
+            host, port = where.split(':')
+            self.proxy = Proxy(bench, (host, int(port)), tcp=True, **proxy)
+        else:
+            self.proxy = Proxy(bench, where, **proxy)
 
     def migrate(self):
         self.source.command('migrate', uri=self.proxy.uri)
@@ -118,6 +123,33 @@ def link_stalled(bench):
     compare_ram(bench, pair.source, pair.destination)
     pair.destination.command('cont')
     pair.journey.prove(pair.destination)
+
+
+def link_dead(return_path, limit=100):
+    """From one moment on no packet arrives on either side, and none says so: both notice within the
+    minute that the kernel is given, say why, and the guest is the source's."""
+    def run(bench):
+        pair = Pair(bench, channel=channels.TCP4, caps={'return_path': True} if return_path else None)
+        pair.source.set_parameters(max_bandwidth=4 << 20, downtime_limit=1)
+        pair.migrate()
+        wait_until(lambda: pair.proxy.passed > 1 << 20, 20, 'some RAM to pass')
+        since = time.monotonic()
+        pair.proxy.dead = True
+        info = wait_migration(pair.source, ['failed'], timeout=limit)
+        bench.note('the source noticed after %.0f s: %s' % (time.monotonic() - since,
+                                                            info.get('error-desc')))
+        check('nothing was heard' in info.get('error-desc', ''), 'the source gives no reason: %s', info)
+        check(pair.destination.wait_exit(limit) == 1, 'exit status of the destination: %s',
+              pair.destination.process.returncode)
+        bench.note('the destination noticed after %.0f s: %s' % (time.monotonic() - since,
+                                                                 pair.destination.stderr()))
+        check('nothing was heard' in pair.destination.stderr(), 'the destination gives no reason: %s',
+              pair.destination.stderr())
+        check_equal(pair.destination.console.text(), '', 'console of the destination')
+        pair.source_unharmed()
+        pair.source.set_capabilities(return_path=False)
+        pair.works_later()
+    return run
 
 
 def mismatch(change, words, return_path=False, guest=None, dst_guest=None):
@@ -383,6 +415,7 @@ CASES = [
     Case('link cut in RAM, return path', lambda b: link_cut(b, 600000, True)),
     Case('link cut in a later pass', lambda b: link_cut(b, 12 << 20)),
     Case('link stalled', link_stalled),
+    Case('link dead, tcp', link_dead(False)),
     Case('RAM too small', mismatch(Bare('checker', size='2M', memory=16),
                                    ['riscv_virt_board.ram', '0x2000000', '0x1000000'])),
     Case('RAM too large', mismatch(Bare('checker', size='2M', memory=64),

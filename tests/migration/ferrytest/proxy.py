@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A wire between two processes that can be cut, stalled, slowed and listened to."""
+import ctypes
 import os
 import select
 import socket
@@ -12,6 +13,22 @@ def hung_up(s):
     poll = select.poll()
     poll.register(s, 0)
     return bool(poll.poll(0))
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_uint16), ('jt', ctypes.c_uint8), ('jf', ctypes.c_uint8),
+                ('k', ctypes.c_uint32)]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_uint16), ('filter', ctypes.POINTER(_Instruction))]
+
+
+def make_silent(s):
+    """From now on no packet that is sent to this TCP socket arrives, and none is acknowledged: to its
+    peer, the host is gone."""
+    drop = _Instruction(0x06, 0, 0, 0)      # return 0: keep nothing of the packet
+    s.setsockopt(socket.SOL_SOCKET, 26, bytes(_Program(1, ctypes.pointer(drop))))
 
 
 class Proxy:
@@ -28,7 +45,8 @@ class Proxy:
         self.cut_after = None  # bytes towards the target, then both sides are closed
         self.cut_at = None  # bytes from the target that are not passed on; then both are closed
         self.silent_at = None  # the same, but nothing passes from then on
-        self.stalled = False  # nothing passes
+        self.stalled = False  # nothing passes, but the proxy's host is there
+        self.dead = False  # nothing passes, and nobody is there (TCP only); for good
         self.rate = None  # bytes per second
         self.replace = None  # (old, new) of equal length, in what goes towards the target
         self._held = b''
@@ -73,6 +91,10 @@ class Proxy:
         ended = set()  # those that have said their last
         try:
             while True:
+                if self.dead and not self.stalled:
+                    self.stalled = True
+                    for s in peers:
+                        make_silent(s)
                 ready = self._wait(peers, ended)
                 if self._stop_read in ready:
                     return
