@@ -96,7 +96,6 @@ static bool take_one(Afterwards *a, ChannelListener *l, bool *told)
         return false;
     }
     *told = tell(a, c, &err);
-    channel_end_writing(c);
     channel_set_close_all(a->in->channels, NULL);
     if (*told) {
         machine_report(a->in->machine, "The source has heard once more that the guest is here as a "

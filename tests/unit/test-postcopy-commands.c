@@ -355,11 +355,12 @@ static void recover_at(Arriving *a, const char *dir, int number)
    it asks, and whatever a connection says that is none of the source's changes nothing. */
 static void test_afterwards(void)
 {
-    /* type 5 with the bitmap of 8 pages, the acknowledgement, the last word */
+    /* type 5 with the bitmap of 8 pages, the acknowledgement, a PONG, the last word */
     static const uint8_t want[] = { 0, 5, 0, 4, 3, 'r', 'a', 'm', 0, 0, 0, 0, 0, 0, 0, 8,
                                     0xff, 0, 0, 0, 0, 0, 0, 0,
                                     1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
-                                    0, 6, 0, 4, 0, 0, 0, 1, 0, 1, 0, 4, 0, 0, 0, 0 };
+                                    0, 6, 0, 4, 0, 0, 0, 1, 0, 2, 0, 4, 0, 0, 0, 9,
+                                    0, 1, 0, 4, 0, 0, 0, 0 };
     g_autoptr(GByteArray) b = setup(), again = g_byte_array_new();
     g_autoptr(GError) err = NULL;
     g_autofree char *dir = g_dir_make_tmp("ferry-test-XXXXXX", NULL);
@@ -372,6 +373,7 @@ static void test_afterwards(void)
     a->in.after = afterwards_new(&a->in);
     put_command(again, MIG_CMD_RECV_BITMAP, "\3ram", 4);
     put_command(again, MIG_CMD_POSTCOPY_RESUME, NULL, 0);
+    put_command(again, MIG_CMD_PING, "\0\0\0\11", 4);
     put_page(again, true, "ram", 0x1000, 0x11);     /* was here before */
     put_be(again, 1, SECTION_EOF);
     for (int turn = 0; turn < 2; turn++) {
