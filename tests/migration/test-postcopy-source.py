@@ -386,6 +386,20 @@ def never_arrived(bench):
     pair.journey.check()
 
 
+def never_told(bench):
+    """All of the memory is there, and the destination does not say so for too long: that is what is said."""
+    pair = Pair(bench)
+    pair.source.set_capabilities(postcopy_ram=True)
+    pair.source.set_parameters(**{'x-verdict-timeout': 300})
+    pair.destination.command('x-fault', point='dst-postcopy-tells', action='stall', ms=10000)
+    pair.source.command('migrate', uri=pair.uri())
+    wait_migration(pair.source, ('active',))
+    pair.source.command('migrate-start-postcopy')
+    wait_migration(pair.source, ('postcopy-paused',))
+    why = pair.source.migration()['error-desc']
+    check('has not said' in why and 'x-verdict-timeout' in why, 'why it is paused: %s', why)
+
+
 def resident(vm):
     with open('/proc/%d/status' % vm.process.pid) as f:
         return int(re.search(r'RssShmem:\s+(\d+) kB', f.read())[1])
@@ -482,6 +496,7 @@ main([
     Case('a step fails', faults('fail')),
     Case('a step takes long', faults('stall'), full=True),
     Case('never arrived', never_arrived),
+    Case('never told', never_told),
     Case('the last word is lost', last_word_lost()),
     Case('the last word is lost, preempt', last_word_lost(preempt=True)),
     Case('cut anywhere', lambda bench: cut_anywhere(bench, 4)),

@@ -93,8 +93,24 @@ static void assert_switchover_times(Fixture *f)
     outgoing_view_clear(&v);
 }
 
+/* How often the armed point was passed. */
+static int64_t points_passed(TinyMachine *t, const char *name)
+{
+    XFaultPointList *list = qmp_x_query_faults(&t->machine, NULL), *l = list;
+
+    while (strcmp(l->value->name, name) != 0) {
+        l = l->next;
+    }
+    g_assert_true(l->value->armed);
+    int64_t passed = l->value->reached;
+    qapi_free_XFaultPointList(list);
+    return passed;
+}
+
 static void test_running(Fixture *f, gconstpointer unused)
 {
+    g_assert_true(qmp_x_fault(&f->src->machine, "src-confirmed", X_FAULT_ACTION_STALL, true, 0, false, 0,
+                              NULL));
     start_guest(f->src);
     set_cap(f->src, "return-path");
     listen_on(f->dst, f->unix_uri);
@@ -106,6 +122,7 @@ static void test_running(Fixture *f, gconstpointer unused)
     assert_events(f->dst, "MIGRATION:setup MIGRATION:active RESUME X_MIGRATION_RECEIVED "
                   "MIGRATION:completed");
     assert_run_state(f->dst, RUN_STATE_RUNNING);
+    g_assert_cmpint(points_passed(f->src, "src-confirmed"), ==, 1);
     g_assert_cmpint(virtual_clock_get_ns(f->dst->machine.clock), >=,
                     virtual_clock_get_ns(f->src->machine.clock));
     assert_same_ram(f);
