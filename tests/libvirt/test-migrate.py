@@ -345,6 +345,10 @@ def source_dies(b, v):
     check(p.returncode != 0, "the migration claims success")
     wait_for("the end of both", lambda: (d.state(src), d.state(dst)) == (None, None), 30)
     check("terminating on signal 15" in d.log(dst), f"the destination ended by itself: {d.log(dst)}")
+    d.define(dst)       # what the documents tell to do then: it is started on one host, and runs there only
+    dst.virsh("start", d.name)
+    d.wait_reports(dst)
+    check_eq((d.state(src), d.state(dst)), (None, "running"), "states after it was started again")
 
 
 @case
