@@ -12,6 +12,7 @@
 #include "migration/state/state.h"
 #include "migration/state/switchover.h"
 #include "migration/migration.h"
+#include "migration/baseline.h"
 #include "migration/ram.h"
 #include "migration/vmstate.h"
 #include "qapi/qapi-types.h"
@@ -59,6 +60,7 @@ struct Migration {
         GUEST_IN_DOUBT,         /* nobody here knows whether the destination has it */
     } guest;                    /* BQL */
     bool memory_given_back;     /* BQL; release-ram, when the guest had moved: only a reset makes a new one */
+    RamBaseline *baseline;      /* what a file holds of this guest; BQL, the migration thread's while it runs; NULL: none */
     /* sections: written by the story that runs, under BQL */
     TimerSection timer;
     GlobalState global_state;
@@ -101,6 +103,8 @@ typedef struct OutgoingView {
     char *error;                    /* of a failed one; owned by the view */
     SwitchoverTimes times;
     bool to_file;
+    bool wants_incremental, incremental;    /* x-incremental; and that is what it is */
+    char *note;                     /* why not; owned by the view */
     uint64_t file_done_pages;       /* of its memory; never less than before */
 } OutgoingView;
 

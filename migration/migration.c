@@ -91,6 +91,7 @@ void migration_free(Migration *m)
     end_outgoing(m);
     outgoing_free(m->outgoing);
     incoming_free(m->incoming);
+    ram_baseline_free(m->baseline);
     vmstate_unregister(m->machine->vmstate, "globalstate", 0);
     vmstate_unregister(m->machine->vmstate, "timer", 0);
     migration_state_clear(&m->out_state);

@@ -139,6 +139,8 @@ static void put_images(void)
     put_paragraph("For file:PATH with the capability mapped-ram on, or fixed-ram for its founding layout:");
     put_term("migrate_set_capability x-ram-checksum on", "Each page is saved with a checksum. Whoever "
              "loads such a file checks it, and so does ferry-inspect verify.");
+    put_term("migrate_set_capability x-incremental on", "Saved again into the same file, only what was written "
+             "since goes into it; until that is complete the file says what it said. With mapped-ram.");
     put_term("migrate_set_capability x-mapped-ram-lazy on", "On the destination: the guest starts when its "
              "devices are loaded; its memory is read when it is needed, and meanwhile.");
 }

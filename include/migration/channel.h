@@ -40,7 +40,7 @@ typedef struct ChannelOps {
     /** channel_pwrite_all, some bytes of it (>0); only ever called where channel_is_seekable. */
     ssize_t (*pwrite)(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
     /** channel_punch; only ever called where channel_is_seekable. */
-    bool (*punch)(Channel *c, uint64_t offset, uint64_t len, GError **errp);
+    bool (*punch)(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp);
     /** channel_settle. */
     bool (*settle)(Channel *c, GError **errp);
     /** channel_check_room. */
@@ -115,9 +115,14 @@ bool channel_pwrite_run(Channel *c, const ChannelRun *run, GError **errp);
 /**
  * What was written there is not wanted any more, and is to take no room; what is read there afterwards
  * may be zeros or what it was. In order with channel_pwrite_all. Where the file system cannot do that,
- * nothing happens. False: something before it has failed.
+ * nothing happens. at_end: not now, but when the file is complete. False: something before it has failed.
  */
-bool channel_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp);
+bool channel_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp);
+/**
+ * A file that was opened to be saved into again (ChannelFileOptions.again): channel_complete puts head,
+ * CHANNEL_FILE_HEAD_BYTES at most, at its beginning when all else is on the disk. Before anything is written.
+ */
+bool channel_set_head(Channel *c, const void *head, size_t len, GError **errp);
 /**
  * Waits until what was written has reached the descriptor: a file takes copies, which are written
  * later (errors are told by a later call). To be called before channel_fd is moved or looked at.
@@ -231,12 +236,15 @@ typedef enum ChannelSwitch { CHANNEL_UNSAID, CHANNEL_ON, CHANNEL_OFF } ChannelSw
 
 #define CHANNEL_FILE_MARK_BYTES 4
 
+#define CHANNEL_FILE_HEAD_BYTES 64
+
 /** How a regular file is written; nothing else knows of it. All 0: where it is, and that is all. */
 typedef struct ChannelFileOptions {
     /** If `marked`, in place of the first bytes until channel_complete: then it is whole. */
     uint8_t mark[CHANNEL_FILE_MARK_BYTES];
     bool marked;
     bool beside;            /* a path's file is a new one, which gets its name in channel_complete */
+    bool again;             /* a path's file has to be there, and is added to: nothing is cut off */
     bool direct;            /* what is written or read by position goes around the page cache */
     bool sync;              /* channel_complete waits for the disk before it does either */
 } ChannelFileOptions;

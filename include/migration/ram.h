@@ -47,10 +47,13 @@ typedef struct RamSaveOptions {
     bool postcopy;              /* it may follow: blocks of large host pages say so */
     bool checksum;              /* of each page; mapped layouts only */
     unsigned file_writers;      /* threads that write pages, 255 at most; mapped layouts only; 0: the file's */
+    struct RamBaseline *baseline;   /* what a file holds: learns what is written meanwhile; NULL: none */
+    bool again;                 /* only what is not in that file is saved, into it */
     const struct RamSimd *simd; /* how pages are looked at; NULL: as well as this CPU can */
 } RamSaveOptions;
 
 typedef struct RamSaver RamSaver;
+typedef struct MappedBase MappedBase;   /* mapped/mapped-base.h */
 
 /** Allocates bitmaps and cache; error if the cache cannot be had. Starts nothing. */
 RamSaver *ram_saver_new(RAMList *ram, DirtyLog *dirty, const RamSaveOptions *opt, GError **errp);
@@ -77,6 +80,12 @@ bool ram_save_iterate(RamSaver *s, StreamWriter *w, RamBudgetExhausted *exhauste
  * is left, bitmaps of the mapped layouts, EOS. VM stopped.
  */
 bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp);
+
+/**
+ * After ram_save_complete, with RAM_LAYOUT_MAPPED: what the file holds now, for a next save into it; once.
+ * NULL with errp: no memory.
+ */
+MappedBase *ram_save_take_base(RamSaver *s, GError **errp);
 
 /** Dirty sync (5.4): fetches the log, updates counters and rates. */
 void ram_save_sync(RamSaver *s);
@@ -198,6 +207,8 @@ typedef struct RamLoadStats {
     uint64_t normal, zero, xbzrle, bytes;
     uint64_t in_file;           /* pages that a mapped file has; until its list of blocks is read, at most; else 0 */
 } RamLoadStats;
+/** The mapped layouts, after all was read: what the file holds. NULL with errp. */
+MappedBase *ram_loader_base(const RamLoader *l, GError **errp);
 void ram_loader_get_stats(const RamLoader *l, RamLoadStats *out);
 
 #endif

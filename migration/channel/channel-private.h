@@ -55,7 +55,7 @@ ssize_t channel_fd_writev(Channel *c, const struct iovec *iov, int iovcnt, GErro
 ssize_t channel_fd_read(Channel *c, void *buf, size_t len, const ChannelWaitHook *hook,
                         GError **errp);
 ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offset, GError **errp);
-bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp);
+bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp);
 bool channel_fd_settle(Channel *c, GError **errp);
 bool channel_fd_room(Channel *c, uint64_t end, uint64_t bytes, GError **errp);
 ChannelEnd channel_fd_complete(Channel *c, int ms, GError **errp);
@@ -128,7 +128,7 @@ FileWriter *file_writer_new(FileTarget *target, const char *name, GError **errp)
 ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, int64_t offset,
                            GError **errp);
 /** channel_punch, in turn. */
-bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **errp);
+bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, bool at_end, GError **errp);
 /** Starts n threads for runs: channel_set_writers. */
 bool file_writer_start_runs(FileWriter *w, unsigned n, GError **errp);
 /** channel_pwrite_run. */

@@ -385,7 +385,7 @@ ssize_t channel_fd_pwrite(Channel *c, const void *buf, size_t len, uint64_t offs
     return -1;
 }
 
-bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+bool channel_fd_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp)
 {
     return true;        /* nothing is there */
 }
@@ -526,9 +526,9 @@ bool channel_pwrite_all(Channel *c, const void *buf, size_t len, uint64_t offset
     return true;
 }
 
-bool channel_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+bool channel_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp)
 {
-    return c->ops->punch(c, offset, len, errp);
+    return c->ops->punch(c, offset, len, at_end, errp);
 }
 
 bool channel_settle(Channel *c, GError **errp)

@@ -32,6 +32,10 @@
 #define DIRECT_ALIGN 4096u
 #define SELF_FD "/proc/self/fd/%d"
 
+typedef struct Hole {
+    uint64_t offset, len;
+} Hole;
+
 struct FileTarget {
     /* set once */
     int fd;
@@ -46,6 +50,9 @@ struct FileTarget {
     uint8_t held[CHANNEL_FILE_MARK_BYTES];
     unsigned held_bytes;
     off_t start;            /* where they belong */
+    uint8_t head[CHANNEL_FILE_HEAD_BYTES];
+    size_t head_bytes;      /* 0: none */
+    GArray *holes;          /* of Hole, when it is published; NULL: none */
     uint64_t unsynced;      /* bytes since the kernel was last told; atomic */
 };
 
@@ -306,8 +313,20 @@ int file_target_write_pieces(FileTarget *t, FileRing *ring, const FilePiece *pie
     return err;
 }
 
-void file_target_punch(FileTarget *t, uint64_t offset, uint64_t len)
+void file_target_set_head(FileTarget *t, const void *head, size_t len)
 {
+    g_assert(len <= sizeof(t->head));
+    memcpy(t->head, head, len);
+    t->head_bytes = len;
+}
+
+void file_target_punch(FileTarget *t, uint64_t offset, uint64_t len, bool at_end)
+{
+    if (at_end) {
+        t->holes = t->holes ? t->holes : g_array_new(FALSE, FALSE, sizeof(Hole));
+        g_array_append_val(t->holes, ((Hole){ offset, len }));
+        return;
+    }
     while (fallocate(t->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) < 0 &&
            errno == EINTR) {
         /* again */
@@ -375,6 +394,24 @@ static int take_name(FileTarget *t)
     return err;
 }
 
+/* What goes over from an older content to this one, in one write. */
+static int put_head(FileTarget *t, FileStep *step)
+{
+    uint64_t at;
+
+    *step = FILE_STEP_WRITE;
+    int err = write_all(t->fd, t->head, t->head_bytes, 0, &at);
+    if (!err) {
+        *step = FILE_STEP_SYNC;
+        err = file_target_sync(t);
+    }
+    for (guint i = 0; !err && t->holes && i < t->holes->len; i++) {
+        const Hole *hole = &g_array_index(t->holes, Hole, i);
+        file_target_punch(t, hole->offset, hole->len, false);
+    }
+    return err;
+}
+
 int file_target_publish(FileTarget *t, FileStep *step)
 {
     uint64_t at;
@@ -387,6 +424,9 @@ int file_target_publish(FileTarget *t, FileStep *step)
     if (!err && t->held_bytes) {
         *step = FILE_STEP_SYNC;
         err = file_target_sync(t);
+    }
+    if (!err && t->head_bytes) {
+        err = put_head(t, step);
     }
     if (!err && t->folder >= 0) {
         *step = FILE_STEP_NAME;
@@ -410,6 +450,9 @@ int file_target_free(FileTarget *t)
     }
     if (t->folder >= 0) {
         close(t->folder);
+    }
+    if (t->holes) {
+        g_array_unref(t->holes);
     }
     g_free(t->name);
     g_free(t->temporary);

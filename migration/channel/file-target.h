@@ -61,8 +61,10 @@ bool file_target_is_direct(const FileTarget *t);
  * *failed_at says where.
  */
 int file_target_write(FileTarget *t, void *buf, size_t len, int64_t offset, uint64_t *failed_at);
-/** What lies there is to take no room any more. Where that cannot be it stays. */
-void file_target_punch(FileTarget *t, uint64_t offset, uint64_t len);
+/** What lies there is to take no room any more; at_end: when it is published. Where that cannot be it stays. */
+void file_target_punch(FileTarget *t, uint64_t offset, uint64_t len, bool at_end);
+/** What is put at its beginning when it is published; len at most CHANNEL_FILE_HEAD_BYTES. */
+void file_target_set_head(FileTarget *t, const void *head, size_t len);
 /**
  * A regular file becomes at least end bytes long, of holes: 0, or an errno if it must not or cannot.
  * *free_bytes: how much its file system has left; all ones: not known.

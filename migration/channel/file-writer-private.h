@@ -18,6 +18,7 @@ typedef struct FileBlock {
     size_t len;
     int64_t offset;         /* -1: where the file stands */
     uint64_t hole;          /* no data: so many bytes are to take no room; 0: data */
+    bool at_end;            /* of a hole: not before all is complete */
 } FileBlock;
 
 struct FileWriter {

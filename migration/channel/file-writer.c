@@ -47,7 +47,7 @@ static unsigned gather(FileWriter *w, FilePiece *pieces)
 static int write_alone(FileWriter *w, FileBlock *b, uint64_t *at)
 {
     if (b->hole) {
-        file_target_punch(w->target, (uint64_t)b->offset, b->hole);
+        file_target_punch(w->target, (uint64_t)b->offset, b->hole, b->at_end);
         return 0;
     }
     return file_target_write(w->target, b->data, b->len, -1, at);
@@ -238,13 +238,14 @@ ssize_t file_writer_writev(FileWriter *w, const struct iovec *iov, int iovcnt, i
     return b ? (ssize_t)done : -1;
 }
 
-bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, GError **errp)
+bool file_writer_punch(FileWriter *w, uint64_t offset, uint64_t len, bool at_end, GError **errp)
 {
     g_mutex_lock(&w->lock);
     FileBlock *b = free_block(w, errp);
     if (b) {
         b->offset = (int64_t)offset;
         b->hole = len;
+        b->at_end = at_end;
     }
     g_cond_broadcast(&w->changed);
     g_mutex_unlock(&w->lock);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/channel/channel-private.h"
@@ -53,11 +54,11 @@ static ssize_t file_pwrite(Channel *c, const void *buf, size_t len, uint64_t off
     return w ? file_writer_writev(w, &iov, 1, (int64_t)offset, errp) : -1;
 }
 
-static bool file_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+static bool file_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp)
 {
     FileWriter *w = writer_of(c, errp);
 
-    return w && file_writer_punch(w, offset, len, errp);
+    return w && file_writer_punch(w, offset, len, at_end, errp);
 }
 
 bool channel_set_writers(Channel *c, unsigned n, GError **errp)
@@ -134,6 +135,16 @@ static const ChannelOps fd_ops = {
     file_complete, channel_fd_describe_end, file_shutdown, file_close,
 };
 
+bool channel_set_head(Channel *c, const void *head, size_t len, GError **errp)
+{
+    if (!c->target || c->writer) {
+        error_setg(errp, "'%s' is no file that can be saved into again", c->name);
+        return false;
+    }
+    file_target_set_head(c->target, head, len);
+    return true;
+}
+
 /* ---- direct I/O ---- */
 
 /* Takes direct_fd; -1: the file is opened again. */
@@ -168,6 +179,8 @@ typedef struct OpenJob {
     int direct_fd;      /* may be given; -1 */
     FileTarget *target; /* outgoing, a file that stands beside its place */
     bool truncating;    /* what failed was not the open but the truncation */
+    bool opened;        /* here: else it is somebody else's, too */
+    bool in_use;        /* what failed was the lock */
     bool no_reader;     /* what failed was a FIFO's open for want of one */
     int err;
 } OpenJob;
@@ -204,10 +217,24 @@ static void open_job_truncate(OpenJob *job)
     }
 }
 
+/*
+ * Nobody reads an image while it is saved into again. Only who does that, or writes one that is not
+ * complete, has it for himself; where there are no locks nobody has.
+ */
+static void open_job_lock(OpenJob *job)
+{
+    if (job->opened && flock(job->fd, (job->outgoing ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        job->in_use = true;
+        job->err = errno;
+    }
+}
+
 static void open_job_run(void *opaque)
 {
     OpenJob *job = opaque;
-    int flags = O_CLOEXEC | O_NONBLOCK | (job->outgoing ? O_CREAT | O_WRONLY : O_RDONLY);
+    bool again = job->outgoing && job->options.again;
+    int flags = O_CLOEXEC | O_NONBLOCK |
+                (again ? O_RDWR : job->outgoing ? O_CREAT | O_WRONLY : O_RDONLY);
     struct stat st;
 
     if (job->fd < 0 && job->outgoing && job->options.beside && job->offset == 0) {
@@ -217,13 +244,16 @@ static void open_job_run(void *opaque)
     if (job->target) {
         return;
     }
-    if (job->fd < 0) {
+    job->opened = job->fd < 0;
+    if (job->opened) {
         job->fd = open(job->path, flags, 0600);
     }
     if (job->fd < 0) {
         job->err = errno;
         job->no_reader = job->err == ENXIO && stat(job->path, &st) == 0 && S_ISFIFO(st.st_mode);
-    } else if (job->outgoing) {
+    } else if (again || !job->outgoing) {
+        open_job_lock(job);
+    } else {
         open_job_truncate(job);
     }
 }
@@ -247,6 +277,9 @@ static void job_error(const OpenJob *job, GError **errp)
     if (job->truncating) {
         error_setg_errno(errp, job->err, "failed to truncate migration file '%s' to offset 0x%"
                          G_GINT64_MODIFIER "x", job->path, job->offset);
+    } else if (job->in_use) {
+        error_setg(errp, "'%s' is in use: another process %s it", job->path,
+                   job->outgoing ? "reads or saves into" : "saves into");
     } else if (job->outgoing) {
         error_setg_errno(errp, job->err, "Could not create '%s'", job->path);
     } else {

@@ -34,6 +34,9 @@ XFileProgress *file_progress_saved(const OutgoingView *v)
     XFileProgress *p = progress_new(v->file_done_pages * TARGET_PAGE_SIZE, v->ram_total_bytes,
                                     v->status == MIGRATION_STATUS_COMPLETED);
     p->rate = v->mbps * 1e6 / 8;
+    p->has_incremental = v->wants_incremental;
+    p->incremental = v->incremental;
+    p->note = g_strdup(v->note);
     if (v->status == MIGRATION_STATUS_ACTIVE) {
         set_left(p, outgoing_pass_wire_bytes(v));
     }
@@ -61,6 +64,10 @@ char *file_progress_text(const XFileProgress *p)
     g_autofree char *left = p->has_seconds_left ? g_strdup_printf(", %.0f s left", p->seconds_left)
                                                 : g_strdup("");
 
-    return g_strdup_printf("%.1f %% of %.1f MiB, %.1f MiB/s%s", p->percent, p->total / 1048576.0,
-                           p->rate / 1048576.0, left);
+    g_autofree char *again = !p->has_incremental ? g_strdup("")
+                             : p->incremental ? g_strdup(", incremental")
+                                              : g_strdup_printf(", in full: %s", p->note);
+
+    return g_strdup_printf("%.1f %% of %.1f MiB, %.1f MiB/s%s%s", p->percent, p->total / 1048576.0,
+                           p->rate / 1048576.0, left, again);
 }

@@ -29,6 +29,7 @@ bool incoming_start(Migration *m, ChannelAddress *addr, bool exit_on_error, GErr
     if (!listener) {
         return false;
     }
+    ram_baseline_free(g_steal_pointer(&m->baseline));   /* of a guest that is not this one */
     if (m->incoming) {
         incoming_free(g_steal_pointer(&m->incoming));
         machine_start_over(m->machine->runstate);

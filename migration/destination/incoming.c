@@ -136,6 +136,23 @@ static bool tell_source(Incoming *in, bool *alone, GError **errp)
     return *alone;
 }
 
+/* The guest has not run yet: what it writes from now on is not in the file that it comes from. */
+static void note_baseline(Incoming *in)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!in->image || !(migration_settings_caps(in->settings) & MIGRATION_CAP(X_INCREMENTAL))) {
+        return;
+    }
+    MappedBase *base = ram_loader_base(in->load.ram, &err);
+    RamBaseline *b = base ? ram_baseline_new(in->machine->ram, in->machine->dirty, base, in->image, &err) : NULL;
+    if (!b) {
+        machine_report(in->machine, "x-incremental: the next save will be a full one: %s", err->message);
+    }
+    ram_baseline_free(in->m->baseline);
+    in->m->baseline = b;
+}
+
 static bool finish(Incoming *in, GError **errp)
 {
     bool alone;
@@ -148,6 +165,7 @@ static bool finish(Incoming *in, GError **errp)
     note_step(in, SWITCHOVER_TOLD);
     fault_delay(&in->machine->faults, FAULT_DST_TOLD);  /* nothing after the yes may fail */
     bql_lock(in->machine->loop);
+    note_baseline(in);
     bool ok = settle_guest(in, !alone, errp);
     if (ok) {
         note_step(in, SWITCHOVER_STARTED);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
@@ -24,6 +25,7 @@
 typedef struct OpenBlock {
     MappedRegion region;
     uint64_t *bitmap;       /* host words; NULL: not open */
+    uint64_t *second;       /* the same: pages in their second place; NULL: there are none */
     MappedSums *sums;       /* NULL: the file has none, or they cannot be computed here */
 } OpenBlock;
 
@@ -145,7 +147,8 @@ static bool read_sums(const MappedFile *f, const RAMBlock *block, OpenBlock *b, 
     uint64_t bytes = mapped_sums_bytes(ram_block_pages(block));
     MappedSumsHeader header;
 
-    if (at > region->pages_offset || region->pages_offset - at < bytes) {
+    uint64_t end = region->second_offset ? region->second_bitmap_offset : region->pages_offset;
+    if (at > end || end - at < bytes) {
         return true;
     }
     if (!read_at(f, &header, sizeof(header), at, errp)) {
@@ -159,32 +162,65 @@ static bool read_sums(const MappedFile *f, const RAMBlock *block, OpenBlock *b, 
            mapped_sums_check(b->sums, bitmap, region->bitmap_bytes, errp);
 }
 
-static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block, OpenBlock *b, GError **errp)
+/* As it is in the file. */
+static uint64_t *read_words(const MappedFile *f, const MappedRegion *region, uint64_t at, GError **errp)
 {
-    const MappedRegion *region = &b->region;
-    uint64_t pages = ram_block_pages(block), words = region->bitmap_bytes / 8;
-    uint64_t *bitmap = g_try_new(uint64_t, words);
+    g_autofree uint64_t *bitmap = g_try_new(uint64_t, region->bitmap_bytes / 8);
 
     if (!bitmap) {
         error_setg(errp, "not enough memory for a bitmap of %" PRIu64 " KiB",
                    region->bitmap_bytes >> 10);
         return NULL;
     }
-    if (!read_at(f, bitmap, region->bitmap_bytes, region->bitmap_offset, errp) ||
-        !read_sums(f, block, b, bitmap, errp)) {
-        g_free(bitmap);
-        return NULL;
-    }
+    return read_at(f, bitmap, region->bitmap_bytes, at, errp) ? g_steal_pointer(&bitmap) : NULL;
+}
+
+static bool check_bitmap(const RAMBlock *block, uint64_t *bitmap, uint64_t words, uint64_t at, GError **errp)
+{
+    uint64_t pages = ram_block_pages(block);
+
     for (uint64_t i = 0; i < words; i++) {
         bitmap[i] = GUINT64_FROM_LE(bitmap[i]);
     }
     if (pages % 64 && bitmap[words - 1] >> (pages % 64)) {
         error_setg(errp, "the bitmap at 0x%" PRIx64 " has bits beyond the %" PRIu64
-                   " pages of the block", region->bitmap_offset, pages);
-        g_free(bitmap);
+                   " pages of the block", at, pages);
+        return false;
+    }
+    return true;
+}
+
+/* Which pages are in their second place: they have to be in the file. */
+static uint64_t *read_second(const MappedFile *f, const RAMBlock *block, const MappedRegion *region,
+                             const uint64_t *bitmap, GError **errp)
+{
+    uint64_t words = region->bitmap_bytes / 8;
+    g_autofree uint64_t *second = read_words(f, region, region->second_bitmap_offset, errp);
+
+    if (!second || !check_bitmap(block, second, words, region->second_bitmap_offset, errp)) {
         return NULL;
     }
-    return bitmap;
+    for (uint64_t i = 0; i < words; i++) {
+        if (second[i] & ~bitmap[i]) {
+            error_setg(errp, "the second bitmap at 0x%" PRIx64 " has pages that are not in the file",
+                       region->second_bitmap_offset);
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&second);
+}
+
+static uint64_t *read_bitmap(const MappedFile *f, const RAMBlock *block, OpenBlock *b, GError **errp)
+{
+    const MappedRegion *region = &b->region;
+    g_autofree uint64_t *bitmap = read_words(f, region, region->bitmap_offset, errp);
+
+    if (!bitmap || !read_sums(f, block, b, bitmap, errp) ||
+        !check_bitmap(block, bitmap, region->bitmap_bytes / 8, region->bitmap_offset, errp) ||
+        (region->second_offset && !(b->second = read_second(f, block, region, bitmap, errp)))) {
+        return NULL;
+    }
+    return g_steal_pointer(&bitmap);
 }
 
 /* First page >= from whose bit is not `set`, or pages. */
@@ -255,6 +291,7 @@ void mapped_file_close(MappedFile *f)
     }
     for (size_t i = 0; i < f->count; i++) {
         g_free(f->blocks[i].bitmap);
+        g_free(f->blocks[i].second);
         mapped_sums_free(f->blocks[i].sums);
     }
     g_free(f->blocks);
@@ -275,6 +312,7 @@ bool mapped_file_open_block(MappedFile *f, StreamReader *r, size_t index, GError
     uint64_t at;
 
     g_clear_pointer(&b->bitmap, g_free);
+    g_clear_pointer(&b->second, g_free);
     g_clear_pointer(&b->sums, mapped_sums_free);
     if (stream_reader_tell(r, &at, errp) &&
         mapped_header_get(r, f->layout, at, f->bytes, block, &b->region, errp)) {
@@ -347,6 +385,17 @@ static bool read_around_cache(const MappedFile *f, FileRing *ring, uint8_t *buf,
     return f->direct_fd >= 0 && read_direct((MappedFile *)f, ring, buf, len, offset);
 }
 
+/* Where the page is, and how many of the *n from there on lie behind it. */
+static uint64_t place_of(const OpenBlock *b, uint64_t first, uint64_t *n)
+{
+    bool second = b->second && b->second[first / 64] >> (first % 64) & 1;
+
+    if (b->second) {
+        *n = run_end(b->second, first, first + *n, second) - first;
+    }
+    return (second ? b->region.second_offset : b->region.pages_offset) + (first << TARGET_PAGE_BITS);
+}
+
 /* What fits a cache is checked right after it was read; direct reads want to be long. */
 static bool read_pages(const MappedFile *f, FileRing *ring, const OpenBlock *b, uint64_t first,
                        uint64_t count, uint8_t *buf, GError **errp)
@@ -354,7 +403,7 @@ static bool read_pages(const MappedFile *f, FileRing *ring, const OpenBlock *b, 
     uint64_t at_once = !b->sums ? count : f->direct_fd >= 0 ? DIRECT_PAGES : CHECKED_PAGES;
 
     while (count > 0) {
-        uint64_t n = MIN(count, at_once), at = b->region.pages_offset + (first << TARGET_PAGE_BITS);
+        uint64_t n = MIN(count, at_once), at = place_of(b, first, &n);
 
         if ((!read_around_cache(f, ring, buf, n << TARGET_PAGE_BITS, at) &&
              !read_at(f, buf, n << TARGET_PAGE_BITS, at, errp)) ||
@@ -388,6 +437,57 @@ bool mapped_file_read(const MappedFile *f, size_t block, uint64_t first, uint64_
 bool mapped_file_is_direct(const MappedFile *f)
 {
     return f->direct_fd >= 0;
+}
+
+/* Its head, if it was saved into again; else as after a full save. */
+static bool read_head(const MappedFile *f, MappedBase *base, GError **errp)
+{
+    MappedHead head;
+
+    base->saves = 1;
+    if (!read_at(f, &head, sizeof(head), 0, errp)) {
+        return false;
+    }
+    if (GUINT32_FROM_BE(head.magic) != STREAM_MAGIC_HEAD) {
+        return true;
+    }
+    if (!mapped_head_check(&head, errp)) {
+        return false;
+    }
+    base->saves = head.saves;
+    base->stream_offset = head.stream_offset;
+    base->room_offset = head.room_offset;
+    base->room_bytes = head.room_bytes;
+    return true;
+}
+
+MappedBase *mapped_file_base(const MappedFile *f, GError **errp)
+{
+    MappedBase *base = mapped_base_new(f->ram, errp);
+    bool ok = base && read_head(f, base, errp);
+
+    for (size_t i = 0; ok && i < f->count; i++) {
+        const OpenBlock *from = &f->blocks[i];
+        MappedBaseBlock *to = &base->blocks[i];
+
+        if (!from->bitmap) {
+            error_setg(errp, "RAM block \"%s\" is not in the file", ram_list_get(f->ram, i)->idstr);
+            ok = false;
+            break;
+        }
+        memcpy(to->present, from->bitmap, from->region.bitmap_bytes);
+        if (from->second) {
+            memcpy(to->second, from->second, from->region.bitmap_bytes);
+        }
+        to->pages_offset = from->region.pages_offset;
+        to->second_offset = from->region.second_offset;
+        to->sums = from->sums ? mapped_sums_copy(from->sums, errp) : NULL;
+        ok = to->sums || !from->sums;
+    }
+    if (!ok) {
+        mapped_base_free(g_steal_pointer(&base));
+    }
+    return base;
 }
 
 bool mapped_file_has_sums(const MappedFile *f, size_t block)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include "migration/channel.h"
+#include "migration/mapped/mapped-base.h"
 #include "migration/stream.h"
 #include "softmmu/ramblock.h"
 #include "util/file-ring.h"
@@ -43,6 +44,12 @@ bool mapped_file_read_by(const MappedFile *f, FileRing *ring, size_t block, uint
                          uint64_t count, void *buf, GError **errp);
 /** Is it read around the page cache? */
 bool mapped_file_is_direct(const MappedFile *f);
+
+/**
+ * What the file holds, for who saves into it again (migration-stream 6.10): all blocks are open, the file
+ * begins with this stream, or with a head. NULL with errp otherwise.
+ */
+MappedBase *mapped_file_base(const MappedFile *f, GError **errp);
 
 /**
  * False with errp if somebody has written to the file since it was opened, or since

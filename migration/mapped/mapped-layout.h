@@ -15,12 +15,18 @@
 
 typedef struct MappedRegion {
     uint64_t bitmap_offset, bitmap_bytes;
-    uint64_t pages_offset, end_offset;
+    uint64_t pages_offset;
+    uint64_t end_offset;            /* where the stream goes on */
+    /* of a file that was saved into again (6.10); 0: pages have one place */
+    uint64_t second_offset, second_bitmap_offset;
 } MappedRegion;
 
 /** The writer's choice for a header that starts at header_offset; sums: with room for checksums (6.8). */
 void mapped_region_place(MappedRegion *region, RamLayout layout, uint64_t header_offset,
                          const RAMBlock *block, bool sums);
+/** The same where pages have two places already, in a file that is saved into again. */
+void mapped_region_place_again(MappedRegion *region, uint64_t header_offset, const RAMBlock *block, bool sums,
+                               uint64_t pages_offset, uint64_t second_offset);
 void mapped_header_put(StreamWriter *w, RamLayout layout, const MappedRegion *region);
 
 /**

@@ -24,6 +24,7 @@
 typedef struct MappedBlock {
     MappedRegion region;
     uint64_t *bitmap;       /* host words, written little-endian */
+    uint64_t *second;       /* the same: pages that are in their second place; NULL: there are none */
     size_t words;
     MappedSums *sums;       /* NULL: without */
 } MappedBlock;
@@ -31,6 +32,7 @@ typedef struct MappedBlock {
 /* Neighbours. */
 typedef struct MappedPages {
     size_t block;
+    bool second;            /* in their second places */
     uint64_t first, count;
 } MappedPages;
 
@@ -41,6 +43,7 @@ typedef struct MappedSave {
     RamLayout layout;
     size_t count;
     MappedBlock *blocks;
+    const MappedBase *base; /* what the file holds already; NULL: nothing */
     MappedPages run;        /* not yet written */
     MappedPages holes;      /* written before, and zero now: not yet holes */
     bool parallel;          /* the channel's threads write, in any order */
@@ -74,11 +77,16 @@ static bool mapped_save_block(RamPageOut *out, StreamWriter *w, size_t block, GE
     if (!stream_writer_tell(w, &at, errp)) {
         return false;
     }
-    mapped_region_place(region, m->layout, at, ram_list_get(m->ram, block),
-                        m->blocks[block].sums);
+    if (m->base) {
+        const MappedBaseBlock *b = &m->base->blocks[block];
+        mapped_region_place_again(region, at, ram_list_get(m->ram, block), m->blocks[block].sums,
+                                  b->pages_offset, b->second_offset);
+    } else {
+        mapped_region_place(region, m->layout, at, ram_list_get(m->ram, block), m->blocks[block].sums);
+    }
     mapped_header_put(w, m->layout, region);
     return stream_writer_seek(w, region->end_offset, errp) &&
-           channel_check_room(m->channel, region->end_offset, 0, errp);
+           (m->base || channel_check_room(m->channel, region->end_offset, 0, errp));
 }
 
 static bool mapped_save_setup_end(RamPageOut *out, StreamWriter *w, GError **errp)
@@ -118,13 +126,20 @@ static bool hand_out_run(MappedSave *m, const MappedPages *pages, const uint8_t 
     return channel_pwrite_run(m->channel, &run, errp);
 }
 
+static uint64_t place_of(const MappedSave *m, const MappedPages *pages)
+{
+    const MappedRegion *region = &m->blocks[pages->block].region;
+
+    return (pages->second ? region->second_offset : region->pages_offset) + pages->first * TARGET_PAGE_SIZE;
+}
+
 /* Writes what is noted. */
 static bool flush_run(MappedSave *m, GError **errp)
 {
     const MappedPages run = m->run;
     uint64_t offset = run.first * TARGET_PAGE_SIZE, len = run.count * TARGET_PAGE_SIZE;
     const uint8_t *data = ram_list_get(m->ram, run.block)->host + offset;
-    uint64_t at = m->blocks[run.block].region.pages_offset + offset;
+    uint64_t at = place_of(m, &run);
 
     if (len == 0) {
         return true;
@@ -141,26 +156,25 @@ static bool flush_run(MappedSave *m, GError **errp)
 /* The same of holes. A page is in one pass once: whichever of the two comes first, none is undone. */
 static bool flush_holes(MappedSave *m, GError **errp)
 {
-    const MappedPages *holes = &m->holes;
-    uint64_t len = holes->count * TARGET_PAGE_SIZE;
+    uint64_t len = m->holes.count * TARGET_PAGE_SIZE;
 
     m->holes.count = 0;
-    return len == 0 || channel_punch(m->channel, m->blocks[holes->block].region.pages_offset +
-                                     holes->first * TARGET_PAGE_SIZE, len, errp);
+    return len == 0 || channel_punch(m->channel, place_of(m, &m->holes), len, false, errp);
 }
 
-static bool is_next(const MappedPages *pages, size_t block, uint64_t page)
+static bool is_next(const MappedPages *pages, size_t block, bool second, uint64_t page)
 {
-    return pages->count && pages->block == block && page == pages->first + pages->count;
+    return pages->count && pages->block == block && pages->second == second &&
+           page == pages->first + pages->count;
 }
 
-static bool add_to_holes(MappedSave *m, size_t block, uint64_t page, GError **errp)
+static bool add_to_holes(MappedSave *m, size_t block, bool second, uint64_t page, GError **errp)
 {
-    if (!is_next(&m->holes, block, page)) {
+    if (!is_next(&m->holes, block, second, page)) {
         if (!flush_holes(m, errp)) {
             return false;
         }
-        m->holes = (MappedPages){ .block = block, .first = page };
+        m->holes = (MappedPages){ .block = block, .second = second, .first = page };
     }
     m->holes.count++;
     return true;
@@ -179,16 +193,42 @@ static bool mapped_save_begin_pass(RamPageOut *out, StreamWriter *w, GError **er
 }
 
 /* Neighbours are written together: by the time it is, the guest may have changed the page. */
-static bool add_to_run(MappedSave *m, size_t block, uint64_t page, GError **errp)
+static bool add_to_run(MappedSave *m, size_t block, bool second, uint64_t page, GError **errp)
 {
-    if (!is_next(&m->run, block, page) || m->run.count == RUN_MAX_PAGES) {
+    if (!is_next(&m->run, block, second, page) || m->run.count == RUN_MAX_PAGES) {
         if (!flush_run(m, errp)) {
             return false;
         }
-        m->run = (MappedPages){ .block = block, .first = page };
+        m->run = (MappedPages){ .block = block, .second = second, .first = page };
     }
     m->run.count++;
     return true;
+}
+
+/* Which of its places is this save's to write. */
+static bool new_place(const MappedSave *m, size_t block, uint64_t page)
+{
+    return m->base && mapped_base_new_place(&m->base->blocks[block], page);
+}
+
+/* Has this save written it? In base it was either not there, or in the other place. */
+static bool was_written(const MappedSave *m, size_t block, uint64_t page)
+{
+    const MappedBlock *b = &m->blocks[block];
+    uint64_t word = page / 64, bit = 1ULL << (page % 64);
+
+    return b->bitmap[word] & bit &&
+           (!m->base || !(m->base->blocks[block].present[word] & bit) ||
+            !(b->second[word] & bit) != !(m->base->blocks[block].second[word] & bit));
+}
+
+static void set_second(MappedBlock *b, uint64_t page, bool second)
+{
+    uint64_t bit = 1ULL << (page % 64);
+
+    if (b->second) {
+        b->second[page / 64] = second ? b->second[page / 64] | bit : b->second[page / 64] & ~bit;
+    }
 }
 
 /* Whole pages from guest memory only: the rules of the options exclude deltas here. */
@@ -197,19 +237,22 @@ static bool mapped_save_page(RamPageOut *out, StreamWriter *w, size_t block, uin
 {
     MappedSave *m = (MappedSave *)out;
     uint64_t *word = &m->blocks[block].bitmap[page / 64], bit = 1ULL << (page % 64);
+    bool second = new_place(m, block, page);
 
     if (content->kind == RAM_PAGE_ZERO) {
-        bool was = *word & bit;
+        bool was = was_written(m, block, page);
         *word &= ~bit;
+        set_second(&m->blocks[block], page, false);
         if (m->blocks[block].sums) {
             mapped_sums_clear(m->blocks[block].sums, page);
         }
         *cost = 0;
-        return !was || add_to_holes(m, block, page, errp);
+        return !was || add_to_holes(m, block, second, page, errp);
     }
     *word |= bit;
+    set_second(&m->blocks[block], page, second);
     *cost = content->len;
-    return add_to_run(m, block, page, errp);
+    return add_to_run(m, block, second, page, errp);
 }
 
 static bool mapped_save_settle(RamPageOut *out, StreamWriter *w, GError **errp)
@@ -252,25 +295,60 @@ static bool write_sums(MappedSave *m, size_t block, GError **errp)
     mapped_sums_seal(b->sums, b->bitmap, b->region.bitmap_bytes);
     for (const uint8_t *p = mapped_sums_data(b->sums); left > 0; p += n, at += n, left -= n) {
         n = MIN(left, SUMS_CHUNK);
-        if (memcmp(p, zeros, n) && !channel_pwrite_all(m->channel, p, n, at, errp)) {
+        if ((m->base || memcmp(p, zeros, n)) && !channel_pwrite_all(m->channel, p, n, at, errp)) {
             return false;
         }
     }
     return true;
 }
 
+/* To how it is in the file, or back. */
+static void swap_words(uint64_t *bitmap, size_t words)
+{
+    for (size_t i = 0; bitmap && i < words; i++) {
+        bitmap[i] = GUINT64_TO_LE(bitmap[i]);
+    }
+}
+
 static bool write_bitmap(MappedSave *m, size_t block, GError **errp)
 {
     MappedBlock *b = &m->blocks[block];
 
-    for (size_t i = 0; i < b->words; i++) {
-        b->bitmap[i] = GUINT64_TO_LE(b->bitmap[i]);
-    }
+    swap_words(b->bitmap, b->words);
+    swap_words(b->second, b->words);
     if (b->sums && !write_sums(m, block, errp)) {
         return false;
     }
     return channel_pwrite_all(m->channel, b->bitmap, b->region.bitmap_bytes,
-                              b->region.bitmap_offset, errp);
+                              b->region.bitmap_offset, errp) &&
+           (!b->second || channel_pwrite_all(m->channel, b->second, b->region.bitmap_bytes,
+                                             b->region.second_bitmap_offset, errp));
+}
+
+/* What base has in a place that is not in use any more is a hole when the file has gone over. */
+static bool give_back(MappedSave *m, size_t block, GError **errp)
+{
+    const MappedBaseBlock *old = &m->base->blocks[block];
+    uint64_t pages = ram_block_pages(ram_list_get(m->ram, block));
+    MappedPages gone = { .block = block };
+    bool ok = true;
+
+    for (uint64_t page = 0; ok && page <= pages; page++) {
+        uint64_t word = page / 64, bit = 1ULL << (page % 64);
+        bool now = page < pages && m->blocks[block].bitmap[word] & bit;
+        bool there = page < pages && old->present[word] & bit && (!now || was_written(m, block, page));
+        bool second = there && old->second[word] & bit;
+
+        if (gone.count && (!there || second != gone.second)) {
+            ok = channel_punch(m->channel, place_of(m, &gone), gone.count * TARGET_PAGE_SIZE, true, errp);
+            gone.count = 0;
+        }
+        if (there && gone.count++ == 0) {
+            gone.first = page;
+            gone.second = second;
+        }
+    }
+    return ok;
 }
 
 static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)
@@ -284,7 +362,7 @@ static bool mapped_save_finish(RamPageOut *out, StreamWriter *w, GError **errp)
         return false;
     }
     for (size_t i = 0; i < m->count; i++) {
-        if (!write_bitmap(m, i, errp)) {
+        if ((m->base && !give_back(m, i, errp)) || !write_bitmap(m, i, errp)) {
             return false;
         }
     }
@@ -297,6 +375,7 @@ static void mapped_save_free(RamPageOut *out)
 
     for (size_t i = 0; i < m->count; i++) {
         g_free(m->blocks[i].bitmap);
+        g_free(m->blocks[i].second);
         mapped_sums_free(m->blocks[i].sums);
     }
     g_free(m->blocks);
@@ -344,12 +423,76 @@ RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GE
     return &m->out;
 }
 
+/* As base has it. */
+static bool copy_base(MappedSave *m, const MappedBase *base, GError **errp)
+{
+    m->base = base;
+    for (size_t i = 0; i < m->count; i++) {
+        MappedBlock *b = &m->blocks[i];
+
+        b->second = g_try_new(uint64_t, b->words);
+        if (!b->second) {
+            error_setg(errp, "cannot allocate the page bitmap of RAM block \"%s\"",
+                       ram_list_get(m->ram, i)->idstr);
+            return false;
+        }
+        memcpy(b->bitmap, base->blocks[i].present, b->words * sizeof(uint64_t));
+        memcpy(b->second, base->blocks[i].second, b->words * sizeof(uint64_t));
+    }
+    return true;
+}
+
+RamPageOut *mapped_save_new_again(RAMList *ram, Channel *channel, const MappedBase *base, GError **errp)
+{
+    RamPageOut *out = mapped_save_new(ram, channel, RAM_LAYOUT_MAPPED, errp);
+
+    if (out && !copy_base((MappedSave *)out, base, errp)) {
+        mapped_save_free(out);
+        return NULL;
+    }
+    return out;
+}
+
+MappedBase *mapped_save_take_base(RamPageOut *out, GError **errp)
+{
+    MappedSave *m = (MappedSave *)out;
+    MappedBase *b = mapped_base_new(m->ram, errp);
+
+    for (size_t i = 0; b && i < m->count; i++) {
+        MappedBlock *from = &m->blocks[i];
+        MappedBaseBlock *to = &b->blocks[i];
+
+        swap_words(from->bitmap, from->words);
+        swap_words(from->second, from->words);
+        memcpy(to->present, from->bitmap, from->words * sizeof(uint64_t));
+        if (from->second) {
+            memcpy(to->second, from->second, from->words * sizeof(uint64_t));
+        }
+        to->pages_offset = from->region.pages_offset;
+        to->second_offset = from->region.second_offset;
+        to->sums = g_steal_pointer(&from->sums);
+    }
+    if (b && m->base) {
+        MappedHead head;
+        uint64_t stream;
+        mapped_base_plan((MappedBase *)m->base, 0, &head, &stream);
+        b->stream_offset = stream;
+        b->room_offset = m->base->room_offset;
+        b->room_bytes = m->base->room_bytes;
+    }
+    if (b) {
+        b->saves = m->base ? m->base->saves + 1 : 1;
+    }
+    return b;
+}
+
 bool mapped_save_set_checksum(RamPageOut *out, GError **errp)
 {
     MappedSave *m = (MappedSave *)out;
 
     for (size_t i = 0; i < m->count; i++) {
-        m->blocks[i].sums = mapped_sums_new(ram_list_get(m->ram, i), errp);
+        m->blocks[i].sums = m->base ? mapped_sums_copy(m->base->blocks[i].sums, errp)
+                                    : mapped_sums_new(ram_list_get(m->ram, i), errp);
         if (!m->blocks[i].sums) {
             return false;
         }

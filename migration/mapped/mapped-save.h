@@ -7,6 +7,7 @@
 #ifndef MIGRATION_MAPPED_MAPPED_SAVE_H
 #define MIGRATION_MAPPED_MAPPED_SAVE_H
 
+#include "migration/mapped/mapped-base.h"
 #include "migration/ram/page-out.h"
 
 /**
@@ -14,6 +15,14 @@
  * is refused, as every target that cannot be written by position is.
  */
 RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GError **errp);
+/**
+ * The same into a file that holds base already (migration-stream 6.10): the caller has put the stream at the
+ * place that mapped_base_plan says, pages go to places that base does not use. base is the caller's, and stays
+ * as it is.
+ */
+RamPageOut *mapped_save_new_again(RAMList *ram, Channel *channel, const MappedBase *base, GError **errp);
+/** What the file holds, once finish has succeeded; takes it from out, which is good for nothing but free then. */
+MappedBase *mapped_save_take_base(RamPageOut *out, GError **errp);
 /** Before the first block: with checksums (migration-stream 6.8). False: no memory, no libxxhash. */
 bool mapped_save_set_checksum(RamPageOut *out, GError **errp);
 /** Before the first block: n threads write the pages, 1 to 255. False: they cannot be had. */

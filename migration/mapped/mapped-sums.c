@@ -43,6 +43,16 @@ MappedSums *mapped_sums_new(const RAMBlock *block, GError **errp)
     return s;
 }
 
+MappedSums *mapped_sums_copy(const MappedSums *s, GError **errp)
+{
+    MappedSums *copy = mapped_sums_new(s->block, errp);
+
+    if (copy) {
+        memcpy(copy->table, s->table, mapped_sums_bytes(s->pages));
+    }
+    return copy;
+}
+
 void mapped_sums_free(MappedSums *s)
 {
     if (s) {

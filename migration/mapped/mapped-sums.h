@@ -19,6 +19,8 @@ uint64_t mapped_sums_bytes(uint64_t pages);
 
 /** All 0; NULL with errp: no memory, or no libxxhash. */
 MappedSums *mapped_sums_new(const RAMBlock *block, GError **errp);
+/** The same; NULL with errp: no memory. */
+MappedSums *mapped_sums_copy(const MappedSums *s, GError **errp);
 void mapped_sums_free(MappedSums *s);
 
 /* ---- writing ---- */

@@ -73,12 +73,47 @@ static uint64_t drop_shared(RamDirty *d)
     return dropped;
 }
 
-void ram_dirty_start(RamDirty *d)
+static void start_logging(RamDirty *d)
 {
     if (!d->logging) {
         dirty_log_start(d->log);
         d->logging = true;
     }
+}
+
+void ram_dirty_forget(RamDirty *d)
+{
+    for (size_t i = 0; i < d->blocks; i++) {
+        memset(d->bitmaps[i], 0, bitmap_words(d, i) * sizeof(uint64_t));
+    }
+    d->count = 0;
+}
+
+void ram_dirty_start_clean(RamDirty *d)
+{
+    start_logging(d);
+    ram_dirty_forget(d);
+}
+
+uint64_t ram_dirty_add(RamDirty *d, const RamDirty *other)
+{
+    uint64_t added = 0;
+
+    for (size_t i = 0; i < d->blocks; i++) {
+        for (size_t w = 0; w < bitmap_words(d, i); w++) {
+            uint64_t fresh = other->bitmaps[i][w] & ~d->bitmaps[i][w];
+
+            d->bitmaps[i][w] |= fresh;
+            added += (uint64_t)__builtin_popcountll(fresh);
+        }
+    }
+    d->count += added;
+    return added - drop_shared(d);
+}
+
+void ram_dirty_start(RamDirty *d)
+{
+    start_logging(d);
     d->count = 0;
     for (size_t i = 0; i < d->blocks; i++) {
         uint64_t pages = ram_block_pages(ram_list_get(d->ram, i));

@@ -29,6 +29,12 @@ void ram_dirty_free(RamDirty *d);
 
 /** Starts logging and marks every page: all of them have to be sent once. */
 void ram_dirty_start(RamDirty *d);
+/** Starts logging, and nothing is dirty. */
+void ram_dirty_start_clean(RamDirty *d);
+/** Nothing is dirty any more. */
+void ram_dirty_forget(RamDirty *d);
+/** What is dirty in other is, too; returns how many pages that adds. */
+uint64_t ram_dirty_add(RamDirty *d, const RamDirty *other);
 /** Takes over what was written since the last sync; returns how many pages that adds. */
 uint64_t ram_dirty_sync(RamDirty *d);
 

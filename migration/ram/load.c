@@ -722,6 +722,15 @@ void ram_loader_count_late(RamLoader *l, uint64_t pages)
     count(&l->stats->bytes, pages * STREAM_PAGE_SIZE);
 }
 
+MappedBase *ram_loader_base(const RamLoader *l, GError **errp)
+{
+    if (!l->file) {
+        error_setg(errp, "it comes from no file with places for pages");
+        return NULL;
+    }
+    return mapped_file_base(l->file, errp);
+}
+
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)
 {
     l->sink = sink;

@@ -2,6 +2,7 @@
 /* The picker: bitmaps, walk and requests put together. Called by ram/save; never looks at a page. */
 #include "migration/ram/picker.h"
 
+#include "migration/ram/baseline.h"
 #include "migration/ram/walk.h"
 
 #define PREFAULTS 64        /* requests whose neighbours are still to come; the oldest are forgotten */
@@ -16,6 +17,7 @@ typedef struct Prefault {
 
 struct RamPicker {
     RAMList *ram;
+    RamBaseline *baseline;      /* which learns, too, what was written; NULL: there is none */
     RamDirty *dirty;
     RamWalk walk;
     size_t last_block;          /* the host page that is being sent: that of the page before this one */
@@ -61,14 +63,24 @@ void ram_picker_leave_out_shared(RamPicker *p)
     ram_dirty_leave_out_shared(p->dirty);
 }
 
+void ram_picker_set_baseline(RamPicker *p, RamBaseline *baseline)
+{
+    p->baseline = baseline;
+}
+
 void ram_picker_start(RamPicker *p)
 {
     ram_dirty_start(p->dirty);
 }
 
+void ram_picker_start_again(RamPicker *p)
+{
+    ram_baseline_start(p->baseline, p->dirty);
+}
+
 uint64_t ram_picker_sync(RamPicker *p)
 {
-    return ram_dirty_sync(p->dirty);
+    return p->baseline ? ram_baseline_sync(p->baseline, p->dirty) : ram_dirty_sync(p->dirty);
 }
 
 static uint64_t host_pages(const RamPicker *p, size_t block)

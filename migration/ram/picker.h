@@ -40,6 +40,10 @@ void ram_picker_free(RamPicker *p);
 
 /** Starts dirty logging; every page is to be picked once. */
 void ram_picker_start(RamPicker *p);
+/** Before the start: what is fetched from the log, baseline learns, too. The caller's. */
+void ram_picker_set_baseline(RamPicker *p, struct RamBaseline *baseline);
+/** The same, but only what was written since the baseline is to be picked. */
+void ram_picker_start_again(RamPicker *p);
 /** Fetches the log; returns how many pages that adds. */
 uint64_t ram_picker_sync(RamPicker *p);
 /**

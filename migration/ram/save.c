@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "migration/mapped/mapped-save.h"
+#include "migration/ram/baseline.h"
 #include "migration/ram/save-private.h"
 #include "migration/ram/stream-out.h"
 #include "migration/stream/format.h"
@@ -252,7 +253,10 @@ static bool put_block(RamSaver *s, StreamWriter *w, size_t index, GError **errp)
 
 bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
 {
-    if (!s->out) {
+    if (!s->out && s->opt.again) {
+        s->out = mapped_save_new_again(s->ram, stream_writer_channel(w), ram_baseline_base(s->opt.baseline),
+                                       errp);
+    } else if (!s->out) {
         s->out = page_out_new[s->opt.layout](s->ram, stream_writer_channel(w), s->opt.layout, errp);
     }
     if (!s->out || (s->opt.checksum && !mapped_save_set_checksum(s->out, errp)) ||
@@ -261,7 +265,8 @@ bool ram_save_setup(RamSaver *s, StreamWriter *w, GError **errp)
     }
     s->out->counters = &s->counters;
     ram_counters_init(&s->counters, now_ms());
-    ram_picker_start(s->picker);
+    ram_picker_set_baseline(s->picker, s->opt.baseline);
+    (s->opt.again ? ram_picker_start_again : ram_picker_start)(s->picker);
     ram_save_sync(s);
     stream_put_be64(w, ram_list_total_bytes(s->ram) | RAM_FLAG_MEM_SIZE);
     for (size_t i = 0; i < ram_list_count(s->ram); i++) {
@@ -323,6 +328,11 @@ bool ram_save_complete(RamSaver *s, StreamWriter *w, GError **errp)
     }
     /* Settles: the cache may be gone before the caller flushes. */
     return s->out->ops->finish(s->out, w, errp);
+}
+
+MappedBase *ram_save_take_base(RamSaver *s, GError **errp)
+{
+    return mapped_save_take_base(s->out, errp);
 }
 
 /* ---- between the passes ---- */

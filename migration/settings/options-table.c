@@ -46,9 +46,12 @@ const MigrationCapabilityInfo migration_capability_table[MIGRATION_CAPABILITY__M
     [CAP(FIXED_RAM)] = { .side = "both" },
     [CAP(X_MAPPED_RAM_LAZY)] = { .side = "destination" },
     [CAP(X_RAM_CHECKSUM)] = { .side = "each" },
+    [CAP(X_INCREMENTAL)] = { .side = "each" },
 };
 
 static const MigrationCapabilityRule base_rules[] = {
+    { CAP(X_INCREMENTAL), CAP(MAPPED_RAM), true, "Capability 'x-incremental' requires capability 'mapped-ram'",
+      "only there a file says where each page is" },
     { CAP(POSTCOPY_RAM), CAP(X_IGNORE_SHARED), false,
       "Postcopy is not compatible with ignore-shared",
       "shared memory is there at once, postcopy fetches on demand" },

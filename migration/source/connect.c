@@ -46,9 +46,18 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
     return true;
 }
 
+/* Into a file that holds this guest already: the stream goes where the file says nothing. */
+static bool begin_again(Outgoing *o, GError **errp)
+{
+    uint64_t stream;
+
+    return ram_baseline_begin(o->m->baseline, o->channel, &stream, &o->stream_end, errp) &&
+           stream_writer_seek(o->w, stream, errp);
+}
+
 bool outgoing_connect(Outgoing *o, GError **errp)
 {
     outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
     return outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
-           check_channel(o, o->channel, errp);
+           check_channel(o, o->channel, errp) && (!o->incremental || begin_again(o, errp));
 }

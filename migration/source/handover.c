@@ -12,6 +12,7 @@
 
 #define TAKEN_PING 3        /* setup has had 1, the passes 2 */
 #define END_LOOK_MS 50      /* how often somebody who waits for a command looks for a cancel */
+#define DESCRIPTION_ROOM (4u << 20)      /* more than it has */
 #define END_LATE_US (G_USEC_PER_SEC / 2)    /* so long a command may still take then */
 
 static bool send_rest_of_ram(Outgoing *o, GError **errp)
@@ -182,11 +183,35 @@ static bool send_end(Outgoing *o, GError **errp)
     return false;
 }
 
+/* Saved again: what comes must not reach what the file says now. */
+static bool check_stream_room(Outgoing *o, GError **errp)
+{
+    uint64_t at, left;
+
+    if (!o->incremental) {
+        return true;
+    }
+    if (!stream_writer_tell(o->w, &at, errp)) {
+        return false;
+    }
+    left = at < o->stream_end ? o->stream_end - at : 0;
+    if (left < o->device_state->len + DESCRIPTION_ROOM) {
+        error_setg(errp, "%u KiB of device state do not find room in '%s', which is saved into again: save to "
+                   "another file, or without x-incremental", o->device_state->len >> 10,
+                   channel_name(o->channel));
+        return false;
+    }
+    return true;
+}
+
 bool outgoing_complete(Outgoing *o, GError **errp)
 {
     outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
     g_assert(o->saver && o->stopped && o->device_state);
     if (!send_rest_of_ram(o, errp)) {
+        return false;
+    }
+    if (!check_stream_room(o, errp)) {
         return false;
     }
     stream_put_buffer(o->w, o->device_state->data, o->device_state->len);

@@ -88,6 +88,8 @@ struct Outgoing {
     int64_t expected_downtime_ms;
     uint64_t bytes_at_stop, bytes_now;
     bool to_file;
+    bool incremental;           /* set once: only what was written since the baseline, into its file */
+    char *note;                 /* set once: why it is not, though that is wanted; else NULL */
     uint64_t done_pages;        /* the most that were, at the end of any pass */
     int throttle_percent;
     int tid;
@@ -116,6 +118,8 @@ struct Outgoing {
     PolicyVerdict verdict;      /* the last one that monitors were told */
     uint64_t throttle_dirtied, throttle_sent;
     uint64_t pass;              /* last one announced */
+    uint64_t stream_end;        /* incremental: where its room in the file ends; else 0 */
+    RamBaseline *next;          /* incremental, all is saved: what the file holds now */
     uint64_t section_at;        /* stream offset where the section being written began */
     bool stopped;               /* by us: the run state is ours to restore */
     OutgoingOwner owner;

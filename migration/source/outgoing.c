@@ -121,6 +121,8 @@ static bool make_saver(Outgoing *o, GError **errp)
         .checksum = outgoing_has_cap(o, MIGRATION_CAP(X_RAM_CHECKSUM)),
         .file_writers = outgoing_file_writers(o),
         .simd = migration_settings_simd(o->settings),
+        .baseline = o->m->baseline,
+        .again = o->incremental,
     };
     RamSaver *saver = ram_saver_new(o->machine->ram, o->machine->dirty, &opt, errp);
 
@@ -357,8 +359,30 @@ static void let_go_of_channel(Outgoing *o)
     channel_set_close_all(o->channels, NULL);
 }
 
+/* What the file at that path holds from now on, if it is wanted to be known. The log has no gap meanwhile. */
+static void note_baseline(Outgoing *o, bool done)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!done && o->incremental && o->m->baseline) {
+        ram_baseline_failed(o->m->baseline, o->addr->path);
+    }
+    if (!done || !outgoing_has_cap(o, MIGRATION_CAP(X_INCREMENTAL)) || o->addr->kind != CHANNEL_FILE ||
+        o->addr->offset) {
+        return;
+    }
+    MappedBase *base = ram_save_take_base(o->saver, &err);
+    o->next = base ? ram_baseline_new(o->machine->ram, o->machine->dirty, base, o->addr->path, &err) : NULL;
+    if (!o->next) {
+        machine_report(o->machine, "x-incremental: the next save will be a full one: %s", err->message);
+    }
+}
+
 static void let_go_of_ram(Outgoing *o)
 {
+    if (o->saver) {
+        note_baseline(o, o->owner == OWNER_DESTINATION);
+    }
     g_mutex_lock(&o->lock);
     RamSaver *saver = g_steal_pointer(&o->saver);
     if (saver) {
@@ -388,6 +412,10 @@ static void settle_guest(Outgoing *o)
         restore_guest(o);
     } else if (!runstate_set(o->machine->runstate, RUN_STATE_POSTMIGRATE, &err)) {
         machine_report(o->machine, "after a migration: %s", err->message);
+    }
+    if (o->owner == OWNER_DESTINATION && outgoing_has_cap(o, MIGRATION_CAP(X_INCREMENTAL))) {
+        ram_baseline_free(o->m->baseline);
+        o->m->baseline = g_steal_pointer(&o->next);
     }
     if (o->owner != OWNER_SOURCE) {
         o->m->guest = o->owner == OWNER_DESTINATION ? GUEST_MOVED : GUEST_IN_DOUBT;

@@ -56,6 +56,9 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
         v->ram = o->last_ram;
     }
     v->to_file = o->to_file;
+    v->wants_incremental = outgoing_has_cap(o, MIGRATION_CAP(X_INCREMENTAL));
+    v->incremental = o->incremental;
+    v->note = g_strdup(o->note);
     v->file_done_pages = done_pages(o, v->ram.remaining_pages);
     uint64_t bytes = __atomic_load_n(&o->bytes_now, __ATOMIC_RELAXED);
     v->transferred_bytes = o->dialect == DIALECT_QEMU_7_2 ? v->ram.transferred_bytes : bytes;
@@ -81,6 +84,7 @@ void outgoing_view(Outgoing *o, OutgoingView *v)
 void outgoing_view_clear(OutgoingView *v)
 {
     g_clear_pointer(&v->reason, g_free);
+    g_clear_pointer(&v->note, g_free);
     g_clear_pointer(&v->error, g_free);
 }
 

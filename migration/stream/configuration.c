@@ -11,6 +11,7 @@
 #include "migration/load-error.h"
 #include "migration/migration-private.h"
 #include "migration/stream/format.h"
+#include "migration/stream/head.h"
 #include "softmmu/config.h"
 #include "util/error.h"
 
@@ -338,11 +339,28 @@ static void refuse_part(Channel *c, GError **errp)
     }
 }
 
+/* A file that was saved into again (6.10): its stream is elsewhere. *magic: what that begins with. */
+static bool follow_head(StreamReader *r, uint32_t *magic, GError **errp)
+{
+    MappedHead head = { .magic = GUINT32_TO_BE(*magic) };
+
+    stream_get_buffer(r, (uint8_t *)&head + sizeof(head.magic), sizeof(head) - sizeof(head.magic));
+    if (!stream_reader_ok(r, errp) || !mapped_head_check(&head, errp) ||
+        !stream_reader_seek(r, head.stream_offset, errp)) {
+        return false;
+    }
+    *magic = stream_get_be32(r);
+    return stream_reader_ok(r, errp);
+}
+
 bool migration_get_header(Migration *m, StreamReader *r, const MigrationSettings *s, GError **errp)
 {
     uint32_t magic = stream_get_be32(r);
 
     if (!stream_reader_ok(r, errp)) {
+        return false;
+    }
+    if (magic == STREAM_MAGIC_HEAD && !follow_head(r, &magic, errp)) {
         return false;
     }
     if (magic == STREAM_MAGIC_PART) {

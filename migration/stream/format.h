@@ -16,6 +16,7 @@
 
 #define STREAM_MAGIC 0x5145564DU    /* "QEVM" */
 #define STREAM_MAGIC_PART 0x70617274U   /* "part": in a file that is not whole (6.7) */
+#define STREAM_MAGIC_HEAD 0x46696e63U     /* "Finc": the stream is elsewhere [6.10] */
 #define STREAM_VERSION 3U
 #define STREAM_VERSION_OBSOLETE 2U
 
@@ -120,6 +121,27 @@ G_STATIC_ASSERT(G_STRUCT_OFFSET(FixedRamHeader, pages_offset) == 4);
 
 /** [6.2, 6.6] Bytes of a bitmap for so many pages: whole little-endian u64 words. */
 #define MAPPED_RAM_BITMAP_BYTES(pages) (((uint64_t)(pages) + 63) / 64 * 8)
+
+/** [6.10] Instead of a stream, where a file was saved into again. */
+#define MAPPED_HEAD_VERSION 1U
+typedef struct MappedHead {
+    uint32_t magic, version;
+    uint64_t saves;                 /* 2: the first time */
+    uint64_t stream_offset;
+    uint64_t room_offset, room_bytes;   /* of the first of two rooms */
+    uint64_t sum;                   /* of the four above */
+} __attribute__((packed)) MappedHead;
+G_STATIC_ASSERT(sizeof(MappedHead) == 48);
+
+/** [6.10] A block's header in such a file. */
+#define MAPPED_RAM_VERSION_TWO 2U
+typedef struct MappedRamHeaderTwo {
+    MappedRamHeader one;
+    uint64_t second_offset;         /* of page 0's second place */
+    uint64_t second_bitmap_offset;
+    uint64_t next_offset;           /* where the stream goes on */
+} __attribute__((packed)) MappedRamHeaderTwo;
+G_STATIC_ASSERT(sizeof(MappedRamHeaderTwo) == 52);
 
 /** [6.8] In the room between bitmap and pages; a little-endian u64 per page follows. */
 #define MAPPED_SUMS_MAGIC "FerrySum"

@@ -68,7 +68,7 @@ static ssize_t fake_pwrite(Channel *c, const void *buf, size_t len, uint64_t off
     g_assert_not_reached();
 }
 
-static bool fake_punch(Channel *c, uint64_t offset, uint64_t len, GError **errp)
+static bool fake_punch(Channel *c, uint64_t offset, uint64_t len, bool at_end, GError **errp)
 {
     g_assert_not_reached();
 }

@@ -452,8 +452,10 @@ typedef struct Lie {
 static void test_lies(void)
 {
     static const Lie mapped[] = {
-        { 20, "\0\0\0\2", 4, "Migration mapped-ram capability version not supported "
-          "(expected <= 1, got 2)", 0 },
+        { 20, "\0\0\0\3", 4, "Migration mapped-ram capability version not supported "
+          "(expected <= 2, got 3)", 0 },
+        /* Then the bitmap, all ones, is where the second places are. */
+        { 20, "\0\0\0\2", 4, "the second page region has bad alignment", 0 },
         { 24, "\0\0\0\0\0\0\x20\0", 8, "page size 8192", 0 },
         { 24, "\0\0\0\0\0\0\0\0", 8, "page size 0", 0 },
         { 32, "\0\0\0\0\0\x40\0\0", 8, "bitmap: 0x20 bytes at 0x400000 do not lie in the file", 0 },

@@ -89,7 +89,8 @@ static void test_off_always(void)
         g_assert_true(set_caps(o, off, NULL));
         const char *needed = cap == MIGRATION_CAPABILITY_SWITCHOVER_ACK     ? "return-path"
                              : cap == MIGRATION_CAPABILITY_ZERO_COPY_SEND   ? "multifd"
-                             : cap == MIGRATION_CAPABILITY_POSTCOPY_PREEMPT ? "postcopy-ram" : NULL;
+                             : cap == MIGRATION_CAPABILITY_POSTCOPY_PREEMPT ? "postcopy-ram"
+                             : cap == MIGRATION_CAPABILITY_X_INCREMENTAL    ? "mapped-ram" : NULL;
         g_autofree char *need = g_strconcat("+", needed, NULL);
         g_autofree char *need_not = g_strconcat("-", needed, NULL);
         if (needed) {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "convert.h"
+#include "ram.h"
 #include "stream.h"
 #include "sums.h"
 
@@ -97,6 +98,8 @@ static bool put_ram_end(Convert *c)
 static bool copy_section(Convert *c, const Section *sec)
 {
     switch (sec->kind) {
+    case SEC_HEAD:
+        return true;            /* the new file has one place for each page */
     case SEC_CONFIG:
         return copy_configuration(c, sec);
     case SEC_DESCRIPTION:
@@ -238,7 +241,7 @@ static bool check_run(Convert *c, const RamBlock *b, uint64_t first, uint64_t n,
     for (uint64_t i = 0; i < n; i++) {
         if (!sums_check_page(entries, i, data + i * PAGE)) {
             uint64_t page = first + i;
-            return model_problem(c->m, b->pages_offset + page * PAGE, "block '%s' page %" PRIu64
+            return model_problem(c->m, ram_page_at(b, page), "block '%s' page %" PRIu64
                                  " (0x%" PRIx64 "): it is not what was saved, its checksum differs",
                                  b->name, page, page * PAGE);
         }
@@ -254,7 +257,7 @@ static bool copy_run(Convert *c, unsigned block, uint64_t first, uint64_t n, uin
     if (!bit_get(b->written, first)) {
         return c->target->zeros(c, block, first, n);
     }
-    return source_at(c->s, data, n * PAGE, b->pages_offset + first * PAGE, c->out.error) &&
+    return source_at(c->s, data, n * PAGE, ram_page_at(b, first), c->out.error) &&
            check_run(c, b, first, n, data) && c->target->pages(c, block, first, n, data);
 }
 
@@ -267,7 +270,8 @@ static bool copy_pages(Convert *c)
         const RamBlock *b = convert_block(c, k);
         for (uint64_t i = 0, n; i < b->length / PAGE; i += n) {
             for (n = 1; n < CONVERT_RUN && i + n < b->length / PAGE &&
-                        bit_get(b->written, i + n) == bit_get(b->written, i);) {
+                        bit_get(b->written, i + n) == bit_get(b->written, i) &&
+                        ram_page_at(b, i + n) == ram_page_at(b, i) + n * PAGE;) {
                 n++;
             }
             if (!copy_run(c, k, i, n, data)) {

@@ -92,6 +92,37 @@ static bool is_something_else(Walker *w, const uint8_t *p, uint64_t at)
     return true;
 }
 
+static uint64_t big(const uint8_t *p)
+{
+    return (uint64_t)walker_be32(p) << 32 | walker_be32(p + 4);
+}
+
+/* A file that was saved into again says where its stream is. */
+static bool follow_head(Walker *w, const uint8_t *p)
+{
+    uint64_t at = source_offset(w->s), saves = big(p + 8), stream = big(p + 16), room = big(p + 24);
+    uint64_t bytes = big(p + 32), sum = big(p + 40);
+
+    if (walker_be32(p + 4) != 1) {
+        return model_problem(w->m, at + 4, "a file that was saved into again, version %u, expected 1",
+                             walker_be32(p + 4));
+    }
+    if (sum != saves + stream + room + bytes || (stream != room && stream != room + bytes) ||
+        stream < at + 48 || saves < 2) {
+        return model_problem(w->m, at, "a file that was saved into again: its head is damaged");
+    }
+    if (!source_has_places(w->s)) {
+        return model_problem(w->m, at, "a file that was saved into again (x-incremental): it can only be read "
+                             "as a file that is not packed");
+    }
+    Section *sec = walker_add_section(w, SEC_HEAD, at);
+    sec->text = g_strdup_printf("saved %" PRIu64 " times, the stream is at 0x%" PRIx64, saves, stream);
+    source_take(w->s, 48);
+    walker_end_section(w, sec);
+    w->m->saves = saves;
+    return source_skip(w->s, stream - at - 48) || walker_ends_early(w, "what is before the stream");
+}
+
 static bool read_header(Walker *w)
 {
     uint64_t at = source_offset(w->s);
@@ -276,6 +307,10 @@ bool head_read(Walker *w)
     const uint8_t *p = source_peek(w->s, 16);
 
     if (p && memcmp(p, "LibvirtQemud", 12) == 0 && !read_libvirt(w)) {
+        return false;
+    }
+    p = source_peek(w->s, 48);
+    if (p && memcmp(p, "Finc", 4) == 0 && !follow_head(w, p)) {
         return false;
     }
     return read_header(w) && read_config(w);

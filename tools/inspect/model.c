@@ -55,6 +55,7 @@ static void block_free(gpointer p)
     if (b->written) {
         munmap(b->written, bitmap);
     }
+    g_free(b->second);
     g_free(b->name);
     g_free(b);
 }
@@ -112,7 +113,7 @@ char *model_dialect(const Model *m)
 const char *section_kind_name(SectionKind kind)
 {
     static const char *const names[] = {
-        [SEC_LIBVIRT] = "libvirt", [SEC_HEADER] = "header", [SEC_CONFIG] = "config",
+        [SEC_LIBVIRT] = "libvirt", [SEC_HEAD] = "head", [SEC_HEADER] = "header", [SEC_CONFIG] = "config",
         [SEC_START] = "start", [SEC_PART] = "part", [SEC_END] = "end", [SEC_FULL] = "full",
         [SEC_COMMAND] = "command", [SEC_EOF] = "eof", [SEC_DESCRIPTION] = "json",
         [SEC_TRAILER] = "trailer", [SEC_MULTIFD] = "multifd",

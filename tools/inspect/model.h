@@ -27,6 +27,8 @@ typedef struct RamBlock {
     uint64_t records[PAGE_KINDS], repeated, delta_bytes;
     uint64_t seen_pages;
     uint64_t pages_offset, bitmap_offset;       /* mapped files */
+    uint64_t second_offset;     /* of the pages' second places; 0: there are none */
+    uint8_t *second;            /* pages that are there, as in the file, or NULL */
     uint64_t sums_offset;       /* of their checksums; 0: none */
     uint64_t sums_checked;      /* pages */
 } RamBlock;
@@ -62,7 +64,7 @@ void node_free(gpointer node);
 /* ---- sections ---- */
 
 typedef enum SectionKind {
-    SEC_LIBVIRT, SEC_HEADER, SEC_CONFIG, SEC_START, SEC_PART, SEC_END, SEC_FULL, SEC_COMMAND,
+    SEC_LIBVIRT, SEC_HEAD, SEC_HEADER, SEC_CONFIG, SEC_START, SEC_PART, SEC_END, SEC_FULL, SEC_COMMAND,
     SEC_EOF, SEC_DESCRIPTION, SEC_TRAILER, SEC_MULTIFD,
 } SectionKind;
 
@@ -106,6 +108,7 @@ typedef struct Model {
     int cpu_version;            /* -1: no cpu section */
     bool ram_without_end;       /* as in a background snapshot */
     bool part;                  /* its writer did not come to its end: only the beginning was read */
+    uint64_t saves;             /* how often the file was saved into, the last time with x-incremental; else 0 */
     uint64_t stored_bytes;      /* then: what the file holds; 0: not known */
     uint64_t ram_bytes;         /* of all blocks, by the list's first word */
     uint64_t page_sizes;        /* of all blocks, ORed, with postcopy; else 0 */

@@ -11,8 +11,7 @@
 #include <sys/mman.h>
 #include <zlib.h>
 #include "delta.h"
-#include "ram.h"
-#include "sums.h"
+#include "ram-private.h"
 
 enum {
     W_ZERO = 0x2, W_SIZE = 0x4, W_PAGE = 0x8, W_EOS = 0x10, W_CONTINUE = 0x20, W_DELTA = 0x40,
@@ -20,12 +19,8 @@ enum {
 };
 #define TOTAL_MAX ((uint64_t)16 << 40)
 #define COMPRESSED_MAX 4200     /* zlib's bound for a page is below */
-#define ALIGN_PAGES 0x100000u
 
-static bool problem_here(RamReader *r, uint64_t at, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
-
-/* A problem of this section: says which, and where the reader stands. */
-static bool problem_here(RamReader *r, uint64_t at, const char *fmt, ...)
+bool ram_problem(RamReader *r, uint64_t at, const char *fmt, ...)
 {
     va_list ap;
 
@@ -35,36 +30,12 @@ static bool problem_here(RamReader *r, uint64_t at, const char *fmt, ...)
     return model_problem(r->model, at, "section 'ram' (%s): %s", r->section, text);
 }
 
-static bool ends_early(RamReader *r, const char *what)
+bool ram_ends_early(RamReader *r, const char *what)
 {
     int err = source_errno(r->source);
-    return problem_here(r, source_offset(r->source), "%s %s", what,
-                        err == EILSEQ ? "is in a damaged gzip file"
-                        : err ? g_strerror(err) : "ends early: the file stops here");
-}
-
-static uint64_t be64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return GUINT64_FROM_BE(v);
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return GUINT32_FROM_BE(v);
-}
-
-static bool bit_get(const uint64_t *map, uint64_t i)
-{
-    return map[i / 64] >> (i % 64) & 1;
-}
-
-static void bit_set(uint64_t *map, uint64_t i)
-{
-    map[i / 64] |= 1ULL << (i % 64);
+    return ram_problem(r, source_offset(r->source), "%s %s", what,
+                       err == EILSEQ ? "is in a damaged gzip file"
+                       : err ? g_strerror(err) : "ends early: the file stops here");
 }
 
 /* ---- blocks ---- */
@@ -119,7 +90,7 @@ static RamBlock *block_add(RamReader *r, const char *name, uint64_t length, uint
     RamBlock *b = ram_add_block(r->model, name, length);
 
     if (!b) {
-        problem_here(r, at, "block '%s' of %" PRIu64 " bytes does not fit this machine's memory",
+        ram_problem(r, at, "block '%s' of %" PRIu64 " bytes does not fit this machine's memory",
                      name, length);
     }
     return b;
@@ -143,14 +114,14 @@ static SectionRam *counts_of(RamReader *r, const RamBlock *b)
     return &g_array_index(r->counts, SectionRam, r->counts->len - 1);
 }
 
-static void count_page(RamReader *r, RamBlock *b, uint64_t page, enum PageKind kind)
+void ram_count_page(RamReader *r, RamBlock *b, uint64_t page, enum PageKind kind)
 {
     b->records[kind]++;
     counts_of(r, b)->records[kind]++;
-    if (bit_get(b->seen, page)) {
+    if (ram_bit_get(b->seen, page)) {
         b->repeated++;
     } else {
-        bit_set(b->seen, page);
+        ram_bit_set(b->seen, page);
         b->seen_pages++;
     }
 }
@@ -158,7 +129,7 @@ static void count_page(RamReader *r, RamBlock *b, uint64_t page, enum PageKind k
 void ram_discard(RamBlock *b, uint64_t start, uint64_t length)
 {
     for (uint64_t page = start / PAGE; page < (start + length) / PAGE; page++) {
-        if (bit_get(b->seen, page)) {
+        if (ram_bit_get(b->seen, page)) {
             b->seen[page / 64] &= ~(1ULL << (page % 64));
             b->seen_pages--;
         }
@@ -182,13 +153,13 @@ static bool problem_page(RamReader *r, const PageRecord *p, const char *fmt, ...
     va_start(ap, fmt);
     g_autofree char *text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    return problem_here(r, p->at, "block '%s' page %" PRIu64 " (0x%" PRIx64 "): %s",
+    return ram_problem(r, p->at, "block '%s' page %" PRIu64 " (0x%" PRIx64 "): %s",
                         p->block->name, p->page, p->page * PAGE, text);
 }
 
 static bool sink_failed(RamReader *r, uint64_t at)
 {
-    return problem_here(r, at, "what was read could not be put where it shall go");
+    return ram_problem(r, at, "what was read could not be put where it shall go");
 }
 
 /* The page's new content goes where the contents go, if anybody wants them. */
@@ -199,7 +170,7 @@ static bool put_page(RamReader *r, const PageRecord *p, const uint8_t *content)
     if (p->block->data) {
         memcpy(p->block->data + p->page * PAGE, content, PAGE);
     }
-    bit_set(p->block->written, p->page);
+    ram_bit_set(p->block->written, p->page);
     return !sink || sink->write(r->model->sink_opaque, p->block, p->page, content) ||
            sink_failed(r, p->at);
 }
@@ -211,20 +182,20 @@ static bool read_zero(RamReader *r, const PageRecord *p)
     const uint8_t *fill = source_peek(r->source, 1);
 
     if (!fill) {
-        return ends_early(r, "a zero page");
+        return ram_ends_early(r, "a zero page");
     }
     if (*fill) {
         return problem_page(r, p, "zero page with fill byte 0x%02x", *fill);
     }
     source_take(r->source, 1);
-    if (p->block->data && bit_get(p->block->written, p->page)) {
+    if (p->block->data && ram_bit_get(p->block->written, p->page)) {
         memset(p->block->data + p->page * PAGE, 0, PAGE);
     }
-    if (sink && bit_get(p->block->written, p->page) &&
+    if (sink && ram_bit_get(p->block->written, p->page) &&
         !sink->write(r->model->sink_opaque, p->block, p->page, zero)) {
         return sink_failed(r, p->at);
     }
-    count_page(r, p->block, p->page, PAGE_ZERO);
+    ram_count_page(r, p->block, p->page, PAGE_ZERO);
     return true;
 }
 
@@ -233,13 +204,13 @@ static bool read_normal(RamReader *r, const PageRecord *p)
     const uint8_t *content = source_peek(r->source, PAGE);
 
     if (!content) {
-        return ends_early(r, "a page");
+        return ram_ends_early(r, "a page");
     }
     if (!put_page(r, p, content)) {
         return false;
     }
     source_take(r->source, PAGE);
-    count_page(r, p->block, p->page, PAGE_NORMAL);
+    ram_count_page(r, p->block, p->page, PAGE_NORMAL);
     return true;
 }
 
@@ -249,7 +220,7 @@ static bool apply_delta(RamReader *r, const PageRecord *p, const uint8_t *delta,
     const RamSink *sink = r->model->sink;
     uint8_t page[PAGE];
 
-    bit_set(p->block->written, p->page);
+    ram_bit_set(p->block->written, p->page);
     if (p->block->data) {
         delta_apply(p->block->data + p->page * PAGE, delta, len);
     }
@@ -269,7 +240,7 @@ static bool read_delta(RamReader *r, const PageRecord *p)
     const uint8_t *head = source_peek(r->source, 3);
 
     if (!head) {
-        return ends_early(r, "a delta");
+        return ram_ends_early(r, "a delta");
     }
     size_t len = head[1] << 8 | head[2];
     if (head[0] != 1) {
@@ -278,12 +249,12 @@ static bool read_delta(RamReader *r, const PageRecord *p)
     if (len == 0 || len > PAGE) {
         return problem_page(r, p, "delta of %zu bytes, expected 1 to %u", len, PAGE);
     }
-    if (!bit_get(b->seen, p->page)) {
+    if (!ram_bit_get(b->seen, p->page)) {
         return problem_page(r, p, "delta for a page that was never sent");
     }
     const uint8_t *body = source_peek(r->source, 3 + len);
     if (!body) {
-        return ends_early(r, "a delta");
+        return ram_ends_early(r, "a delta");
     }
     const char *wrong = delta_apply(NULL, body + 3, len);
     if (wrong) {
@@ -294,7 +265,7 @@ static bool read_delta(RamReader *r, const PageRecord *p)
     }
     source_take(r->source, 3 + len);
     b->delta_bytes += len;
-    count_page(r, b, p->page, PAGE_DELTA);
+    ram_count_page(r, b, p->page, PAGE_DELTA);
     return true;
 }
 
@@ -303,7 +274,7 @@ static bool read_compressed(RamReader *r, const PageRecord *p)
     uint8_t page[PAGE];
     uLongf size = sizeof(page);
     const uint8_t *head = source_peek(r->source, 4);
-    uint32_t len = head ? be32(head) : 0;
+    uint32_t len = head ? ram_be32(head) : 0;
 
     if (head && (len == 0 || len > COMPRESSED_MAX)) {
         return problem_page(r, p, "compressed page of %u bytes, expected 1 to %u", len,
@@ -311,7 +282,7 @@ static bool read_compressed(RamReader *r, const PageRecord *p)
     }
     const uint8_t *body = head ? source_peek(r->source, 4 + len) : NULL;
     if (!body) {
-        return ends_early(r, "a compressed page");
+        return ram_ends_early(r, "a compressed page");
     }
     if (uncompress(page, &size, body + 4, len) != Z_OK || size != PAGE) {
         return problem_page(r, p, "compressed page of %u bytes cannot be unpacked to %u", len,
@@ -321,7 +292,7 @@ static bool read_compressed(RamReader *r, const PageRecord *p)
         return false;
     }
     source_take(r->source, 4 + len);
-    count_page(r, p->block, p->page, PAGE_COMPRESSED);
+    ram_count_page(r, p->block, p->page, PAGE_COMPRESSED);
     return true;
 }
 
@@ -330,21 +301,21 @@ static RamBlock *record_block(RamReader *r, uint64_t flags, uint64_t at)
 {
     if (flags & W_CONTINUE) {
         if (!r->last) {
-            problem_here(r, at, "the first page record continues no block");
+            ram_problem(r, at, "the first page record continues no block");
         }
         return r->last;
     }
     const uint8_t *p = source_peek(r->source, 1);
     const uint8_t *name = p ? source_peek(r->source, 1 + p[0]) : NULL;
     if (!name) {
-        ends_early(r, "a block name");
+        ram_ends_early(r, "a block name");
         return NULL;
     }
     RamBlock *b = model_find_block(r->model, (const char *)name + 1, name[0]);
     if (!b) {
         g_autofree char *raw = g_strndup((const char *)name + 1, name[0]);
         g_autofree char *text = g_strescape(raw, NULL);
-        problem_here(r, at, "page of an unknown block '%s'", text);
+        ram_problem(r, at, "page of an unknown block '%s'", text);
         return NULL;
     }
     source_take(r->source, 1 + name[0]);
@@ -361,7 +332,7 @@ static bool read_page_record(RamReader *r, uint64_t word, uint64_t at)
         return false;
     }
     if (offset >= p.block->length) {
-        return problem_here(r, at, "block '%s': page offset 0x%" PRIx64 " is beyond its length 0x%"
+        return ram_problem(r, at, "block '%s': page offset 0x%" PRIx64 " is beyond its length 0x%"
                             PRIx64, p.block->name, offset, p.block->length);
     }
     switch (flags & ~(uint64_t)W_CONTINUE) {
@@ -376,148 +347,6 @@ static bool read_page_record(RamReader *r, uint64_t word, uint64_t at)
     }
 }
 
-/* ---- files in which pages have their place ---- */
-
-static bool read_placed_pages(RamReader *r, RamBlock *b, const uint8_t *bitmap)
-{
-    uint64_t pages = b->length / PAGE;
-
-    for (uint64_t i = 0; i < pages;) {
-        uint64_t n = 1;
-        bool set = bitmap[i / 8] >> (i % 8) & 1;
-        while (i + n < pages && n < 65536 && (bitmap[(i + n) / 8] >> ((i + n) % 8) & 1) == set) {
-            n++;
-        }
-        bool ok = set && b->data ? source_read(r->source, b->data + i * PAGE, n * PAGE)
-                                 : source_skip(r->source, n * PAGE);
-        if (!ok) {
-            g_autofree char *what = g_strdup_printf("block '%s' pages from %" PRIu64, b->name, i);
-            return ends_early(r, what);
-        }
-        for (uint64_t k = i; set && k < i + n; k++) {
-            bit_set(b->written, k);
-            count_page(r, b, k, PAGE_MAPPED);
-        }
-        i += n;
-    }
-    return true;
-}
-
-/*
- * In the room between bitmap and pages, which begins here. *table is new, or NULL: there are none.
- * Consumes no more than they take.
- */
-static bool read_sums(RamReader *r, RamBlock *b, const uint8_t *bitmap, uint64_t bitmap_bytes,
-                      uint8_t **table)
-{
-    uint64_t here = source_offset(r->source), at = sums_offset(here), pages = b->length / PAGE;
-    const uint8_t *p;
-
-    *table = NULL;
-    if (at > b->pages_offset || b->pages_offset - at < sums_bytes(pages)) {
-        return true;
-    }
-    if (!source_skip(r->source, at - here) || !(p = source_peek(r->source, 8))) {
-        return ends_early(r, "the room before a block's pages");
-    }
-    if (!sums_are_there(p)) {
-        return true;
-    }
-    b->sums_offset = at;
-    if (sums_bytes(pages) > SOURCE_WINDOW_MAX || !(p = source_peek(r->source, sums_bytes(pages)))) {
-        return ends_early(r, "a block's checksums");
-    }
-    const char *wrong = sums_check(b, p, bitmap, bitmap_bytes);
-    if (wrong) {
-        return problem_here(r, at, "block '%s': %s", b->name, wrong);
-    }
-    *table = g_memdup2(p, sums_bytes(pages));
-    source_take(r->source, sums_bytes(pages));
-    return true;
-}
-
-static bool check_sums(RamReader *r, RamBlock *b, const uint8_t *table)
-{
-    for (uint64_t i = 0; b->data && sums_can_be_checked() && i < b->length / PAGE; i++) {
-        if (!bit_get(b->written, i)) {
-            continue;
-        }
-        if (!sums_check_page(table, i, b->data + i * PAGE)) {
-            return problem_here(r, b->pages_offset + i * PAGE, "block '%s' page %" PRIu64 " (0x%" PRIx64
-                                "): it is not what was saved, its checksum differs", b->name, i, i * PAGE);
-        }
-        b->sums_checked++;
-    }
-    return true;
-}
-
-/* As far as pages may lie from their bitmap. */
-static uint64_t room_limit(const RamBlock *b, uint64_t bitmap_end)
-{
-    const uint64_t pages = b->length / PAGE;
-
-    return sums_offset(bitmap_end) + sums_bytes(pages) + ALIGN_PAGES;
-}
-
-/* Header, bitmap and pages of one block, which lie where the stream is. */
-static bool read_placed_block(RamReader *r, RamBlock *b)
-{
-    bool fixed = r->model->layout == LAYOUT_FIXED_RAM;
-    uint64_t at = source_offset(r->source), pages = b->length / PAGE;
-    uint64_t bitmap_bytes = (pages + 63) / 64 * 8;
-    const uint8_t *h = source_peek(r->source, fixed ? 12 : 28);
-
-    if (!h) {
-        return ends_early(r, "a block's header");
-    }
-    if (fixed && be32(h) != bitmap_bytes) {
-        return problem_here(r, at, "block '%s': bitmap of %u bytes, expected %" PRIu64, b->name,
-                            be32(h), bitmap_bytes);
-    }
-    if (!fixed && (be32(h) != 1 || be64(h + 4) != PAGE)) {
-        return problem_here(r, at, "block '%s': mapped-ram version %u page size %" PRIu64
-                            ", expected 1 and %u", b->name, be32(h), be64(h + 4), PAGE);
-    }
-    b->bitmap_offset = fixed ? at + 12 : be64(h + 12);
-    b->pages_offset = fixed ? be64(h + 4) : be64(h + 20);
-    source_take(r->source, fixed ? 12 : 28);
-    uint64_t here = source_offset(r->source);
-    if (b->bitmap_offset != here) {
-        return problem_here(r, at, "block '%s': bitmap at 0x%" PRIx64 ", expected 0x%" PRIx64,
-                            b->name, b->bitmap_offset, here);
-    }
-    if (b->pages_offset < here + bitmap_bytes || b->pages_offset % PAGE ||
-        b->pages_offset >= room_limit(b, here + bitmap_bytes)) {
-        return problem_here(r, at, "block '%s': pages at 0x%" PRIx64 ", expected the next multiple "
-                            "of 0x%x after 0x%" PRIx64, b->name, b->pages_offset, ALIGN_PAGES,
-                            here + bitmap_bytes);
-    }
-    if (bitmap_bytes > SOURCE_WINDOW_MAX || !(h = source_peek(r->source, bitmap_bytes))) {
-        return ends_early(r, "a block's bitmap");
-    }
-    g_autofree uint8_t *bitmap = g_memdup2(h, bitmap_bytes);
-    for (uint64_t i = pages; i < bitmap_bytes * 8; i++) {
-        if (bitmap[i / 8] >> (i % 8) & 1) {
-            return problem_here(r, here + i / 8, "block '%s': the bitmap has a bit for page %"
-                                PRIu64 ", the block %" PRIu64 " pages", b->name, i, pages);
-        }
-    }
-    g_autofree uint8_t *table = NULL;
-    source_take(r->source, bitmap_bytes);
-    if (!read_sums(r, b, bitmap, bitmap_bytes, &table)) {
-        return false;
-    }
-    here = source_offset(r->source);
-    if (b->pages_offset - here >= ALIGN_PAGES) {
-        return problem_here(r, at, "block '%s': pages at 0x%" PRIx64 ", expected the next multiple of "
-                            "0x%x after 0x%" PRIx64, b->name, b->pages_offset, ALIGN_PAGES, here);
-    }
-    if (!source_skip(r->source, b->pages_offset - here)) {
-        return ends_early(r, "the room before a block's pages");
-    }
-    return read_placed_pages(r, b, bitmap) && (!table || check_sums(r, b, table));
-}
-
 /* ---- the block list ---- */
 
 /*
@@ -527,7 +356,7 @@ static bool read_placed_block(RamReader *r, RamBlock *b)
 static void take_page_size(RamReader *r)
 {
     const uint8_t *p = r->model->page_sizes & ~(uint64_t)PAGE ? source_peek(r->source, 8) : NULL;
-    uint64_t size = p ? be64(p) : 0;
+    uint64_t size = p ? ram_be64(p) : 0;
 
     if (size > PAGE && !(size & (size - 1)) && (size & r->model->page_sizes)) {
         source_take(r->source, 8);
@@ -541,26 +370,26 @@ static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
     size_t need = p ? 1 + p[0] + 8 + (r->model->ignore_shared ? 8 : 0) : 1;
 
     if (!p || !(p = source_peek(r->source, need))) {
-        return ends_early(r, "the block list");
+        return ram_ends_early(r, "the block list");
     }
     g_autofree char *name = g_strndup((const char *)p + 1, p[0]);
     if (p[0] == 0 || strlen(name) != p[0] || !g_utf8_validate(name, -1, NULL)) {
-        return problem_here(r, at, "a block's name is empty or not text");
+        return ram_problem(r, at, "a block's name is empty or not text");
     }
     if (g_str_has_prefix(name, "riscv_virt_board.") && r->model->machine &&
         !g_str_has_prefix(r->model->machine, "virt")) {
-        return problem_here(r, at, "block '%s' is of the machine 'virt', the configuration says '%s'",
+        return ram_problem(r, at, "block '%s' is of the machine 'virt', the configuration says '%s'",
                             name, r->model->machine);
     }
     if (model_find_block(r->model, name, p[0])) {
-        return problem_here(r, at, "block '%s' is listed twice", name);
+        return ram_problem(r, at, "block '%s' is listed twice", name);
     }
-    *length = be64(p + 1 + p[0]);
+    *length = ram_be64(p + 1 + p[0]);
     if (*length == 0 || *length % PAGE || *length > left) {
-        return problem_here(r, at, "block '%s': %" PRIu64 " bytes, expected a multiple of %u, at "
+        return ram_problem(r, at, "block '%s': %" PRIu64 " bytes, expected a multiple of %u, at "
                             "most %" PRIu64, name, *length, PAGE, left);
     }
-    uint64_t guest_addr = r->model->ignore_shared ? be64(p + 1 + p[0] + 8) : UINT64_MAX;
+    uint64_t guest_addr = r->model->ignore_shared ? ram_be64(p + 1 + p[0] + 8) : UINT64_MAX;
     source_take(r->source, need);
     take_page_size(r);
     RamBlock *b = block_add(r, name, *length, at);
@@ -570,7 +399,7 @@ static bool read_block_entry(RamReader *r, uint64_t left, uint64_t *length)
     if (guest_addr != UINT64_MAX) {
         b->guest_addr = guest_addr;
     }
-    return r->model->layout == LAYOUT_STREAM || read_placed_block(r, b);
+    return r->model->layout == LAYOUT_STREAM || ram_read_placed_block(r, b);
 }
 
 static bool read_block_list(RamReader *r, uint64_t word, uint64_t at)
@@ -578,10 +407,10 @@ static bool read_block_list(RamReader *r, uint64_t word, uint64_t at)
     uint64_t left = word & ~(uint64_t)(PAGE - 1), length = 0;
 
     if (r->model->blocks->len) {
-        return problem_here(r, at, "a second list of blocks");
+        return ram_problem(r, at, "a second list of blocks");
     }
     if (left > TOTAL_MAX) {
-        return problem_here(r, at, "RAM of %" PRIu64 " bytes is more than this tool believes",
+        return ram_problem(r, at, "RAM of %" PRIu64 " bytes is more than this tool believes",
                             left);
     }
     r->model->ram_bytes = left;
@@ -605,7 +434,7 @@ static bool read_record(RamReader *r, uint64_t word, uint64_t at, bool is_start)
     }
     if (what == W_ZERO || what == W_PAGE || what == W_DELTA || what == W_COMPRESS) {
         if (r->model->layout != LAYOUT_STREAM) {
-            return problem_here(r, at, "a page record (flags 0x%" PRIx64 ") in a file whose pages "
+            return ram_problem(r, at, "a page record (flags 0x%" PRIx64 ") in a file whose pages "
                                 "have their place", flags);
         }
         return read_page_record(r, word, at);
@@ -615,10 +444,10 @@ static bool read_record(RamReader *r, uint64_t word, uint64_t at, bool is_start)
         return true;
     }
     if (what == W_HOOK) {
-        return problem_here(r, at, "a hook of RDMA (flags 0x%" PRIx64 "): pages of such a migration "
+        return ram_problem(r, at, "a hook of RDMA (flags 0x%" PRIx64 "): pages of such a migration "
                             "are not in its stream", flags);
     }
-    return problem_here(r, at, "unknown record, word 0x%016" PRIx64 " (flags 0x%" PRIx64 ")", word,
+    return ram_problem(r, at, "unknown record, word 0x%016" PRIx64 " (flags 0x%" PRIx64 ")", word,
                         flags);
 }
 
@@ -631,9 +460,9 @@ bool ram_read_payload(RamReader *r, bool is_start)
         uint64_t at = source_offset(r->source);
         const uint8_t *p = source_peek(r->source, 8);
         if (!p) {
-            return ends_early(r, "a record");
+            return ram_ends_early(r, "a record");
         }
-        uint64_t word = be64(p);
+        uint64_t word = ram_be64(p);
         source_take(r->source, 8);
         if (word == W_EOS) {
             return true;

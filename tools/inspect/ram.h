@@ -18,6 +18,8 @@ typedef struct RamReader {
 bool ram_read_payload(RamReader *r, bool is_start);
 /** A block without contents yet; NULL when there is no memory for it. */
 RamBlock *ram_add_block(Model *m, const char *name, uint64_t length);
+/** Where in a mapped file the page lies. */
+uint64_t ram_page_at(const RamBlock *b, uint64_t page);
 /** Pages [first, first + count) are void: the destination asks for them again (postcopy). */
 void ram_discard(RamBlock *b, uint64_t start, uint64_t length);
 

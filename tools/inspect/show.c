@@ -201,6 +201,9 @@ static void section_text(GString *out, const Model *m, const Section *s)
                 g_string_append_printf(out, ", bitmap at 0x%" PRIx64 ", pages at 0x%" PRIx64,
                                        b->bitmap_offset, b->pages_offset);
             }
+            if (b->second_offset) {
+                g_string_append_printf(out, " and 0x%" PRIx64, b->second_offset);
+            }
             if (b->sums_offset) {
                 g_string_append_printf(out, ", checksums at 0x%" PRIx64, b->sums_offset);
             }
@@ -397,6 +400,9 @@ static struct json_object *blocks_json(const Model *m)
         if (b->pages_offset) {
             add_number(o, "bitmap-offset", b->bitmap_offset);
             add_number(o, "pages-offset", b->pages_offset);
+        }
+        if (b->second_offset) {
+            add_number(o, "second-offset", b->second_offset);
         }
         if (b->sums_offset) {
             add_number(o, "checksums-offset", b->sums_offset);

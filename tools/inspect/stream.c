@@ -469,7 +469,7 @@ static bool read_all(Walker *w)
         return model_problem(w->m, source_offset(w->s), "byte 0x%02x where the description "
                              "starts, expected 0x06", p ? *p : 0);
     }
-    if (!read_trailer(w)) {
+    if (!w->m->saves && !read_trailer(w)) {
         return false;
     }
     return !w->partial || model_problem(w->m, 0, "libvirt's header says that the save was not "
