@@ -7,8 +7,11 @@
     restore    such an image, eagerly and lazily, with checksums and without: milliseconds from
                migrate-incoming until the guest is there, and until all of its memory is
     sparse     the same with 16 GiB of memory, 100 MiB of it used
+    again      the first guest to the same path, in full and with x-incremental when a twentieth of what it
+               uses was written since, each with x-file-sync and without, taking turns: milliseconds, and
+               how many bytes are written for each that is new
 
-The files are in the page cache: it is the program that is measured, not the disk. Printed are the median
+The files of the first three are in the page cache: it is the program that is measured, not the disk. Printed are the median
 and in brackets the least and the most; ratios are of the medians and, in brackets, of the least.
 
     images.py [--memory MIB] [--fill MIB] [--runs N]
@@ -121,6 +124,57 @@ def run(bench, name, memory, fill, runs):
         os.unlink(path)
 
 
+def written(vm):
+    with open('/proc/%d/io' % vm.process.pid, encoding='ascii') as f:
+        return int(dict(line.split(': ') for line in f.read().split('\n') if line)['wchar'])
+
+
+def save_again(vm, path, incremental, sync):
+    """(ms, bytes written for each that is new)"""
+    vm.set_capabilities(mapped_ram=True, x_incremental=incremental)
+    vm.set_parameters(**{'x-file-sync': sync})
+    before = written(vm)
+    vm.command('migrate', uri='file:' + path)
+    info = wait_migration(vm)
+    wrote = written(vm) - before
+    vm.command('cont')
+    vm.command('stop')
+    return info['total-time'], wrote / max(info['ram']['normal'] * 4096, 1)
+
+
+def again(bench, memory, fill, runs):
+    random = bench.path('random')
+    with open(random, 'wb') as f:
+        for _ in range(fill):
+            f.write(os.urandom(MIB))
+    vm = VM(bench, 'again', emulators.ferry(), Filled(memory, random), paused=True, qtest=True)
+    qtest = vm.connect_qtest()
+    vm.set_parameters(max_bandwidth=0)
+    kinds = [(incremental, sync) for incremental in (False, True) for sync in (False, True)]
+    found = {kind: [] for kind in kinds}
+    paths = {kind: bench.path('again-%d%d' % kind) for kind in kinds}
+    for turn in range(runs):
+        for kind in kinds if turn % 2 else kinds[::-1]:
+            if kind[0]:
+                save_again(vm, paths[kind], *kind)      # the last one was to another file
+            for i in range(fill * 256 // 20 // 16):     # in runs of 16
+                qtest.memset(0x81000000 + i * 20 * 16 * 4096, 16 * 4096, turn * 16 + i % 16 + 1)
+            os.sync()
+            found[kind].append(save_again(vm, paths[kind], *kind))
+    for (incremental, sync), saves in found.items():
+        ms, share = zip(*saves)
+        print('  again, %s, %s  %s ms, %.2f bytes written for each' %
+              ('incremental' if incremental else 'in full    ', 'sync   ' if sync else 'no sync',
+               show(ms), statistics.median(share)))
+    ms = {kind: [s[0] for s in saves] for kind, saves in found.items()}
+    print('  sync to no sync %s; incremental to full, both with sync %s' %
+          (ratio(ms[False, True], ms[False, False]), ratio(ms[True, True], ms[False, True])))
+    qtest.close()
+    vm.quit()
+    for path in list(paths.values()) + [random]:
+        os.unlink(path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--memory', type=int, default=1024, help='MiB of the guest')
@@ -132,6 +186,7 @@ def main():
     try:
         run(bench, 'full', options.memory, options.fill, options.runs)
         run(bench, 'sparse', 16384, 100, options.runs)
+        again(bench, options.memory, options.fill, options.runs)
     finally:
         bench.close()
     print('load after: %.1f %.1f %.1f' % os.getloadavg())
