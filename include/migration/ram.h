@@ -100,6 +100,12 @@ void ram_save_last_sync(RamSaver *s);
  */
 uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes);
 
+/**
+ * The mapped layouts: how many bytes of what is dirty now take room in the file that it has not taken yet. 0
+ * before all was looked at once: until then it may be zero. Migration thread.
+ */
+uint64_t ram_save_unplaced(RamSaver *s);
+
 /** Live cache resize (keeps the pages that fit); takes effect before the next page, in the last stage never. Any thread. */
 bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp);
 /** Any thread. */

@@ -453,6 +453,25 @@ RamPageOut *mapped_save_new_again(RAMList *ram, Channel *channel, const MappedBa
     return out;
 }
 
+uint64_t mapped_save_unplaced(RamPageOut *out, uint64_t *const *dirty)
+{
+    const MappedSave *m = (const MappedSave *)out;
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        for (size_t w = 0; w < m->blocks[i].words; w++) {
+            uint64_t placed = m->blocks[i].bitmap[w];
+
+            if (m->base) {  /* what is where base has it has no place of this save's yet */
+                placed &= ~m->base->blocks[i].present[w] |
+                          (m->blocks[i].second[w] ^ m->base->blocks[i].second[w]);
+            }
+            n += (uint64_t)__builtin_popcountll(dirty[i][w] & ~placed);
+        }
+    }
+    return n;
+}
+
 MappedBase *mapped_save_take_base(RamPageOut *out, GError **errp)
 {
     MappedSave *m = (MappedSave *)out;

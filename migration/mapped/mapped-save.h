@@ -21,6 +21,8 @@ RamPageOut *mapped_save_new(RAMList *ram, Channel *channel, RamLayout layout, GE
  * as it is.
  */
 RamPageOut *mapped_save_new_again(RAMList *ram, Channel *channel, const MappedBase *base, GError **errp);
+/** How many of the pages whose bit is in dirty (by block) have no place in the file yet that takes room. */
+uint64_t mapped_save_unplaced(RamPageOut *out, uint64_t *const *dirty);
 /** What the file holds, once finish has succeeded; takes it from out, which is good for nothing but free then. */
 MappedBase *mapped_save_take_base(RamPageOut *out, GError **errp);
 /** Before the first block: with checksums (migration-stream 6.8). False: no memory, no libxxhash. */

@@ -78,6 +78,11 @@ void ram_picker_start_again(RamPicker *p)
     ram_baseline_start(p->baseline, p->dirty);
 }
 
+bool ram_picker_first_round(const RamPicker *p)
+{
+    return p->walk.rounds == 0;
+}
+
 uint64_t ram_picker_sync(RamPicker *p)
 {
     return p->baseline ? ram_baseline_sync(p->baseline, p->dirty) : ram_dirty_sync(p->dirty);

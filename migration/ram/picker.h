@@ -44,6 +44,8 @@ void ram_picker_start(RamPicker *p);
 void ram_picker_set_baseline(RamPicker *p, struct RamBaseline *baseline);
 /** The same, but only what was written since the baseline is to be picked. */
 void ram_picker_start_again(RamPicker *p);
+/** True while there are pages that were never looked at. */
+bool ram_picker_first_round(const RamPicker *p);
 /** Fetches the log; returns how many pages that adds. */
 uint64_t ram_picker_sync(RamPicker *p);
 /**

@@ -370,6 +370,14 @@ uint64_t ram_save_pending(RamSaver *s, uint64_t *dirty_bytes)
     return ram_cost_pending(&s->cost, ram_picker_dirty(s->picker));
 }
 
+uint64_t ram_save_unplaced(RamSaver *s)
+{
+    if (ram_picker_first_round(s->picker) || !s->out) {
+        return 0;
+    }
+    return mapped_save_unplaced(s->out, ram_picker_dirty(s->picker)->bitmaps) * TARGET_PAGE_SIZE;
+}
+
 bool ram_saver_set_cache_size(RamSaver *s, uint64_t bytes, GError **errp)
 {
     PageCache *cache;

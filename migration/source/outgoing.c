@@ -263,14 +263,15 @@ static bool stop_for_reboot(Outgoing *o, GError **errp)
 
 /*
  * What is still to come, by all that is known, has to find room before the guest is stopped for it.
- * Pages of a mapped file have their places; the bitmaps are written now.
+ * Pages of a mapped file have their places: those that were written before take no more room. The
+ * bitmaps are written now.
  */
 static bool check_room(Outgoing *o, GError **errp)
 {
     uint64_t dirty, bytes = ram_save_pending(o->saver, &dirty);
 
     if (outgoing_is_mapped(o)) {
-        bytes = ram_list_total_bytes(o->machine->ram) / TARGET_PAGE_SIZE / 8;
+        bytes = ram_list_total_bytes(o->machine->ram) / TARGET_PAGE_SIZE / 8 + ram_save_unplaced(o->saver);
     }
     return channel_check_room(o->channel, 0, bytes + END_ROOM_BYTES, errp);
 }

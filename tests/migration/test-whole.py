@@ -313,6 +313,33 @@ def slowly(vm):
     vm.set_parameters(max_bandwidth=64 << 20, downtime_limit=1)
 
 
+def new_pages_at_the_end(bench):
+    """What the guest has written for the first time in the last pass finds no room: it is not stopped."""
+    path = bench.path('images')
+    os.mkdir(path)
+    script = 'mount -t tmpfs -o size=7M none %s' % path
+    need(subprocess.run(Within(script).argv[:5] + ['sh', 'true'], check=False,
+                        stderr=subprocess.DEVNULL).returncode == 0, 'no mounts of our own here')
+    vm = VM(bench, 'source', Within(script), BareNone('checker', memory=32), qtest=True)
+    qtest = vm.connect_qtest()
+    bench.at_end(qtest.close)
+    vm.set_capabilities(mapped_ram=True, events=True)
+    vm.set_parameters(max_bandwidth=64 << 20, downtime_limit=1)
+    vm.command('migrate', uri='file:%s/image' % path)
+    wait_until(lambda: vm.migration().get('ram', {}).get('dirty-sync-count', 0) > 1, 30, 'a pass')
+    vm.set_parameters(max_bandwidth=1 << 20)
+    qtest.memset(20 << 20, 8 << 20, 0x5a)       # 8 MiB, at 1 MiB a second: the rest is for the end
+    before = vm.migration()['ram']['dirty-sync-count']
+    wait_until(lambda: vm.migration().get('ram', {}).get('dirty-sync-count', 0) > before or
+               vm.migration()['ram']['remaining'] > 4 << 20, 30, 'the next pass')
+    vm.set_parameters(downtime_limit=2000000)
+    text = wait_migration(vm, ['failed'])['error-desc']
+    bench.note(text)
+    check('There is no room for the end of' in text, 'not refused: %s', text)
+    check('STOP' not in [e['event'] for e in vm.qmp.events], 'the guest was stopped for it')
+    check_equal(vm.status(), 'running', 'run state')
+
+
 def room_at_the_end(mapped):
     """Just too little room for what comes last: found out before the guest is stopped."""
     def run(bench):
@@ -345,6 +372,7 @@ def room_at_the_end(mapped):
 
 
 def cases():
+    yield Case('no room for new pages of the last pass', new_pages_at_the_end)
     tiny = 'mount -t tmpfs -o size=3M none DIR'
     full = [r"Unable to write to 'file:PATH' at 0x[0-9a-f]+: No space left on device"]
     for mapped in (True, False):
