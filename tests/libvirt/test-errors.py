@@ -55,6 +55,12 @@ def restore_flipped_magic(b):
 
 
 @case
+def restore_not_completed(b):
+    """libvirt has done its part, the stream says that it is not whole (migration-stream 6.7)."""
+    changed_restore(b, lambda x: x.replace(b"QEVM", b"part", 1), "a save that was not completed", "KiB")
+
+
+@case
 def restore_unknown_section(b):
     changed_restore(b, lambda x: x.replace(b"goldfish_rtc\0\0\0\0", b"goldfish_rtx\0\0\0\0", 1),
                     "goldfish_rtx")
