@@ -310,6 +310,41 @@ def memory_of(bench, vm):
         return hashlib.sha256(f.read()).hexdigest()
 
 
+def hostile(bench):
+    """Whatever the head, the headers and the bitmaps say: a message, or a guest, and no worse."""
+    saved = Saved(bench)
+    saved.write(100, 20)
+    save(saved.vm, saved.path)
+    rng = random.Random(SEED)
+    with open(saved.path, 'rb') as f:
+        head = bytearray(f.read(48))
+        stream = int.from_bytes(head[16:24], 'big')
+    ends = {}
+    for turn in range(40):
+        at = rng.randrange(48) if turn < 12 else stream + rng.randrange(2048)
+        value = rng.choice((b'\0', b'\xff', b'\x7f' * 8, b'\xff' * 8, b'\0' * 4))
+        with open(saved.path, 'r+b') as f:
+            f.seek(at)
+            old = f.read(len(value))
+            f.seek(at)
+            f.write(value)
+        inspected, text = inspect('verify', saved.path)
+        check(inspected in (0, 1) and text.strip(), 'ferry-inspect: %d %s', inspected, text)
+        there = VM(bench, 'hostile%d' % turn, EMULATOR, saved.guest, incoming='defer', paused=True)
+        there.set_capabilities(**CAPS)
+        there.qmp.raw(b'{"execute": "migrate-incoming", "arguments": {"uri": "file:%s", "exit-on-error": false}}\n'
+                      % saved.path.encode())
+        info = wait_migration(there, ['failed', 'completed'])
+        check(info['status'] == 'completed' or info['error-desc'], 'no word: %s', info)
+        end_is = '%s, inspect %d' % (info['status'], inspected)
+        ends[end_is] = ends.get(end_is, 0) + 1
+        there.quit()
+        with open(saved.path, 'r+b') as f:
+            f.seek(at)
+            f.write(old)
+    bench.note('seed %d: %s' % (SEED, ends))
+
+
 def refused_by_qemu(bench):
     """QEMU says that it is no stream; made plain it takes it."""
     qemu = emulators.qemu100()
@@ -339,6 +374,7 @@ def cases():
     yield Case('in use', in_use)
     yield Case('lazy', lazy)
     yield Case('refused by QEMU', refused_by_qemu)
+    yield Case('hostile', hostile, timeout=200)
     for checksum in (False, True):
         yield Case('killed%s' % (', checksums' if checksum else ''), killed(24, checksum), timeout=300)
         yield Case('killed 500 times%s' % (', checksums' if checksum else ''), killed(500, checksum), full=True, timeout=1200)
