@@ -102,7 +102,9 @@ static bool await_memory(Postcopy *pc)
     if (ended) {
         incoming_point(in, FAULT_DST_POSTCOPY_ENDED, NULL);
     }
-    return ended && !present_map_missing(pc->map);
+    /* Who has come back and ends before he has gone on is not the source, or has not heard of us. */
+    return ended && !present_map_missing(pc->map) &&
+           migration_state_get(&in->m->in_state) == MIGRATION_STATUS_POSTCOPY_ACTIVE;
 }
 
 /* Nobody reads, writes or listens any more. */

@@ -341,6 +341,21 @@ def last_word_lost(preempt=False):
     return run
 
 
+def ended_by_a_stranger(bench):
+    """All pages are there, the end of the stream is not. A stranger who says only that end is no source:
+    the destination is paused again, and the source completes it."""
+    pair = Pair(bench, memory=16)
+    pair.source.command('x-fault', point='src-postcopy-end', action='fail')
+    pair.hmp('-p')
+    for vm in (pair.destination, pair.source):
+        wait_migration(vm, ('postcopy-paused',))
+    path = bench.path('recover')
+    pair.destination.command('migrate-recover', uri='unix:' + path)
+    stranger(path, b'\0')
+    recover(pair)
+    pair.end()
+
+
 def stranger(path, words):
     """Somebody who is not the source; to its end."""
     with socket.socket(socket.AF_UNIX) as s:
@@ -498,6 +513,7 @@ main([
     Case('never arrived', never_arrived),
     Case('never told', never_told),
     Case('the last word is lost', last_word_lost()),
+    Case('ended by a stranger', ended_by_a_stranger),
     Case('the last word is lost, preempt', last_word_lost(preempt=True)),
     Case('cut anywhere', lambda bench: cut_anywhere(bench, 4)),
     Case('cut anywhere, often', lambda bench: cut_anywhere(bench, 60), full=True, timeout=600),
