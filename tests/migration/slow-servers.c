@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Preloaded by test-stuck.py: a name server that does not answer for
- * "slow.test", a file server that neither writes nor reads files, nor lets anybody connect, in a folder
- * "hung", however often it is asked, a disk that does not answer for a
+ * "slow.test", a file server that neither writes nor reads files, nor lets
+ * anybody connect, in a folder "hung", however often it is asked, and opens
+ * none in a folder "shut", a disk that does not answer for a
  * folder "deaf", and one that behind 1.5 MiB of each file fails for "broken", and
  * does not answer for "stuck".
  */
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +43,19 @@ static bool is_in(int fd, const char *folder)
     n = readlink(link, path, sizeof(path) - 1);
     path[n > 0 ? n : 0] = '\0';
     return strstr(path, folder);
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list ap;
+
+    va_start(ap, flags);
+    mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+    va_end(ap);
+    if (strstr(path, "/shut/")) {
+        sleep(60);
+    }
+    return REAL(open)(path, flags, mode);
 }
 
 static void wait_for(int fd, const char *folder)

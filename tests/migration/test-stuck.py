@@ -53,6 +53,16 @@ def hung_file(bench):
     return 'file:' + path
 
 
+def shut_file(bench):
+    """A file server that answers nobody who opens a file."""
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
+    os.mkdir(bench.path('shut'))
+    path = bench.path('shut/image')
+    with open(path, 'wb') as file:
+        file.write(bytes(1 << 20))
+    return 'file:' + path
+
+
 def hung_path(bench):
     """A path on a file server that does not answer: nobody can connect to it."""
     os.environ['LD_PRELOAD'] = SLOW_SERVERS
@@ -166,6 +176,16 @@ def cut_by_yank(bench, where, ends):
         end(vm, 'quit')
 
 
+def starting(bench, where, options):
+    """A file that the machine needs to begin with: a signal ends who waits for it."""
+    path = where(bench)[5:]
+    vm = start(bench, 'machine', extra=[o.replace('@', path) for o in options])
+    time.sleep(1)
+    check(vm.running(), 'it did not wait: %s', vm.stderr())
+    check(not vm.console.text(), 'the guest runs already')
+    end(vm, 'SIGTERM')
+
+
 def silent_peer(bench):
     return 'unix:' + bench.path('in')
 
@@ -224,7 +244,8 @@ def bind_error_is_the_answer(bench):
 
 
 CASES = [Case('migrate-incoming: a bind error is the answer', bind_error_is_the_answer)]
-for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
+for place, at, phase in (('fifo', fifo, 'setup'), ('shut file', shut_file, 'setup'),
+                         ('name', slow_name, 'setup'),
                          ('hung path', hung_path, 'setup'), ('full queue', full_queue, 'setup'),
                          ('hung file', hung_file, 'active'), ('deaf disk', deaf_disk, 'disk'),
                          ('command that sleeps', sleeping_command, 'finish'),
@@ -232,6 +253,11 @@ for place, at, phase in (('fifo', fifo, 'setup'), ('name', slow_name, 'setup'),
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+DISK = 'if=none,format=raw,id=d,file=@', '-device', 'virtio-blk-device,drive=d'
+for place, at, more in (('hung file', hung_file, ()), ('shut file', shut_file, (('-drive', *DISK),))):
+    for given in (('-kernel', '@'), ('-initrd', '@'), ('-bios', '@'), *more):
+        CASES.append(Case('%s, %s, SIGTERM' % (given[0], place),
+                          lambda b, at=at, given=given: starting(b, at, given)))
 for place, at, over in (('hung file', hung_file, False), ('command', silent_command, True),
                         ('peer that falls silent', silent_peer, True)):
     CASES.append(Case('migrate-incoming, %s, yank' % place,
