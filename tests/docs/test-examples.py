@@ -477,6 +477,19 @@ def through_a_program(desk):
     here.shell(['zstd -dc guest.zst | ferry-inspect verify -'])
 
 
+def save_again(desk):
+    """Into the same file, which is whole after each."""
+    here = with_monitor(desk)
+    here.monitor('migrate_set_capability mapped-ram on')
+    lines = desk.here(monitor_lines(GUIDE.block('(qemu) migrate_set_capability x-incremental on')))
+    here.monitor(lines[0])
+    completed(here, lines[1])
+    here.monitor(lines[2])
+    completed(here, lines[3])
+    here.quit()
+    here.shell(['ferry-inspect verify guest.state'])
+
+
 def save_to_a_file(desk):
     """Saved with a checksum of each page; lazily there, and a byte that changed is found."""
     here = with_monitor(desk)
@@ -533,4 +546,4 @@ def case(function):
 
 main([case(function) for function in (
     by_hand, load_generator, qmp, into_a_file, start_a_guest, disk_and_network, moving, several_connections,
-    postcopy, through_a_program, save_to_a_file, none_is_forgotten)])
+    postcopy, through_a_program, save_to_a_file, save_again, none_is_forgotten)])
