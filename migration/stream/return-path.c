@@ -339,7 +339,6 @@ void return_path_replace(ReturnPath *rp, Channel *c)
     g_clear_error(&rp->err);
     g_mutex_unlock(&rp->lock);
     rp->channel = c;
-    *rp->block = '\0';
     start_thread(rp);
 }
 
