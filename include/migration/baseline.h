@@ -19,16 +19,17 @@ typedef struct MappedBase MappedBase;
 
 /**
  * base (taken) is what the file at path holds, which is as it is now: nothing was written since. NULL
- * with errp if there is no memory for it, or the file cannot be looked at.
+ * with errp if there is no memory for it, or the file cannot be looked at within a second. Not the main
+ * thread.
  */
 RamBaseline *ram_baseline_new(RAMList *ram, DirtyLog *log, MappedBase *base,
                               const char *path, GError **errp);
 void ram_baseline_free(RamBaseline *b);
 /**
  * Is the file at path the one, and as it was left? If not, *why says so (for people, new). sums:
- * checksums are wanted.
+ * checksums are wanted. Waits for the file server, until wake_fd is readable. Not the main thread.
  */
-bool ram_baseline_fits(const RamBaseline *b, const char *path, bool sums, char **why);
+bool ram_baseline_fits(const RamBaseline *b, const char *path, bool sums, int wake_fd, char **why);
 /**
  * The file, open for it: writes go to what it does not use, until the end, when its head goes over
  * (channel_set_head). The stream belongs at *stream_offset, and ends before *stream_end. False with
@@ -36,7 +37,10 @@ bool ram_baseline_fits(const RamBaseline *b, const char *path, bool sums, char *
  */
 bool ram_baseline_begin(RamBaseline *b, struct Channel *channel, uint64_t *stream_offset,
                         uint64_t *stream_end, GError **errp);
-/** That save has failed; the file says what it said, if it does: else the baseline fits no more. */
+/**
+ * That save has failed; the file says what it said, if it does: else, or if that is not known within a
+ * second, the baseline fits no more. Not the main thread.
+ */
 void ram_baseline_failed(RamBaseline *b, const char *path);
 
 #endif

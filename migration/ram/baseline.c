@@ -6,18 +6,32 @@
  */
 #include "migration/ram/baseline.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "migration/channel.h"
 #include "util/error.h"
+#include "util/file-look.h"
+
+#define LOOK_MS 1000    /* for a file that was just written or read */
 
 struct RamBaseline {
     MappedBase *base;
     RamDirty *since, *fresh;
     struct stat file;       /* as it was left */
 };
+
+static bool look_at(const char *path, struct stat *st, GError **errp)
+{
+    FileLook file;
+    int err = file_look(path, &file, -1, LOOK_MS);
+
+    if (err) {
+        error_setg_errno(errp, err, "cannot look at '%s'", path);
+    } else {
+        *st = file.st;
+    }
+    return !err;
+}
 
 RamBaseline *ram_baseline_new(RAMList *ram, DirtyLog *log, MappedBase *base, const char *path, GError **errp)
 {
@@ -26,11 +40,7 @@ RamBaseline *ram_baseline_new(RAMList *ram, DirtyLog *log, MappedBase *base, con
     b->base = base;
     b->since = ram_dirty_new(ram, log, errp);
     b->fresh = b->since ? ram_dirty_new(ram, log, errp) : NULL;
-    if (b->fresh && stat(path, &b->file) < 0) {
-        error_setg_errno(errp, errno, "cannot look at '%s'", path);
-        ram_dirty_free(g_steal_pointer(&b->fresh));
-    }
-    if (!b->fresh) {
+    if (!b->fresh || !look_at(path, &b->file, errp)) {
         ram_baseline_free(b);
         return NULL;
     }
@@ -95,14 +105,14 @@ static bool has_sums(const RamBaseline *b)
     return true;
 }
 
-bool ram_baseline_fits(const RamBaseline *b, const char *path, bool sums, char **why)
+bool ram_baseline_fits(const RamBaseline *b, const char *path, bool sums, int wake_fd, char **why)
 {
-    struct stat st;
+    FileLook file;
 
     *why = NULL;
-    if (stat(path, &st) < 0 || !same_file(&st, &b->file)) {
+    if (file_look(path, &file, wake_fd, -1) != 0 || !same_file(&file.st, &b->file)) {
         *why = g_strdup("this guest was last saved to, or restored from, another file");
-    } else if (!unchanged(&st, &b->file)) {
+    } else if (!unchanged(&file.st, &b->file)) {
         *why = g_strdup("the file was changed since");
     } else if (sums && !has_sums(b)) {
         *why = g_strdup("it has no checksums yet (x-ram-checksum)");
@@ -128,30 +138,25 @@ bool ram_baseline_begin(RamBaseline *b, Channel *channel, uint64_t *stream_offse
            channel_punch(channel, *stream_offset, b->base->room_bytes, false, errp);
 }
 
-/* Does the file at path say what it said? */
-static bool says_the_same(const RamBaseline *b, const char *path, struct stat *st)
+static bool says_the_same(const RamBaseline *b, const FileLook *file)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     MappedHead head;
-    bool same = fd >= 0 && fstat(fd, st) == 0 && same_file(st, &b->file) &&
-                pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head);
 
-    if (same && b->base->saves == 1) {
-        same = GUINT32_FROM_BE(head.magic) == STREAM_MAGIC;
-    } else if (same) {
-        same = mapped_head_check(&head, NULL) && head.saves == b->base->saves;
+    if (!same_file(&file->st, &b->file) || file->head_bytes < sizeof(head)) {
+        return false;
     }
-    if (fd >= 0) {
-        close(fd);
+    memcpy(&head, file->head, sizeof(head));
+    if (b->base->saves == 1) {
+        return GUINT32_FROM_BE(head.magic) == STREAM_MAGIC;
     }
-    return same;
+    return mapped_head_check(&head, NULL) && head.saves == b->base->saves;
 }
 
 void ram_baseline_failed(RamBaseline *b, const char *path)
 {
-    struct stat st;
+    FileLook file;
 
-    if (says_the_same(b, path, &st)) {
-        b->file = st;
+    if (file_look(path, &file, -1, LOOK_MS) == 0 && says_the_same(b, &file)) {
+        b->file = file.st;
     }
 }

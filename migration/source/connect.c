@@ -46,6 +46,40 @@ bool outgoing_open_channel(Outgoing *o, ChannelAddress *addr, GError **errp)
     return true;
 }
 
+/* Why it cannot be, new, for people; NULL: it can. */
+static char *why_in_full(Outgoing *o)
+{
+    RamBaseline *b = o->m->baseline;
+    char *why;
+
+    if (o->addr->kind != CHANNEL_FILE || o->addr->offset || g_str_has_prefix(o->addr->path, "/dev/fdset/")) {
+        return g_strdup("that needs a path, without an offset");
+    }
+    if (!b) {
+        return g_strdup("this process has not saved this guest to a file yet, or restored it from one, with "
+                        "x-incremental on");
+    }
+    ram_baseline_fits(b, o->addr->path, outgoing_has_cap(o, MIGRATION_CAP(X_RAM_CHECKSUM)), o->cancel_fd, &why);
+    return why;
+}
+
+/* Saved again into the file that this guest is in already: only what is new. */
+static void choose_incremental(Outgoing *o)
+{
+    if (!outgoing_has_cap(o, MIGRATION_CAP(X_INCREMENTAL))) {
+        return;
+    }
+    char *why = why_in_full(o);
+    g_mutex_lock(&o->lock);
+    o->note = why;
+    o->incremental = !why;
+    g_mutex_unlock(&o->lock);
+    if (o->incremental) {
+        o->addr->file.again = true;
+        o->addr->file.beside = o->addr->file.marked = false;
+    }
+}
+
 /* Into a file that holds this guest already: the stream goes where the file says nothing. */
 static bool begin_again(Outgoing *o, GError **errp)
 {
@@ -58,6 +92,7 @@ static bool begin_again(Outgoing *o, GError **errp)
 bool outgoing_connect(Outgoing *o, GError **errp)
 {
     outgoing_assert(o, OUTGOING_SENDS, OWNER_SOURCE);
-    return outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
+    choose_incremental(o);
+    return outgoing_check_cancelled(o, errp) && outgoing_open_channel(o, o->addr, errp) && outgoing_check_cancelled(o, errp) &&
            check_channel(o, o->channel, errp) && (!o->incremental || begin_again(o, errp));
 }

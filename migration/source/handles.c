@@ -26,29 +26,6 @@ static void choose_file_options(Outgoing *o)
     o->addr->file.direct = p.direct_io && migration_settings_layout(o->settings) != RAM_LAYOUT_STREAM;
 }
 
-/* Saved again into the file that this guest is in already: only what is new. */
-static void choose_incremental(Outgoing *o)
-{
-    RamBaseline *b = o->m->baseline;
-
-    if (!outgoing_has_cap(o, MIGRATION_CAP(X_INCREMENTAL))) {
-        return;
-    }
-    if (o->addr->kind != CHANNEL_FILE || o->addr->offset || g_str_has_prefix(o->addr->path, "/dev/fdset/")) {
-        o->note = g_strdup("that needs a path, without an offset");
-    } else if (!b) {
-        o->note = g_strdup("this process has not saved this guest to a file yet, or restored it from one, with "
-                           "x-incremental on");
-    } else {
-        o->incremental = ram_baseline_fits(b, o->addr->path,
-                                           outgoing_has_cap(o, MIGRATION_CAP(X_RAM_CHECKSUM)), &o->note);
-    }
-    if (o->incremental) {
-        o->addr->file.again = true;
-        o->addr->file.beside = o->addr->file.marked = false;
-    }
-}
-
 /* The descriptors that were handed in are the monitor's: taken here, where it is safe. */
 static bool take_descriptor(Outgoing *o, GError **errp)
 {
@@ -93,7 +70,6 @@ bool outgoing_start(Migration *m, ChannelAddress *addr, MigrationSettings *setti
     m->outgoing = o;
     yank_add(&m->machine->yank, YANK_INSTANCE_TYPE_MIGRATION, NULL, cut_channels, o);
     choose_file_options(o);
-    choose_incremental(o);
     if (!take_descriptor(o, errp)) {
         o->end_us = o->start_us;
         o->error = errp && *errp ? g_error_copy(*errp) : NULL;

@@ -3,7 +3,7 @@
  * Preloaded by test-stuck.py: a name server that does not answer for
  * "slow.test", a file server that neither writes nor reads files, nor lets
  * anybody connect, in a folder "hung", however often it is asked, and opens
- * none in a folder "shut", a disk that does not answer for a
+ * none in a folder "shut", nor tells anything about one, a disk that does not answer for a
  * folder "deaf", and one that behind 1.5 MiB of each file fails for "broken", and
  * does not answer for "stuck".
  */
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -56,6 +57,14 @@ int open(const char *path, int flags, ...)
         sleep(60);
     }
     return REAL(open)(path, flags, mode);
+}
+
+int stat(const char *path, struct stat *st)
+{
+    if (strstr(path, "/shut/")) {
+        sleep(60);
+    }
+    return REAL(stat)(path, st);
 }
 
 static void wait_for(int fd, const char *folder)

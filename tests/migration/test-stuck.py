@@ -43,24 +43,23 @@ def slow_name(_bench):
     return 'tcp:slow.test:4444'
 
 
-def hung_file(bench):
-    """A file server that answers no read and no write."""
+def file_in(bench, folder):
     os.environ['LD_PRELOAD'] = SLOW_SERVERS
-    os.mkdir(bench.path('hung'))
-    path = bench.path('hung/image')
+    os.mkdir(bench.path(folder))
+    path = bench.path(folder + '/image')
     with open(path, 'wb') as file:
         file.write(bytes(1 << 20))
     return 'file:' + path
+
+
+def hung_file(bench):
+    """A file server that answers no read and no write."""
+    return file_in(bench, 'hung')
 
 
 def shut_file(bench):
-    """A file server that answers nobody who opens a file."""
-    os.environ['LD_PRELOAD'] = SLOW_SERVERS
-    os.mkdir(bench.path('shut'))
-    path = bench.path('shut/image')
-    with open(path, 'wb') as file:
-        file.write(bytes(1 << 20))
-    return 'file:' + path
+    """A file server that answers nobody who opens a file, or asks about one."""
+    return file_in(bench, 'shut')
 
 
 def hung_path(bench):
@@ -143,6 +142,24 @@ def source(bench, where, how, state):
         wait_until(lambda: vm.migration()['status'] == 'cancelled', AT_ONCE, 'cancelled')
         vm.command('migrate', uri=uri)
         wait_migration(vm)
+
+
+def saved_again(bench, how):
+    """The file server stops answering between a save and the next one into the same file."""
+    os.environ['LD_PRELOAD'] = SLOW_SERVERS
+    os.mkdir(bench.path('fine'))
+    vm = start(bench, 'source')
+    wait_alive(vm)
+    vm.set_capabilities(mapped_ram=True, x_incremental=True)
+    vm.command('migrate', uri='file:' + bench.path('fine/image'))
+    wait_migration(vm)
+    vm.command('cont')
+    os.rename(bench.path('fine'), bench.path('shut'))
+    since = time.monotonic()
+    vm.command('migrate', uri='file:' + bench.path('shut/image'))
+    check(time.monotonic() - since < AT_ONCE, 'migrate waited')
+    answers(vm)
+    end(vm, how)
 
 
 def destination(bench, where, how, deferred):
@@ -253,6 +270,9 @@ for place, at, phase in (('fifo', fifo, 'setup'), ('shut file', shut_file, 'setu
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+for ending in ('cancel', 'quit', 'SIGTERM'):
+    CASES.append(Case('source, saved again into a shut file, ' + ending,
+                      lambda b, ending=ending: saved_again(b, ending)))
 DISK = 'if=none,format=raw,id=d,file=@', '-device', 'virtio-blk-device,drive=d'
 for place, at, more in (('hung file', hung_file, ()), ('shut file', shut_file, (('-drive', *DISK),))):
     for given in (('-kernel', '@'), ('-initrd', '@'), ('-bios', '@'), *more):
