@@ -64,12 +64,17 @@ static void make_rooms(MappedBase *b, uint64_t file_bytes)
     b->room_bytes = aligned(room);
 }
 
+uint64_t mapped_base_next_stream(const MappedBase *b)
+{
+    return b->stream_offset == b->room_offset ? b->room_offset + b->room_bytes : b->room_offset;
+}
+
 void mapped_base_plan(MappedBase *b, uint64_t file_bytes, MappedHead *head, uint64_t *stream_offset)
 {
     if (!b->room_bytes) {
         make_rooms(b, file_bytes);
     }
-    *stream_offset = b->stream_offset == b->room_offset ? b->room_offset + b->room_bytes : b->room_offset;
+    *stream_offset = mapped_base_next_stream(b);
     MappedHead h = {
         .magic = STREAM_MAGIC_HEAD, .version = MAPPED_HEAD_VERSION, .saves = b->saves + 1,
         .stream_offset = *stream_offset, .room_offset = b->room_offset, .room_bytes = b->room_bytes,

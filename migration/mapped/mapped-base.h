@@ -41,6 +41,8 @@ static inline bool mapped_base_new_place(const MappedBaseBlock *b, uint64_t page
     return b->present[word] & bit && !(b->second[word] & bit);
 }
 
+/** Where the next save's stream goes; there are rooms. */
+uint64_t mapped_base_next_stream(const MappedBase *b);
 /**
  * The next save: gives pages second places and streams their rooms, behind file_bytes, if they have none.
  * Fills *head, as it will be in the file, and says in which room the stream goes.

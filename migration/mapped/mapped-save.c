@@ -492,10 +492,7 @@ MappedBase *mapped_save_take_base(RamPageOut *out, GError **errp)
         to->sums = g_steal_pointer(&from->sums);
     }
     if (b && m->base) {
-        MappedHead head;
-        uint64_t stream;
-        mapped_base_plan((MappedBase *)m->base, 0, &head, &stream);
-        b->stream_offset = stream;
+        b->stream_offset = mapped_base_next_stream(m->base);
         b->room_offset = m->base->room_offset;
         b->room_bytes = m->base->room_bytes;
     }
