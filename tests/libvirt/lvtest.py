@@ -9,6 +9,7 @@ checker guest prints on its console.
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -336,6 +337,8 @@ def matrix(name, values, long=()):
 
 
 def main(qemu_conf=None):
+    # Meson stops a test with SIGTERM: leave through the clean-up, or daemons and guests stay.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     wanted = [a for a in sys.argv[1:] if a != "--full"]
     cases = [c for c in CASES if not wanted or any(w in c[0] for w in wanted)]
     failed = 0
