@@ -19,56 +19,26 @@ and in brackets the least and the most; ratios are of the medians and, in bracke
 import argparse
 import os
 import statistics
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tests', 'migration'))
-from ferrytest import emulators  # noqa: E402
-from ferrytest.guest import Bare  # noqa: E402
-from ferrytest.move import wait_migration  # noqa: E402
-from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Bench  # noqa: E402
+from common import Filled, cpu_seconds, ratio, show
+from ferrytest import emulators
+from ferrytest.move import wait_migration
+from ferrytest.process import VM
+from ferrytest.tap import Bench
 
 MIB = 1 << 20
-
-
-class Filled(Bare):
-    """A guest that never runs, with random bytes in its memory."""
-
-    def __init__(self, memory, file=None):
-        super().__init__('idle', memory=memory)
-        self.file = file
-
-    def args(self, emulator):
-        loader = ['-device', 'loader,addr=0x81000000,file=' + self.file] if self.file else []
-        return super().args(emulator) + loader
-
-
-def cpu_ms(vm):
-    with open('/proc/%d/stat' % vm.process.pid, encoding='ascii') as f:
-        fields = f.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf('SC_CLK_TCK')
-
-
-def show(values):
-    return '%7.0f (%.0f to %.0f)' % (statistics.median(values), min(values), max(values))
-
-
-def ratio(a, b):
-    return '%.2f (%.2f)' % (statistics.median(a) / max(statistics.median(b), 1e-9),
-                            min(a) / max(min(b), 1e-9))
 
 
 def save(vm, path, checksum):
     """(ms, CPU ms)"""
     vm.set_capabilities(mapped_ram=True, x_ram_checksum=checksum)
-    cpu = cpu_ms(vm)
+    cpu = cpu_seconds(vm)
     vm.command('migrate', uri='file:' + path)
     info = wait_migration(vm)
     vm.command('cont')
     vm.command('stop')
-    return info['total-time'], cpu_ms(vm) - cpu
+    return info['total-time'], (cpu_seconds(vm) - cpu) * 1000
 
 
 def restore(bench, name, path, memory, lazy):

@@ -35,48 +35,30 @@ import argparse
 import os
 import select
 import statistics
-import subprocess
 import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tests', 'migration'))
-from ferrytest import emulators  # noqa: E402
-from ferrytest.channels import TCP4  # noqa: E402
-from ferrytest.guest import Bare, Linux  # noqa: E402
-from ferrytest.move import wait_loaded, wait_migration  # noqa: E402
-from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Bench, Failed, wait_until  # noqa: E402
+from common import Filled, cpu_seconds, settle_host
+from ferrytest import emulators
+from ferrytest.channels import TCP4
+from ferrytest.guest import Bare, Linux
+from ferrytest.move import wait_loaded, wait_migration
+from ferrytest.process import VM
+from ferrytest.tap import Bench, Failed, wait_until
 
 BOOT = 300  # seconds
 MIB = 1 << 20
 PAGE = 4096
 SETTLE = 1.0  # seconds that a guest runs before it is moved
 RANDOM_MIB = 400
-TOUCH = """
-import mmap, sys
-memory = mmap.mmap(-1, int(sys.argv[1]) << 20)
-for at in range(0, len(memory), 4096):
-    memory[at] = 1
-"""
 
 
-def settle_host(mib):
-    """What was written is on the disk, and so much memory is there to be had."""
-    os.sync()
-    subprocess.run([sys.executable, '-c', TOUCH, str(mib)], check=True)
-
-
-class RandomBytes(Bare):
+class RandomBytes(Filled):
     """A guest that never runs, with RANDOM_MIB of random bytes in its memory."""
 
     def __init__(self):
-        super().__init__('idle', memory=512)
-        self.file = None    # set by Saver, which can clean up
-
-    def args(self, emulator):
-        return super().args(emulator) + ['-device', 'loader,addr=0x81000000,file=' + self.file]
+        super().__init__(512)   # the file is set later, by Saver, which can clean up
 
 
 class Case:
@@ -180,13 +162,6 @@ def print_ratios(name, ferry, peer, peer_name):
     for text, words in found:
         if words:
             print('    %-17s %s' % (text, words), flush=True)
-
-
-def cpu_seconds(vm):
-    """What all threads of the process have used so far, in user and kernel mode."""
-    with open('/proc/%d/stat' % vm.process.pid, encoding='utf-8') as f:
-        fields = f.read().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def stamp_ms(event):

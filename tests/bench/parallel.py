@@ -26,40 +26,17 @@ itself: so much random data written and read with O_DIRECT, 1 MiB at a time.
 import argparse
 import mmap
 import os
-import statistics
-import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, 'tests', 'migration'))
-from ferrytest import emulators  # noqa: E402
-from ferrytest.channels import TCP4  # noqa: E402
-from ferrytest.guest import Bare  # noqa: E402
-from ferrytest.move import wait_migration  # noqa: E402
-from ferrytest.process import VM  # noqa: E402
-from ferrytest.tap import Bench  # noqa: E402
+from common import Filled, cpu_seconds, ratio, settle_host, show
+from ferrytest import emulators
+from ferrytest.channels import TCP4
+from ferrytest.move import wait_migration
+from ferrytest.process import VM
+from ferrytest.tap import Bench
 
 MIB = 1 << 20
-TOUCH = """
-import mmap, sys
-memory = mmap.mmap(-1, int(sys.argv[1]) << 20)
-for at in range(0, len(memory), 4096):
-    memory[at] = 1
-"""
 TEXT = b'The quick brown fox jumps over the lazy dog, page %d, and so on until the line ends.\n'
-
-
-class Filled(Bare):
-    """A guest that never runs, with a file in its memory."""
-
-    def __init__(self, memory, file=None):
-        super().__init__('idle', memory=memory)
-        self.file = file
-
-    def args(self, emulator):
-        loader = ['-device', 'loader,addr=0x81000000,file=' + self.file] if self.file else []
-        return super().args(emulator) + loader
 
 
 def content(bench, kind, mib):
@@ -73,22 +50,6 @@ def content(bench, kind, mib):
     return path
 
 
-def cpu_seconds(vm):
-    with open('/proc/%d/stat' % vm.process.pid, encoding='ascii') as f:
-        fields = f.read().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
-def show(values, form='%.0f'):
-    return '%s (%s to %s)' % tuple(form % v for v in (statistics.median(values), min(values), max(values)))
-
-
-def ratio(a, b):
-    if min(b) == 0:
-        return '-'      # less than a tick of the clock
-    return '%.2f (%.2f)' % (statistics.median(a) / statistics.median(b), min(a) / min(b))
-
-
 def report(name, found, columns):
     """found: {program: [(value, ...), ...]}"""
     for i, (column, form) in enumerate(columns):
@@ -99,13 +60,6 @@ def report(name, found, columns):
 
 def programs():
     return {'ferry': emulators.ferry(), 'qemu': emulators.qemu100()}
-
-
-def settle_host(mib):
-    """What was written is on the disk, and so much memory is there to be had: on a virtual host, memory
-    that was long free comes several times more slowly, and who goes first would pay for it."""
-    os.sync()
-    subprocess.run([sys.executable, '-c', TOUCH, str(mib)], check=True)
 
 
 def in_turns(runs, memory, do):
