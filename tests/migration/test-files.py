@@ -6,8 +6,8 @@ import os
 
 from ferrytest import channels, emulators
 from ferrytest.guest import Bare, BareNone
-from ferrytest.move import (Journey, Move, compare_ram, force_passes, wait_alive, wait_loaded,
-                            wait_migration)
+from ferrytest.move import (Journey, Move, compare_ram, force_passes, save_what_becomes_zero,
+                            wait_alive, wait_loaded, wait_migration)
 from ferrytest.process import VM
 from ferrytest.qmp import QMPError
 from ferrytest.tap import Case, Failed, Skip, check, check_equal, main, wait_until
@@ -64,17 +64,7 @@ def page_becomes_zero(layout):
         channel = channels.File(bench)
         source = VM(bench, 'source', EMULATOR, guest, qtest=True)
         source.set_capabilities(**{layout: True})
-        source.set_parameters(max_bandwidth=2 << 20, downtime_limit=1)
-        qtest = source.connect_qtest()
-        bench.at_end(qtest.close)
-        qtest.memset(0x400000, 0x800000, 0x5a)
-        source.command('migrate', uri=channel.outgoing)
-        wait_until(lambda: source.migration().get('ram', {}).get('normal', 0) > 700, 30,
-                   'pages to be written')
-        qtest.memset(0x400000, 0x100000, 0)
-        qtest.writeq(0x402008, 0x1122334455667788)
-        source.set_parameters(max_bandwidth=0, downtime_limit=1000)
-        wait_migration(source)
+        qtest = save_what_becomes_zero(bench, source, channel.outgoing)
         check_equal(qtest.readq(0x403000), 0, 'the source\'s own memory')
         used = os.stat(channel.path).st_blocks * 512
         check(not EMULATOR.is_ferry or used <= (7 << 20) + (512 << 10), 'pages that are zero again '

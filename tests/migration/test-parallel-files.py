@@ -9,7 +9,8 @@ import subprocess
 
 from ferrytest import channels, emulators
 from ferrytest.guest import Bare, BareNone
-from ferrytest.move import (Move, compare_ram, force_passes, wait_alive, wait_loaded, wait_migration)
+from ferrytest.move import (Move, compare_ram, force_passes, save_what_becomes_zero, wait_alive,
+                            wait_loaded, wait_migration)
 from ferrytest.process import VM
 from ferrytest.tap import Case, check, check_equal, main, wait_until
 
@@ -74,18 +75,9 @@ def becomes_zero(bench):
     guest = BareNone('idle', memory=16)
     source = VM(bench, 'source', EMULATOR, guest, qtest=True)
     source.set_capabilities(**caps(4, x_ram_checksum=True))
-    source.set_parameters(max_bandwidth=2 << 20, downtime_limit=1, multifd_channels=4)
-    qtest = source.connect_qtest()
-    bench.at_end(qtest.close)
-    qtest.memset(0x400000, 0x800000, 0x5a)
+    source.set_parameters(multifd_channels=4)
     channel = channels.File(bench)
-    source.command('migrate', uri=channel.outgoing)
-    wait_until(lambda: source.migration().get('ram', {}).get('normal', 0) > 700, 30,
-               'pages to be written')
-    qtest.memset(0x400000, 0x100000, 0)
-    qtest.writeq(0x402008, 0x1122334455667788)
-    source.set_parameters(max_bandwidth=0, downtime_limit=1000)
-    wait_migration(source)
+    save_what_becomes_zero(bench, source, channel.outgoing)
     sound(channel.path)
     destination = VM(bench, 'destination', EMULATOR, guest, incoming='defer', paused=True)
     destination.set_capabilities(**caps(4))

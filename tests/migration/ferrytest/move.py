@@ -42,6 +42,23 @@ def wait_loaded(vm, timeout=60):
     wait_until(loaded, timeout, '%s to finish loading' % vm.name)
 
 
+def save_what_becomes_zero(bench, source, uri):
+    """Saves a guest that does not run, whose pages are zero again when some of them are in the file
+    already: 8 MiB from 0x400000, of which the first 1 MiB but one page. Returns its qtest."""
+    source.set_parameters(max_bandwidth=2 << 20, downtime_limit=1)
+    qtest = source.connect_qtest()
+    bench.at_end(qtest.close)
+    qtest.memset(0x400000, 0x800000, 0x5a)
+    source.command('migrate', uri=uri)
+    wait_until(lambda: source.migration().get('ram', {}).get('normal', 0) > 700, 30,
+               'pages to be written')
+    qtest.memset(0x400000, 0x100000, 0)
+    qtest.writeq(0x402008, 0x1122334455667788)
+    source.set_parameters(max_bandwidth=0, downtime_limit=1000)
+    wait_migration(source)
+    return qtest
+
+
 def compare_ram(bench, a, b):
     """All of the guest's RAM, byte by byte, in two stopped machines."""
     size = a.guest.memory << 20
