@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 #include "migration/mapped/mapped-layout.h"
-#include "migration/mapped/mapped-load.h"
 #include "migration/ram/fresh.h"
+#include "migration/ram/load-file.h"
 #include "migration/codec/simd.h"
 #include "migration/stream/format.h"
 #include "util/error.h"
@@ -35,8 +35,7 @@ struct RamLoader {
     void *listed_opaque;
     /* incoming thread only */
     RamFresh *fresh;            /* NULL until the block list came; read by any thread behind that */
-    MappedFile *file;           /* mapped layouts: from the first block on */
-    MappedReaders *readers;     /* of it; NULL: this thread reads */
+    RamLoadFile *file;          /* opened by mapped layouts only */
     uint64_t parts;                 /* payloads loaded */
     bool *named;                /* block i was in the block list */
     bool *came;                 /* pages of block i came */
@@ -187,64 +186,22 @@ static bool is_left_out(const RamLoader *l, const RAMBlock *block)
     return l->opt.ignore_shared && block->shared;
 }
 
-static bool check_sums(const RamLoader *l, size_t index, GError **errp)
-{
-    if (l->opt.checksum && !mapped_file_has_sums(l->file, index)) {
-        error_setg(errp, "RAM block \"%s\" was saved without checksums: save it with x-ram-checksum, or set "
-                   "x-ram-checksum to off here", ram_list_get(l->ram, index)->idstr);
-        return false;
-    }
-    return true;
-}
-
 static void pages_came(void *opaque, uint64_t pages)
 {
     ram_loader_count_late(opaque, pages);
 }
 
-/* Of a block that is listed all pages might have been in the file: now it is known which are. */
-static void expect_pages(RamLoader *l, size_t index)
-{
-    uint64_t all = ram_block_pages(ram_list_get(l->ram, index)), present = 0;
-    MappedRun run;
-
-    for (uint64_t from = 0; mapped_file_run(l->file, index, from, &run); from += run.count) {
-        present += run.present ? run.count : 0;
-    }
-    __atomic_fetch_sub(&l->stats->in_file, all - present, __ATOMIC_RELAXED);
-}
-
-static bool open_mapped(RamLoader *l, StreamReader *r, GError **errp)
-{
-    if (!l->file) {
-        l->file = mapped_file_open(l->ram, stream_reader_channel(r), l->opt.layout, errp);
-    }
-    if (l->file && !l->readers && l->opt.file_readers && !l->listed) {
-        l->readers = mapped_readers_new(l->file, l->opt.file_readers, l->sink, l->sink_opaque,
-                                        pages_came, l, errp);
-        return l->readers != NULL;
-    }
-    return l->file != NULL;
-}
-
-static bool load_mapped_pages(RamLoader *l, size_t index, GError **errp)
-{
-    if (l->listed) {
-        return mapped_load_absent(l->file, index, l->sink, l->sink_opaque, errp);
-    }
-    return l->readers ? mapped_load_block_by(l->readers, l->file, index, l->sink, l->sink_opaque, errp)
-                      : mapped_load_block(l->file, index, l->sink, l->sink_opaque, pages_came, l, errp);
-}
-
 static bool load_mapped_block(RamLoader *l, StreamReader *r, size_t index, GError **errp)
 {
-    uint64_t start = stream_reader_offset(r);
+    const RamLoadFileUser user = { l->sink, l->sink_opaque, pages_came, l, l->listed != NULL };
+    uint64_t start = stream_reader_offset(r), absent;
 
-    if (!open_mapped(l, r, errp) || !mapped_file_open_block(l->file, r, index, errp) || !check_sums(l, index, errp)) {
+    if (!ram_load_file_block(l->file, r, index, &user, &absent, errp)) {
         return false;
     }
-    expect_pages(l, index);
-    if (!load_mapped_pages(l, index, errp)) {
+    /* All pages of a block that is listed might have been in the file: now it is known which are. */
+    __atomic_fetch_sub(&l->stats->in_file, absent, __ATOMIC_RELAXED);
+    if (!ram_load_file_pages(l->file, index, &user, errp)) {
         return false;
     }
     l->skipped += stream_reader_offset(r) - start;      /* most of them may be holes */
@@ -339,8 +296,9 @@ static bool load_block_list(RamLoader *l, StreamReader *r, uint64_t total, GErro
         }
         total -= length;
     }
-    l->told = l->listed && l->file;
-    return !l->told || l->listed(l->listed_opaque, l->file, errp);
+    MappedFile *file = ram_load_file_mapped(l->file);
+    l->told = l->listed && file;
+    return !l->told || l->listed(l->listed_opaque, file, errp);
 }
 
 /* ---- page records ---- */
@@ -667,6 +625,7 @@ RamLoader *ram_loader_new(RAMList *ram, DirtyLog *dirty, const RamLoadOptions *o
     l->opt.simd = opt->simd ? opt->simd : ram_simd_best();
     l->came = g_new0(bool, ram_list_count(ram) + 1);
     l->stats = &l->own;
+    l->file = ram_load_file_new(ram, opt);
     ram_loader_set_sink(l, &direct_sink, l);
     return l;
 }
@@ -680,8 +639,7 @@ void ram_loader_set_sync_point(RamLoader *l, RamSyncPoint *fn, void *opaque)
 void ram_loader_free(RamLoader *l)
 {
     if (l) {
-        mapped_readers_free(l->readers);
-        mapped_file_close(l->file);
+        ram_load_file_free(l->file);
         ram_fresh_free(l->fresh);
         g_free(l->named);
         g_free(l->came);
@@ -724,11 +682,13 @@ void ram_loader_count_late(RamLoader *l, uint64_t pages)
 
 MappedBase *ram_loader_base(const RamLoader *l, GError **errp)
 {
-    if (!l->file) {
+    MappedFile *file = ram_load_file_mapped(l->file);
+
+    if (!file) {
         error_setg(errp, "it comes from no file with places for pages");
         return NULL;
     }
-    return mapped_file_base(l->file, errp);
+    return mapped_file_base(file, errp);
 }
 
 void ram_loader_set_sink(RamLoader *l, const RamPageSink *sink, void *opaque)
