@@ -2,14 +2,17 @@
 /*
  * The ram section's loader on any bytes. The first byte chooses: 0 a stream
  * as 7.2 takes it, 1 with strict zero pages and x-ignore-shared, 2 a
- * mapped-ram file, 3 a fixed-ram file; 4 more: checksums are asked for. Nothing may crash, write outside
- * the blocks, or take memory by what the bytes say.
+ * mapped-ram file, 3 a fixed-ram file; 4 more: checksums are asked for; 8 the head of a file that was saved
+ * into again. Nothing may crash, write outside the blocks, or take memory by what the bytes say.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "migration/channel.h"
+#include "migration/mapped/mapped-base.h"
 #include "migration/ram.h"
+#include "migration/stream/head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,6 +25,7 @@ static void feed(RAMList *ram, DirtyLog *log, StreamReader *r, const RamLoadOpti
 {
     RamLoader *l = ram_loader_new(ram, log, opt);
     GError *err = NULL;
+    MappedBase *base;
     bool ok = true;
 
     for (int payload = 0; ok && payload < 8; payload++) {
@@ -31,6 +35,8 @@ static void feed(RAMList *ram, DirtyLog *log, StreamReader *r, const RamLoadOpti
         abort();
     }
     g_clear_error(&err);
+    base = ok ? ram_loader_base(l, NULL) : NULL;
+    mapped_base_free(base);
     ram_loader_free(l);
 }
 
@@ -54,6 +60,20 @@ static void feed_file(RAMList *ram, DirtyLog *log, const uint8_t *data, size_t s
     channel_close(c, NULL);
 }
 
+/* What is taken lies where a file can have it. */
+static void feed_head(const uint8_t *data, size_t size)
+{
+    MappedHead head = { 0 };
+    g_autoptr(GError) err = NULL;
+
+    memcpy(&head, data, MIN(size, sizeof(head)));
+    bool ok = mapped_head_check(&head, &err);
+    if (ok == (err != NULL) ||
+        (ok && (head.stream_offset < head.room_offset || head.stream_offset > 2ULL * INT64_MAX))) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     RamLoadOptions opt = { 0 };
@@ -63,6 +83,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool sums;
 
     if (size == 0) {
+        return 0;
+    }
+    if (*data & 8) {
+        feed_head(data + 1, size - 1);
         return 0;
     }
     sums = *data & 4;
