@@ -48,8 +48,7 @@ class Pair:
 
     def recover(self):
         wait_migration(self.source, ('postcopy-paused',))
-        if self.destination.migration()['status'] != 'completed':
-            wait_migration(self.destination, ('postcopy-paused',))
+        wait_migration(self.destination, ('postcopy-paused', 'completed'))
         self.destination.command('migrate-recover', uri='tcp:127.0.0.1:0')
         self.source.command('migrate', uri=self.uri(), resume=True)
 

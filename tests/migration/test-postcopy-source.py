@@ -24,9 +24,9 @@ SLOW = 4 << 20      # too slow for precopy to end by itself
 class Pair:
     """A guest that runs at `source`; `destination` waits for it, postcopy switched on there only."""
 
-    def __init__(self, bench, harts=1, memory=64, extra=()):
+    def __init__(self, bench, harts=1, memory=64, extra=(), **pace):
         emulator = emulators.ferry()
-        guest = Bare('checker', memory, harts)
+        guest = Bare('checker', memory, harts, **pace)
         self.source = VM(bench, 'source', emulator, guest, extra=extra)
         self.destination = VM(bench, 'destination', emulator, guest, incoming='defer')
         self.journey = Journey()
@@ -109,8 +109,8 @@ def alone(bench):
 
 def used(bench):
     """With -n only neighbours come unasked; a guest that goes through its memory uses many of them, of about
-    a thousand. It may run faster than they come: those that it asks for meanwhile are not unasked."""
-    pair = Pair(bench)
+    a thousand. If it ran faster than they come it would ask for them: it takes a millisecond for each."""
+    pair = Pair(bench, rate=1000)
     pair.hmp('-p -n', '0 16 4')
 
     def there():

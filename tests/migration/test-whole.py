@@ -330,8 +330,12 @@ def new_pages_at_the_end(bench):
     vm.set_parameters(max_bandwidth=1 << 20)
     qtest.memset(20 << 20, 8 << 20, 0x5a)       # 8 MiB, at 1 MiB a second: the rest is for the end
     before = vm.migration()['ram']['dirty-sync-count']
-    wait_until(lambda: vm.migration().get('ram', {}).get('dirty-sync-count', 0) > before or
-               vm.migration()['ram']['remaining'] > 4 << 20, 30, 'the next pass')
+
+    def next_pass():
+        info = vm.migration()
+        return (info['status'] == 'failed' or info['ram']['dirty-sync-count'] > before or
+                info['ram']['remaining'] > 4 << 20)
+    wait_until(next_pass, 30, 'the next pass')
     vm.set_parameters(downtime_limit=2000000)
     text = wait_migration(vm, ['failed'])['error-desc']
     bench.note(text)
