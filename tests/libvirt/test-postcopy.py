@@ -66,7 +66,7 @@ def by_command(b):
 def by_itself(b, v):
     src, dst = b.hosts
     events = dst.virsh_popen("event", "--event", "lifecycle", "--loop")
-    d, p = start(b, *v[1:], guest=BUSY, mbps="16")
+    d, p = start(b, *v[1:], guest=BUSY, mbps="8")     # it writes 16 MiB a second
     try:
         ended_there(d, p, src, dst)
     finally:
