@@ -31,9 +31,12 @@
 #include "softmmu/runstate.h"
 #include "softmmu/sandbox.h"
 #include "softmmu/signals.h"
+#include "util/bounded.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/memory-room.h"
+
+#define SETTLE_MS 300   /* for what was let go, at the end */
 
 typedef struct Vl {
     CommandLine *cl;
@@ -362,6 +365,7 @@ static void take_down(Vl *vl)
         return;     /* the machine is what a thread may come back to: it ends with the process */
     }
     migration_free(m->migration);
+    bounded_settle(SETTLE_MS);
     board_free(m->board);
     cpus_free(m->cpus);
     chardevs_free(m->chardevs);

@@ -13,6 +13,8 @@
 #include "util/error.h"
 #include "util/memory-room.h"
 
+#define LOOK_US 5000
+
 struct BoundedCall {
     /* set once */
     void (*work)(void *arg);
@@ -90,14 +92,24 @@ static void *bounded_thread(void *opaque)
     uint64_t one = 1;
 
     b->work(b->arg);
-    if (!g_atomic_int_compare_and_exchange(&b->state, CALL_RUNS, CALL_DONE)) {
-        bounded_regain();
-    }
+    bool let_go = !g_atomic_int_compare_and_exchange(&b->state, CALL_RUNS, CALL_DONE);
     if (write(b->done_fd, &one, sizeof(one)) < 0) {
         /* cannot be: the counter was 0 */
     }
     bounded_unref(b);
+    if (let_go) {
+        bounded_regain();       /* what it has brought is undone, too */
+    }
     return NULL;
+}
+
+void bounded_settle(int ms)
+{
+    int64_t until = g_get_monotonic_time() + ms * 1000LL;
+
+    while (g_atomic_int_get(&lost) > 0 && g_get_monotonic_time() < until) {
+        g_usleep(LOOK_US);
+    }
 }
 
 BoundedCall *bounded_call_start(void (*work)(void *arg), void *arg, GDestroyNotify drop,

@@ -33,6 +33,12 @@ void *bounded_call_arg(BoundedCall *b);
 /** Lets go of it, whether done or not. NULL is fine. */
 void bounded_call_free(BoundedCall *b);
 
+/**
+ * Before the process ends: waits, ms at most, for calls that were let go to come back and undo what they have
+ * done (a command that was started).
+ */
+void bounded_settle(int ms);
+
 /* ---- for whoever has threads of another kind for the same; any thread ---- */
 
 /** False with errp if too many are lost. */

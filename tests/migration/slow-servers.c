@@ -5,7 +5,7 @@
  * anybody connect, in a folder "hung", however often it is asked, and opens
  * none in a folder "shut", nor tells anything about one, a disk that does not answer for a
  * folder "deaf", and one that behind 1.5 MiB of each file fails for "broken", and
- * does not answer for "stuck".
+ * does not answer for "stuck". With SLOW_SPAWN set, a disk that is slow to bring the shell.
  */
 
 #include <dlfcn.h>
@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,26 @@
 
 #define GOOD_BYTES 0x180000
 #define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+/* The shell of a command is slow to come, if SLOW_SPAWN is set. */
+static void wait_to_spawn(void)
+{
+    if (getenv("SLOW_SPAWN")) {
+        usleep(150 * 1000);
+    }
+}
+
+int execve(const char *path, char *const argv[], char *const envp[])
+{
+    wait_to_spawn();
+    return REAL(execve)(path, argv, envp);
+}
+
+int execv(const char *path, char *const argv[])
+{
+    wait_to_spawn();
+    return REAL(execv)(path, argv);
+}
 
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                 struct addrinfo **list)

@@ -162,6 +162,18 @@ def saved_again(bench, how):
     end(vm, how)
 
 
+def spawned_too_late(bench, how):
+    """A command that is being started when nobody wants it any more, nor this process: it does not stay
+    (the harness looks)."""
+    os.environ.update(LD_PRELOAD=SLOW_SERVERS, SLOW_SPAWN='1')
+    vm = start(bench, 'source')
+    os.environ.pop('SLOW_SPAWN')
+    wait_alive(vm)
+    vm.command('migrate', uri='exec:exec sleep 1000')
+    end(vm, 'cancel')
+    end(vm, how)
+
+
 def destination(bench, where, how, deferred):
     uri = where(bench)
     vm = start(bench, 'destination', incoming='defer' if deferred else uri)
@@ -270,6 +282,9 @@ for place, at, phase in (('fifo', fifo, 'setup'), ('shut file', shut_file, 'setu
     for ending in ('cancel', 'quit', 'SIGTERM'):
         CASES.append(Case('source, %s, %s' % (place, ending),
                           lambda b, at=at, ending=ending, phase=phase: source(b, at, ending, phase)))
+for ending in ('quit', 'SIGTERM'):
+    CASES.append(Case('source, a command that is slow to start, cancel, ' + ending,
+                      lambda b, ending=ending: spawned_too_late(b, ending)))
 for ending in ('cancel', 'quit', 'SIGTERM'):
     CASES.append(Case('source, saved again into a shut file, ' + ending,
                       lambda b, ending=ending: saved_again(b, ending)))
